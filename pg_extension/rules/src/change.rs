@@ -1,0 +1,88 @@
+//! A delta over its record: what it alters, and what it asks for.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use crate::field::Kind;
+use crate::{Map, Rules};
+
+pub(crate) const IS_DISCONTINUED: &str = "isDiscontinued";
+
+/// A record with a delta laid over it.
+pub(crate) struct Change<'a> {
+    pub record: &'a Map,
+    pub delta: &'a Map,
+}
+
+impl<'a> Change<'a> {
+    /// The value before the change; absent is null.
+    pub fn before(&self, name: &str) -> &'a Value {
+        self.record.get(name).unwrap_or(&Value::Null)
+    }
+
+    /// The value as it would be.
+    pub fn after(&self, name: &str) -> &'a Value {
+        self.delta.get(name).unwrap_or_else(|| self.before(name))
+    }
+
+    /// Whether the delta gives the field another meaning. A value the record has already is no change, so a form that
+    /// sends all its fields is judged by those the user touched.
+    pub fn alters(&self, name: &str, kind: Kind) -> bool {
+        self.delta.get(name).is_some_and(|after| !kind.equal(self.before(name), after))
+    }
+
+    /// Whether the record is to be soft-deleted.
+    pub fn discontinues(&self) -> bool {
+        is_true(self.after(IS_DISCONTINUED)) && !is_true(self.before(IS_DISCONTINUED))
+    }
+
+    /// Whether a soft-deleted record is to come back.
+    pub fn revives(&self) -> bool {
+        is_true(self.before(IS_DISCONTINUED)) && matches!(self.after(IS_DISCONTINUED), Value::Bool(false) | Value::Null)
+    }
+}
+
+pub(crate) fn is_true(value: &Value) -> bool {
+    *value == Value::Bool(true)
+}
+
+/// What PEMS is asked to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Change fields of the record.
+    Update,
+    /// Soft-delete the record.
+    Delete,
+}
+
+impl Operation {
+    /// `UPDATE` or `DELETE`, as the queue and PEMS' batch call it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Operation::Update => "UPDATE",
+            Operation::Delete => "DELETE",
+        }
+    }
+}
+
+/// How a delta is written: one that sets `isDiscontinued` and nothing else is a soft delete. With other fields beside
+/// it, it is an update, since a delete carries none.
+pub fn operation(delta: &Map) -> Operation {
+    if delta.len() == 1 && delta.get(IS_DISCONTINUED).is_some_and(is_true) {
+        Operation::Delete
+    } else {
+        Operation::Update
+    }
+}
+
+/// The permissions a delta needs by its content: those of its fields, and `perm_Delete` if it soft-deletes the record.
+/// Unknown and locked fields need none: no permission allows them.
+pub fn required_permissions(rules: &Rules, record: &Map, delta: &Map) -> BTreeSet<String> {
+    let of_fields = delta.keys().filter_map(|name| rules.field(name)?.permission.as_ref());
+    let mut needed: BTreeSet<&str> = of_fields.map(String::as_str).collect();
+    if (Change { record, delta }).discontinues() {
+        needed.insert("perm_Delete");
+    }
+    needed.into_iter().map(str::to_owned).collect()
+}

@@ -1,0 +1,129 @@
+//! Validation of a record as it would be with a delta laid over it.
+
+use rust_decimal::Decimal;
+use serde_json::Value;
+
+use crate::change::Change;
+use crate::consistency;
+use crate::field::Field;
+use crate::problem::Shown;
+use crate::value::Meaning;
+use crate::{Code, Map, Problem, Rules};
+
+/// The key of a record. Without it the record can't be addressed in PEMS.
+pub(crate) const PFA_ID: &str = "pfaId";
+
+/// What is wrong with a change. Problems of fields come first, by name, then those between fields, in a fixed order.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// Faults that the delta brings; none = valid.
+    pub errors: Vec<Problem>,
+    /// Faults that the record has already, in fields the delta leaves alone: PEMS' old data does not block an edit.
+    pub warnings: Vec<Problem>,
+}
+
+/// Judges a delta over its record.
+///
+/// A field counts as touched if the delta gives it another meaning; to repeat the record's value leaves it alone, except
+/// that unknown and locked fields are refused whatever they carry. A rule between fields that does not hold is an error
+/// if the delta touches any of its fields, even when the record was at fault before: the user had it in hand. If the
+/// delta touches none of them, it is a warning.
+pub fn validate(rules: &Rules, record: &Map, delta: &Value) -> Verdict {
+    let delta = match delta {
+        Value::Object(delta) if !delta.is_empty() => delta,
+        Value::Object(_) => {
+            let message = "the change is empty; it must set at least one field".to_owned();
+            return refused(Problem::of_delta(Code::MissingRequiredField, message));
+        }
+        other => {
+            let message = format!("the change is {}; it must be an object of fields", Shown(other));
+            return refused(Problem::of_delta(Code::InvalidType, message));
+        }
+    };
+    let change = Change { record, delta };
+    let mut verdict = Verdict::default();
+    check_edited(rules, &change, &mut verdict.errors);
+    check_left_alone(rules, &change, &mut verdict.warnings);
+    consistency::check(&change, &mut verdict);
+    verdict
+}
+
+fn refused(problem: Problem) -> Verdict {
+    Verdict { errors: vec![problem], warnings: Vec::new() }
+}
+
+fn check_edited(rules: &Rules, change: &Change, errors: &mut Vec<Problem>) {
+    for (name, value) in change.delta {
+        match rules.field(name) {
+            None => errors.push(Problem::of_field(
+                name,
+                Code::UnknownField,
+                format!("{} is no field of a PFA record", Shown(&Value::from(name.as_str()))),
+            )),
+            Some(field) if field.permission.is_none() => {
+                errors.push(Problem::of_field(name, Code::FieldLocked, format!("{name} can't be edited")));
+            }
+            Some(field) if change.alters(name, field.kind) => check_value(field, value, errors),
+            Some(_) => {}
+        }
+    }
+}
+
+fn check_left_alone(rules: &Rules, change: &Change, warnings: &mut Vec<Problem>) {
+    for field in rules.fields() {
+        let edited = field.permission.is_some() && change.alters(&field.name, field.kind);
+        let value = change.before(&field.name);
+        // A missing key is more than a warning; the rules between fields say so.
+        if !edited && !(field.name == PFA_ID && value.is_null()) {
+            check_value(field, value, warnings);
+        }
+    }
+}
+
+fn check_value(field: &Field, value: &Value, problems: &mut Vec<Problem>) {
+    match field.kind.read(value) {
+        Err(why) => problems.push(Problem::unreadable(field, value, why)),
+        Ok(Meaning::Decimal(decimal)) => check_decimal(field, value, decimal, problems),
+        Ok(Meaning::Moment(_) | Meaning::Boolean(_)) => {}
+        Ok(meaning @ (Meaning::Text(_) | Meaning::Nothing)) => {
+            let mut report = |code, must: String| problems.push(Problem::of_value(field, value, code, must));
+            if value.as_str().is_some_and(|text| text.contains(char::is_control)) {
+                report(Code::InvalidValue, "must not contain control characters such as tabs and line breaks".into());
+            }
+            match meaning {
+                Meaning::Text(text) => check_text(field, text, report),
+                _ if !field.nullable => report(Code::MissingRequiredField, "must not be empty".into()),
+                _ => {}
+            }
+        }
+    }
+}
+
+fn check_text(field: &Field, text: &str, mut report: impl FnMut(Code, String)) {
+    if let Some(choices) = &field.choices {
+        if !choices.iter().any(|choice| choice == text) {
+            report(Code::InvalidEnumValue, format!("must be one of {}", choices.join(", ")));
+        }
+    } else if let Some(limit) = field.max_length
+        && text.len() > limit
+    {
+        // Bytes are at least as many as characters, so only suspects are counted.
+        let length = text.chars().count();
+        if length > limit {
+            report(Code::TooLong, format!("must have at most {limit} characters, not {length}"));
+        }
+    }
+}
+
+fn check_decimal(field: &Field, value: &Value, decimal: Decimal, problems: &mut Vec<Problem>) {
+    let mut report = |code, must: String| problems.push(Problem::of_value(field, value, code, must));
+    if let Some(scale) = field.scale.filter(|scale| decimal.scale() > *scale) {
+        report(Code::InvalidValue, format!("must have at most {scale} decimals"));
+    }
+    if let Some(minimum) = field.minimum.filter(|minimum| decimal < *minimum) {
+        report(Code::InvalidRange, format!("must be at least {minimum}"));
+    }
+    if let Some(maximum) = field.maximum.filter(|maximum| decimal > *maximum) {
+        report(Code::InvalidRange, format!("must be at most {maximum}"));
+    }
+}

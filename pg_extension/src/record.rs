@@ -1,0 +1,108 @@
+//! SQL functions on records: validate, merge, spell, judge. Declared and explained in `sql/install/020_rules.sql`.
+
+use pfa_rules::{Map, Problem, Value};
+use pgrx::prelude::*;
+use pgrx::{JsonB, iter::TableIterator};
+
+use crate::rules;
+
+fn object(value: Option<JsonB>) -> Option<Map> {
+    match value {
+        Some(JsonB(Value::Object(map))) => Some(map),
+        _ => None,
+    }
+}
+
+fn json(map: Map) -> JsonB {
+    JsonB(Value::Object(map))
+}
+
+fn problem_json(problem: &Problem) -> Value {
+    serde_json::json!({ "field": problem.field, "code": problem.code.as_str(), "message": problem.message })
+}
+
+#[pg_extern(sql = false)]
+fn validate(
+    record: Option<JsonB>,
+    delta: Option<JsonB>,
+    severity: Option<&str>,
+) -> TableIterator<'static, (name!(field, Option<String>), name!(code, String), name!(message, String))> {
+    let delta = delta.map_or(Value::Null, |d| d.0);
+    let verdict = pfa_rules::validate(&rules::current(), &object(record).unwrap_or_default(), &delta);
+    let problems = match severity {
+        Some("warning") => verdict.warnings,
+        _ => verdict.errors,
+    };
+    TableIterator::new(problems.into_iter().map(|p| (p.field, p.code.as_str().to_owned(), p.message)))
+}
+
+#[pg_extern(sql = false)]
+fn canonical(delta: JsonB) -> JsonB {
+    json(pfa_rules::canonical(&rules::current(), &delta.0))
+}
+
+#[pg_extern(sql = false)]
+fn typed(record: JsonB) -> TableIterator<'static, (name!(data, JsonB), name!(problem, Option<String>))> {
+    let typed = pfa_rules::typed(&rules::current(), &object(Some(record)).unwrap_or_default());
+    TableIterator::once((json(typed.data), typed.problem.map(|p| p.message)))
+}
+
+#[pg_extern(sql = false)]
+fn three_way(
+    base: Option<JsonB>,
+    ours: Option<JsonB>,
+    theirs: Option<JsonB>,
+    accepted: Option<JsonB>,
+) -> TableIterator<'static, (name!(apply, JsonB), name!(same, Vec<String>), name!(conflicts, Vec<String>))> {
+    let merge = pfa_rules::three_way(
+        &rules::current(),
+        object(base).as_ref(),
+        object(accepted).as_ref(),
+        &object(ours).unwrap_or_default(),
+        &object(theirs).unwrap_or_default(),
+    );
+    TableIterator::once((json(merge.apply), merge.same, merge.conflicts))
+}
+
+#[pg_extern(sql = false)]
+#[allow(clippy::type_complexity)]
+fn judge(
+    record: Option<JsonB>,
+    delta: Option<JsonB>,
+    base: Option<JsonB>,
+    accepted: Option<JsonB>,
+) -> TableIterator<
+    'static,
+    (
+        name!(errors, JsonB),
+        name!(permissions, Vec<String>),
+        name!(operation, &'static str),
+        name!(changes, JsonB),
+        name!(base, Option<JsonB>),
+        name!(seen, JsonB),
+        name!(apply, JsonB),
+        name!(conflicts, Vec<String>),
+    ),
+> {
+    let rules = rules::current();
+    let record = object(record).unwrap_or_default();
+    let delta = delta.map_or(Value::Null, |d| d.0);
+    let base = object(base);
+
+    let verdict = pfa_rules::validate(&rules, &record, &delta);
+    let changes = pfa_rules::canonical(&rules, &delta);
+    let merge = pfa_rules::three_way(&rules, base.as_ref(), object(accepted).as_ref(), &changes, &record);
+    let of_changes = |from: &Map| {
+        changes.keys().map(|name| (name.clone(), from.get(name).cloned().unwrap_or(Value::Null))).collect::<Map>()
+    };
+    TableIterator::once((
+        JsonB(verdict.errors.iter().map(problem_json).collect()),
+        pfa_rules::required_permissions(&rules, &record, &changes).into_iter().collect(),
+        pfa_rules::operation(&changes).as_str(),
+        json(changes.clone()),
+        base.as_ref().map(of_changes).map(json),
+        json(of_changes(&record)),
+        json(merge.apply),
+        merge.conflicts,
+    ))
+}

@@ -1,0 +1,111 @@
+-- Settings of the fleet and of single organizations. Definitions are shipped; values are the DBA's.
+
+create table setting_definition (
+    name             text    not null,
+    type             text    not null,
+    default_value    text    not null,
+    minimum          text    not null,
+    maximum          text    not null,
+    per_organization boolean not null,
+    description      text    not null,
+    constraint setting_definition_pkey primary key (name),
+    constraint setting_definition_type check (type in ('interval', 'integer'))
+);
+comment on table setting_definition is 'Every setting with its default and bounds. Replaced by upgrades.';
+
+insert into setting_definition values
+    ('slot_interval',   'interval', '105 ms', '1 ms', '60 s',     false, 'time between two requests to PEMS, of all relays together; PEMS allows 10 a second, 105 ms leaves room for jitter'),
+    ('max_retries',     'integer',  '3',      '0',    '100',      true,  'tries after the first one before a change becomes a dead letter'),
+    ('retry_delay',     'interval', '5 s',    '0 s',  '1 hour',   true,  'wait before the first retry; doubles with each further one'),
+    ('retry_delay_max', 'interval', '60 s',   '0 s',  '1 day',    true,  'longest wait between two tries'),
+    ('max_rejudgements', 'integer', '10',     '1',    '1000',     true,  'how often a change may find that PEMS moved between judging and writing before that counts as a failed try'),
+    ('text_limit',      'integer',  '80',     '1',    '4000',     false, 'longest text PEMS takes, in characters, where a field has no limit of its own');
+
+create table setting_value (
+    name            text        not null,
+    organization_id text        not null default '',
+    value           text        not null,
+    changed_at      timestamptz not null default now(),
+    changed_by      text        not null,
+    constraint setting_value_pkey primary key (name, organization_id)
+);
+comment on column setting_value.organization_id is 'empty = the whole fleet';
+select pg_catalog.pg_extension_config_dump('setting_value', '');
+create trigger setting_value_changed after insert or update or delete or truncate on setting_value
+    for each statement execute function rules_changed();
+
+create function setting(name text, organization_id text default null) returns text
+    language sql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+    select coalesce(
+        (select v.value from setting_value v where v.name = d.name and v.organization_id = $2),
+        (select v.value from setting_value v where v.name = d.name and v.organization_id = ''),
+        d.default_value)
+      from setting_definition d
+     where d.name = $1
+$$;
+comment on function setting(text, text) is 'The value in force: the organization''s, else the fleet''s, else the default.';
+
+create view settings with (security_invoker = true) as
+    select d.name, null::text as organization_id, coalesce(v.value, d.default_value) as value, d.default_value, d.description, v.changed_at, v.changed_by
+      from setting_definition d
+      left join setting_value v on v.name = d.name and v.organization_id = ''
+    union all
+    select d.name, v.organization_id, v.value, d.default_value, d.description, v.changed_at, v.changed_by
+      from setting_definition d
+      join setting_value v on v.name = d.name and v.organization_id <> ''
+     order by name, organization_id nulls first;
+comment on view settings is 'Every setting with its value; a row more for each organization that has one of its own.';
+
+-- Every field rule in force, in the form the library compiles.
+create view field_rules with (security_invoker = true) as
+    select f.name, f.type, f.scale, f.minimum, f.maximum,
+           case when f.type = 'text' then coalesce(f.max_length, setting('text_limit')::int) end as max_length,
+           f.choices, f.nullable, f.permission, f.price
+      from (select * from field_override
+            union all
+            select * from field s where not exists (select from field_override o where o.name = s.name)) f;
+comment on view field_rules is 'The field rules in force: shipped ones, replaced or extended by field_override.';
+
+-- Sets a value; null returns to the default. Raises on an unknown name or a value outside its bounds.
+create function set(name text, value text, organization text default null) returns text
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    definition setting_definition;
+    scope text := coalesce(organization_of(organization), '');
+    inside boolean;
+begin
+    select * into definition from setting_definition d where d.name = set.name;
+    if not found then
+        raise exception 'there is no setting %', set.name
+            using errcode = 'PF008', hint = 'select name, description from pfa_sync.settings lists them.';
+    end if;
+    if scope <> '' and not definition.per_organization then
+        raise exception 'setting % holds for the whole fleet; leave the organization out', set.name using errcode = 'PF001';
+    end if;
+    if set.value is null then
+        delete from setting_value v where v.name = set.name and v.organization_id = scope;
+    else
+        begin
+            inside := case definition.type
+                when 'interval' then set.value::interval between definition.minimum::interval and definition.maximum::interval
+                else set.value::int between definition.minimum::int and definition.maximum::int
+            end;
+        exception when data_exception then
+            inside := false;
+        end;
+        if inside is not true then
+            raise exception 'setting % must be an % from % to %, not %', set.name, definition.type, definition.minimum, definition.maximum, set.value
+                using errcode = 'PF001';
+        end if;
+        insert into setting_value (name, organization_id, value, changed_by) values (set.name, scope, set.value, session_user)
+            on conflict on constraint setting_value_pkey
+            do update set value = excluded.value, changed_at = now(), changed_by = excluded.changed_by;
+    end if;
+    insert into pfa_audit_log (event_type, organization_id, user_id, success, changes)
+        values ('SETTING_CHANGED', nullif(scope, ''), session_user, true, jsonb_build_object(set.name, set.value));
+    return setting(set.name, nullif(scope, ''));
+end
+$$;
+comment on function set(text, text, text) is 'Changes a setting of the fleet, or of one organization; value null returns to the default.';

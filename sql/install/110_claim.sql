@@ -1,0 +1,249 @@
+-- What a relay takes: slots, and batches of record heads.
+
+-- Takes the next n request slots of a PEMS; how long to wait for each, in milliseconds, ascending.
+-- The slot row is locked last in every transaction. clock_timestamp(), because now() is the transaction's start and
+-- would bunch requests.
+create function take_slots(pems text, n int) returns setof double precision
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    pace  interval := setting('slot_interval')::interval;
+    first timestamptz;
+begin
+    perform from pems p where p.pems = take_slots.pems for update;
+    if not found then
+        raise exception 'there is no PEMS %', take_slots.pems using errcode = 'PF008', hint = 'attach() creates the one called default.';
+    end if;
+    update pems p set next_slot = greatest(p.next_slot, clock_timestamp()) + n * pace
+     where p.pems = take_slots.pems
+    returning p.next_slot - n * pace into first;
+    return query
+        select greatest(0, 1000 * extract(epoch from first + i * pace - clock_timestamp()))::double precision
+          from generate_series(0, n - 1) i;
+end
+$$;
+comment on function take_slots(text, int) is 'Takes n request slots of a PEMS; milliseconds to wait for each.';
+
+-- Judges queued changes against the mirror as it is, and ends those that may not go on: conflicts, lost permissions,
+-- and those that PEMS already holds. The caller has locked modifications, mirrors and rows. Returns the others.
+--
+-- An edit that became invalid because PEMS moved is a question to a person, like any other conflict.
+create function judge_queued(queue_ids bigint[], detected text)
+    returns table (queue_id bigint, apply jsonb, version bigint)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    judgements judgement[];
+begin
+    -- What the application deleted while no trigger looked is not sent either.
+    perform end_rows(array(
+        select q.id from pfa_write_queue q
+         where q.id = any (queue_ids)
+           and not (exists (select from modification m where m.modification_id = q.modification_id)
+                    and exists (select from mirror r where r.mirror_id = q.mirror_id))), 'withdrawn', 'deleted in the application');
+    judgements := array(
+        with author as materialized (
+            select a.author, a.organization_id, permissions_of(a.author, a.organization_id) as permissions
+              from (select distinct q.author, q.organization_id from pfa_write_queue q where q.id = any (queue_ids)) a)
+        select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version, r.version, r.data,
+                   j.base, j.seen, '[]'::jsonb, missing_permissions(j.permissions, a.permissions), j.operation, j.changes, j.apply,
+                   case when j.conflicts <> '{}' or j.errors = '[]' then j.conflicts
+                        else coalesce(nullif(array(select distinct e->>'field' from jsonb_array_elements(j.errors) e where j.changes ? (e->>'field') order by 1), '{}'),
+                                      array(select jsonb_object_keys(j.changes))) end,
+                   case when j.conflicts = '{}' then (select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end)::judgement
+          from pfa_write_queue q
+          join mirror r on r.mirror_id = q.mirror_id
+          join author a on a.author = q.author and a.organization_id = q.organization_id
+         cross join lateral judge(r.data, q.payload, q.base, q.accepted) j
+         where q.id = any (queue_ids));
+    judgements := settled_by_rule(judgements, detected);
+    perform end_judged(judgements, detected);
+    perform end_as_completed((
+        select coalesce(jsonb_agg(jsonb_build_object('queue_id', q.id)), '[]')
+          from unnest(judgements) j
+          join pfa_write_queue q on q.modification_id = j.modification_id
+         where verdict(j) = 'pending' and j.apply = '{}'));
+    return query
+        select q.id, j.apply, p.pems_version
+          from unnest(judgements) j
+          join pfa_write_queue q on q.modification_id = j.modification_id
+          left join pems_record p on p.mirror_id = q.mirror_id and p.mirror_version = j.mirror_version
+         where verdict(j) = 'pending' and j.apply <> '{}';
+end
+$$;
+
+-- Locks modifications and mirrors of queue rows in the order that everything uses; the rows whose locks were free.
+-- A record that somebody works on right now is left for the next claim.
+create function lock_for_claim(queue_ids bigint[]) returns bigint[]
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    modifications text[];
+    mirrors       text[];
+begin
+    modifications := array(select m.modification_id from modification m
+                            where m.modification_id in (select q.modification_id from pfa_write_queue q where q.id = any (queue_ids))
+                            order by m.modification_id for no key update skip locked);
+    mirrors := array(select r.mirror_id from mirror r
+                      where r.mirror_id in (select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids))
+                      order by r.mirror_id for no key update skip locked);
+    return array(select q.id from pfa_write_queue q
+                  where q.id = any (queue_ids)
+                    and (q.modification_id = any (modifications)
+                         or not exists (select from modification m where m.modification_id = q.modification_id))
+                    and (q.mirror_id = any (mirrors) or not exists (select from mirror r where r.mirror_id = q.mirror_id))
+                  order by q.priority desc, q.id for update skip locked);
+end
+$$;
+
+-- Gives a relay up to max_records changes of the one organization served longest ago, under a lease, and takes the
+-- slot of the request. Nothing to do = no row. See the columns' meaning in docs/ARCHITECTURE.md, "The road".
+create function claim(relay text, organization text default null, max_records int default 100, lease interval default '60 s')
+    returns table (queue_id bigint, attempt int, batch_id bigint, step text, operation text, organization_id text, organization_code text,
+                   pfa_id text, version bigint, changes jsonb, modified_by text, reason text, idempotency_key text, ambiguous boolean,
+                   wait_ms double precision)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    only_organization text := organization_of(organization);
+    served    text;
+    endpoint  text;
+    kind      text;
+    taken     bigint[];
+    sending   jsonb;
+    batch     bigint;
+    wait      double precision;
+begin
+    perform ensure_sending();
+    select s.organization_id, s.pems into served, endpoint
+      from sync_organization s
+     where (only_organization is null or s.organization_id = only_organization)
+       and (exists (select from pfa_write_queue q
+                     where q.organization_id = s.organization_id and q.status = 'pending' and q.head and q.scheduled_at <= now())
+            or exists (select from pfa_write_queue q
+                        where q.organization_id = s.organization_id and q.status = 'processing' and q.lease_until <= now()))
+       and may_send(s)
+     order by s.served_at limit 1 for no key update skip locked;
+    if not found then
+        return;
+    end if;
+    update sync_organization s set served_at = clock_timestamp() where s.organization_id = served;
+    perform return_expired(served);
+
+    -- What was sent and never answered is settled first: nothing else of those records can move before.
+    taken := lock_for_settling(served, max_records);
+    if cardinality(taken) > 0 then
+        kind := 'read';
+        sending := (select jsonb_agg(jsonb_build_object('id', q.id, 'apply', q.request, 'version', q.expected_version))
+                      from pfa_write_queue q where q.id = any (taken));
+    else
+        -- A round may end all that it takes; the queue behind it deserves another.
+        loop
+            taken := lock_for_claim(array(
+                select q.id from pfa_write_queue q
+                 where q.organization_id = served and q.status = 'pending' and q.head and q.scheduled_at <= now()
+                 order by q.priority desc, q.id limit max_records));
+            exit when cardinality(taken) = 0;
+            select jsonb_agg(jsonb_build_object('id', j.queue_id, 'apply', j.apply, 'version', j.version) order by array_position(taken, j.queue_id))
+              into sending
+              from judge_queued(taken, 'claim') j;
+            exit when sending is not null;
+        end loop;
+        if sending is null then
+            return;
+        end if;
+        -- One kind of step a batch: the first record's.
+        kind := case when sending->0->>'version' is null then 'read' else 'send' end;
+        sending := (select jsonb_agg(s) from jsonb_array_elements(sending) s where (s->>'version' is null) = (kind = 'read'));
+    end if;
+
+    insert into sync_batch (organization_id, relay, step, records)
+        values (served, relay, kind, jsonb_array_length(sending)) returning sync_batch.batch_id into batch;
+    update pfa_write_queue q
+       set status = 'processing', attempt = q.attempt + 1, relay = claim.relay, batch_id = batch, lease_until = clock_timestamp() + lease,
+           request = s.apply, expected_version = s.version,
+           request_revision = q.request_revision + (q.request is distinct from s.apply or q.expected_version is distinct from s.version)::int
+      from jsonb_to_recordset(sending) s (id bigint, apply jsonb, version bigint)
+     where q.id = s.id;
+    update modification m
+       set sync_state = 'syncing', updated_at = now() at time zone 'utc'
+      from pfa_write_queue q
+     where q.batch_id = batch and q.status = 'processing' and q.id in (select (s->>'id')::bigint from jsonb_array_elements(sending) s)
+       and m.modification_id = q.modification_id and m.sync_state <> 'syncing';
+    if kind = 'send' then
+        wait := (select w from take_slots(endpoint, 1) w);
+    end if;
+    return query
+        select q.id, q.attempt, batch, kind, q.operation, served, coalesce(o.code, q.organization_id), q.pfa_id, q.expected_version, q.request,
+               coalesce(u.email, u.username, q.author), q.reason, q.id || '-' || q.request_revision, q.sent_at is not null, wait
+          from pfa_write_queue q
+          left join organization o on o.organization_id = served
+          left join users u on u.user_id = q.author
+         where q.id in (select (s->>'id')::bigint from jsonb_array_elements(sending) s)
+         order by q.priority desc, q.id;
+end
+$$;
+comment on function claim(text, text, int, interval) is 'The next batch for a relay, with its slot. No row = nothing to do now.';
+
+-- Rows whose lease ended before anything was sent are pending again; no try is burnt.
+create function return_expired(organization_id text) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    expired bigint[];
+begin
+    expired := lock_for_claim(array(
+        select q.id from pfa_write_queue q
+         where q.organization_id = return_expired.organization_id and q.status = 'processing' and q.lease_until <= now() and q.sent_at is null));
+    perform return_to_pending(expired, interval '0');
+end
+$$;
+
+-- Locks rows that were sent, whose lease and request have ended without an outcome.
+create function lock_for_settling(organization_id text, max_records int) returns bigint[]
+    language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+    with unsettled as materialized (
+        select q.id from pfa_write_queue q
+         where q.organization_id = $1 and q.status = 'processing' and q.lease_until <= now() and q.sent_at is not null
+         order by q.lease_until, q.id limit max_records for update skip locked)
+    select array(select id from unsettled)
+$$;
+
+-- Puts claimed rows back into the queue, due after a delay. The caller holds the locks.
+create function return_to_pending(queue_ids bigint[], delay interval) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    if coalesce(cardinality(queue_ids), 0) = 0 then
+        return;
+    end if;
+    update pfa_write_queue q
+       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = clock_timestamp() + delay
+     where q.id = any (queue_ids);
+    update modification m
+       set sync_state = 'committed', updated_at = now() at time zone 'utc'
+      from pfa_write_queue q
+     where q.id = any (queue_ids) and m.modification_id = q.modification_id and m.sync_state = 'syncing';
+end
+$$;
+
+-- Milliseconds until something that is not yet due becomes due: a retry or a lease's end. Null = nothing.
+create function next_due_ms() returns double precision
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    due timestamptz;
+begin
+    select min(d.at) into due
+      from (select q.scheduled_at as at from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
+             where q.status = 'pending' and q.head and q.scheduled_at > now() and may_send(s)
+             union all
+            select q.lease_until from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
+             where q.status = 'processing' and may_send(s)) d;
+    return greatest(0, 1000 * extract(epoch from due - clock_timestamp()));
+end
+$$;
+comment on function next_due_ms() is 'Milliseconds until a retry or the end of a lease; null = nothing is scheduled.';

@@ -1,0 +1,2 @@
+//! PEMS simulator.
+fn main() {}
