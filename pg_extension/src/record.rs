@@ -6,6 +6,9 @@ use pgrx::{JsonB, iter::TableIterator};
 
 use crate::rules;
 
+/// The permission that every commit needs, whatever its fields.
+const COMMIT: &str = "perm_Sync";
+
 fn object(value: Option<JsonB>) -> Option<Map> {
     match value {
         Some(JsonB(Value::Object(map))) => Some(map),
@@ -71,11 +74,12 @@ fn judge(
     delta: Option<JsonB>,
     base: Option<JsonB>,
     accepted: Option<JsonB>,
+    granted: Option<Vec<String>>,
 ) -> TableIterator<
     'static,
     (
         name!(errors, JsonB),
-        name!(permissions, Vec<String>),
+        name!(missing, Vec<String>),
         name!(operation, &'static str),
         name!(changes, JsonB),
         name!(base, Option<JsonB>),
@@ -92,12 +96,17 @@ fn judge(
     let verdict = pfa_rules::validate(&rules, &record, &delta);
     let changes = pfa_rules::canonical(&rules, &delta);
     let merge = pfa_rules::three_way(&rules, base.as_ref(), object(accepted).as_ref(), &changes, &record);
+    let missing = granted.map_or_else(Vec::new, |granted| {
+        let mut needed = pfa_rules::required_permissions(&rules, &record, &changes);
+        needed.insert(COMMIT.to_owned());
+        needed.into_iter().filter(|permission| !granted.contains(permission)).collect()
+    });
     let of_changes = |from: &Map| {
         changes.keys().map(|name| (name.clone(), from.get(name).cloned().unwrap_or(Value::Null))).collect::<Map>()
     };
     TableIterator::once((
         JsonB(verdict.errors.iter().map(problem_json).collect()),
-        pfa_rules::required_permissions(&rules, &record, &changes).into_iter().collect(),
+        missing,
         pfa_rules::operation(&changes).as_str(),
         json(changes.clone()),
         base.as_ref().map(of_changes).map(json),

@@ -23,6 +23,11 @@ create type judgement as (
 );
 comment on type judgement is 'The verdict on one change. base and seen hold the changed fields as the author saw them and as they are now; apply is what is left to send.';
 
+-- What becomes of a judged change. Its body is bound when it is created, and inlined where it is called.
+create function verdict(j judgement) returns text
+    language sql immutable security invoker
+    return case when j.errors <> '[]' or j.missing <> '{}' then 'failed' when j.conflicts <> '{}' then 'conflict' else 'pending' end;
+
 -- Judges modifications against the mirror with the record's queued changes laid over it. Stores nothing.
 --
 -- base is the record at the version the author saw: the mirror itself, its history, or unknown. accepted are the
@@ -72,20 +77,11 @@ begin
            case when s.organization_id = s.mirror_organization then j.errors
                 else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION',
                     'message', 'the modification names another organization than its record') end,
-           missing_permissions(j.permissions, a.permissions),
-           j.operation, j.changes, j.apply, j.conflicts, null::text
+           j.missing, j.operation, j.changes, j.apply, j.conflicts, null::text
       from seen s
       join author a using (user_id, organization_id)
-      cross join lateral judge(s.theirs, s.delta, s.base, s.own) j;
+      cross join lateral judge(s.theirs, s.delta, s.base, s.own, a.permissions) j;
 end
-$$;
-
--- What a change needs beyond what its author may do; every change needs perm_Sync.
-create function missing_permissions(needed text[], granted text[]) returns text[]
-    language sql immutable security invoker set search_path = pg_catalog, pfa_sync, pg_temp
-as $$
-    select case when needed || 'perm_Sync'::text <@ granted then '{}'::text[]
-                else array(select unnest(needed || 'perm_Sync'::text) except select unnest(granted) order by 1) end
 $$;
 
 -- Fails the statement when a change is invalid or forbidden, with all of them in DETAIL as JSON.
@@ -201,13 +197,6 @@ begin
         select j.organization_id, count(*) filter (where verdict(j) <> 'failed'), count(*) filter (where verdict(j) = 'failed')
           from unnest(judgements) j group by 1;
 end
-$$;
-
--- What becomes of a judged change.
-create function verdict(j judgement) returns text
-    language sql immutable security invoker set search_path = pg_catalog, pfa_sync, pg_temp
-as $$
-    select case when j.errors <> '[]' or j.missing <> '{}' then 'failed' when j.conflicts <> '{}' then 'conflict' else 'pending' end
 $$;
 
 -- Wakes the relays when this transaction commits.

@@ -36,17 +36,15 @@ begin
            updated_at = now() at time zone 'utc',
            (category, class, source, dor, area_silo, manufacturer, model, monthly_rate, purchase_price, forecast_start, forecast_end,
             original_start, original_end, actual_start, actual_end, is_actualized, is_discontinued, is_funds_transferable, has_plan, has_actuals)
-           = (select (typed_columns(c.data)).*)
+           = (select t.* from typed_columns(c.data) t)
       from unnest(changes) c
      where r.mirror_id = c.mirror_id;
 end
 $$;
 
--- The record with PEMS' derived fields recomputed after an edit of the dates they follow.
+-- The record with PEMS' derived fields as the dates that they follow make them.
 create function with_derived(data jsonb) returns jsonb
-    language sql immutable security invoker set search_path = pg_catalog, pfa_sync, pg_temp
-as $$
-    select data || jsonb_build_object(
+    language sql immutable security invoker
+    return data || jsonb_build_object(
         'hasPlan', data->>'originalStart' is not null and data->>'originalEnd' is not null,
-        'hasActuals', data->>'actualStart' is not null and data->>'actualEnd' is not null)
-$$;
+        'hasActuals', data->>'actualStart' is not null and data->>'actualEnd' is not null);

@@ -18,12 +18,10 @@ begin
            (select m.change_reason from modification m where m.modification_id = q.modification_id), q.version, q.version, t.theirs,
            j.base, j.seen,
            case when resolution = 'use_pems' then '[]' else j.errors end,
-           case when q.permissions is null then '{}'
-                else missing_permissions(case when resolution = 'use_pems' then '{}' else j.permissions end, q.permissions) end,
-           j.operation, j.changes, case when resolution = 'use_pems' then '{}' else j.apply end, j.conflicts, null::text
+           case when resolution = 'use_pems' then '{}' else j.missing end, j.operation, j.changes, case when resolution = 'use_pems' then '{}' else j.apply end, j.conflicts, null::text
       from question q
      cross join lateral (select q.data || q.ahead) t (theirs)
-     cross join lateral judge(t.theirs, q.local_data || coalesce(merged, '{}'), t.theirs, null) j;
+     cross join lateral judge(t.theirs, q.local_data || coalesce(merged, '{}'), t.theirs, null, q.permissions) j;
 end
 $$;
 

@@ -47,7 +47,7 @@ begin
             select a.author, a.organization_id, permissions_of(a.author, a.organization_id) as permissions
               from (select distinct q.author, q.organization_id from pfa_write_queue q where q.id = any (queue_ids)) a)
         select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version, r.version, r.data,
-                   j.base, j.seen, '[]'::jsonb, missing_permissions(j.permissions, a.permissions), j.operation, j.changes, j.apply,
+                   j.base, j.seen, '[]'::jsonb, j.missing, j.operation, j.changes, j.apply,
                    case when j.conflicts <> '{}' or j.errors = '[]' then j.conflicts
                         else coalesce(nullif(array(select distinct e->>'field' from jsonb_array_elements(j.errors) e where j.changes ? (e->>'field') order by 1), '{}'),
                                       array(select jsonb_object_keys(j.changes))) end,
@@ -55,7 +55,7 @@ begin
           from pfa_write_queue q
           join mirror r on r.mirror_id = q.mirror_id
           join author a on a.author = q.author and a.organization_id = q.organization_id
-         cross join lateral judge(r.data, q.payload, q.base, q.accepted) j
+         cross join lateral judge(r.data, q.payload, q.base, q.accepted, a.permissions) j
          where q.id = any (queue_ids));
     judgements := settled_by_rule(judgements, detected);
     perform end_judged(judgements, detected);

@@ -63,8 +63,9 @@ begin
                category, class, source, dor, area_silo, manufacturer, model, monthly_rate, purchase_price, forecast_start, forecast_end,
                original_start, original_end, actual_start, actual_end, is_actualized, is_discontinued, is_funds_transferable, has_plan, has_actuals)
         select gen_random_uuid()::text, ingest_records.organization_id, a.pfa_id, a.data, 1, a.pems_stamp,
-               now() at time zone 'utc', now() at time zone 'utc', (typed_columns(a.data)).*
+               now() at time zone 'utc', now() at time zone 'utc', t.*
           from unnest(arrivals) a
+         cross join lateral typed_columns(a.data) t
          where a.problem is null
            and not exists (select from mirror r where r.organization_id = ingest_records.organization_id and r.pfa_id = a.pfa_id)
         on conflict do nothing
