@@ -17,8 +17,8 @@ begin
     select q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, case when q.permissions is null then q.author else actor end,
            (select m.change_reason from modification m where m.modification_id = q.modification_id), q.version, q.version, t.theirs,
            j.base, j.seen,
-           case when resolution = 'use_pems' then '[]' else j.errors end,
-           case when resolution = 'use_pems' then '{}' else j.missing end, j.operation, j.changes, case when resolution = 'use_pems' then '{}' else j.apply end, j.conflicts, null::text
+           case when judge_resolutions.resolution = 'use_pems' then '[]' else j.errors end,
+           case when judge_resolutions.resolution = 'use_pems' then '{}' else j.missing end, j.operation, j.changes, case when judge_resolutions.resolution = 'use_pems' then '{}' else j.apply end, j.conflicts, null::text
       from question q
      cross join lateral (select q.data || q.ahead) t (theirs)
      cross join lateral judge(t.theirs, q.local_data || coalesce(merged, '{}'), t.theirs, null, q.permissions) j;
@@ -30,12 +30,13 @@ $$;
 create function apply_resolutions(judgements judgement[], resolution text, actor text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
+#variable_conflict use_column
 declare
     sending judgement[] := array(select j from unnest(judgements) j where j.apply <> '{}');
 begin
     insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, changes, success)
     select 'CONFLICT_RESOLVED', j.organization_id, actor, j.pfa_id, j.modification_id,
-           jsonb_build_object('resolution', resolution, 'sends', j.apply), true
+           jsonb_build_object('resolution', apply_resolutions.resolution, 'sends', j.apply), true
       from unnest(judgements) j order by j.modification_id;
     update pfa_sync_conflict c
        set status = 'resolved_manual', resolution = apply_resolutions.resolution, resolved_by = actor, resolved_at = now(),
@@ -174,7 +175,7 @@ begin
     if resolution is null or resolution not in ('use_local', 'use_pems') then
         raise exception 'conflicts are resolved in bulk by use_local or use_pems, not %', coalesce(resolution, 'nothing') using errcode = 'PF001';
     end if;
-    return (select md5(resolution || coalesce(string_agg(format('%s:%s', c.id, r.version), ',' order by c.id), ''))
+    return (select md5(conflicts_digest.resolution || coalesce(string_agg(format('%s:%s', c.id, r.version), ',' order by c.id), ''))
               from pfa_sync_conflict c left join mirror r on r.mirror_id = c.mirror_id where c.id = any (conflict_ids));
 end
 $$;

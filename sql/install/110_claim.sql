@@ -221,7 +221,7 @@ begin
         return;
     end if;
     update pfa_write_queue q
-       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = clock_timestamp() + delay
+       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = now() + delay
      where q.id = any (queue_ids);
     update modification m
        set sync_state = 'committed', updated_at = now() at time zone 'utc'

@@ -118,8 +118,8 @@ begin
       from jsonb_to_recordset(decided) d (queue_id bigint, outcome text, error text, response jsonb)
       join pfa_write_queue q on q.id = d.queue_id;
     update pfa_write_queue q
-       set last_error = concat_ws(': ', d.outcome, d.error), retry_count = q.retry_count + d.burns::int
-      from jsonb_to_recordset(decided) d (queue_id bigint, outcome text, error text, burns boolean)
+       set last_error = concat_ws(': ', d.outcome, d.error), retry_count = q.retry_count + (d.burns and d.verdict = 'pending')::int
+      from jsonb_to_recordset(decided) d (queue_id bigint, verdict text, outcome text, error text, burns boolean)
      where q.id = d.queue_id;
     perform return_to_pending(array_agg(d.queue_id), d.delay)
        from jsonb_to_recordset(decided) d (queue_id bigint, verdict text, delay interval)

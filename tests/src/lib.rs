@@ -1,1 +1,4 @@
 //! The test bed.
+
+pub mod application;
+pub mod cluster;

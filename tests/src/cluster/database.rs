@@ -1,0 +1,87 @@
+//! A database for one test.
+
+use std::{
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use anyhow::{Context, Result};
+use tokio_postgres::Client;
+
+use super::{
+    server::{self, Login, Server},
+    template::Template,
+};
+
+static CREATED: AtomicU32 = AtomicU32::new(0);
+
+/// A database of our own in a server, copied from a [`Template`]; dropped with this value, sessions and all.
+pub struct Database {
+    name: String,
+    server: Server,
+}
+
+impl Database {
+    /// Creates a database that nobody else has. A copy of [`Template::Attached`] is adopted: it may write to PEMS.
+    pub async fn create(server: &Server, template: Template) -> Result<Self> {
+        let number = CREATED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", process::id());
+        let admin = server.connect("postgres").await?;
+        admin.batch_execute(&format!("create database {name} template {}", template.database())).await?;
+        let database = Self { name, server: server.clone() };
+        if template == Template::Attached {
+            database.client().await?.batch_execute("select pfa_sync.adopt()").await?;
+        }
+        Ok(database)
+    }
+
+    /// Its name in the server.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The server it is in.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The superuser's URL. It holds the password.
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    /// The URL of one of the programs' logins. It holds the password.
+    pub fn url_as(&self, login: Login) -> String {
+        self.server.url_as(login, &self.name)
+    }
+
+    /// A new session of the superuser.
+    pub async fn client(&self) -> Result<Client> {
+        server::connect(&self.url()).await
+    }
+
+    /// A new session of one of the programs' logins.
+    pub async fn client_as(&self, login: Login) -> Result<Client> {
+        server::connect(&self.url_as(login)).await
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        // A thread of its own, because this one may be running a runtime that can't be blocked on.
+        let dropped = thread::scope(|scope| scope.spawn(|| drop_database(&self.server, &self.name)).join());
+        if let Ok(Err(error)) = dropped {
+            eprintln!("dropping database {}: {error:#}", self.name);
+        }
+    }
+}
+
+fn drop_database(server: &Server, name: &str) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let admin = server.connect("postgres").await?;
+        let statement = format!("drop database if exists {name} with (force)");
+        admin.batch_execute(&statement).await.context("the server refused")
+    })
+}

@@ -1,0 +1,210 @@
+//! A PostgreSQL server of our own: started for one run, stopped with it, and apart from everything the system has.
+//!
+//! - [`Cluster`] owns a running server: [`Cluster::start`] for the demo, the benchmarks and tests that break things.
+//! - [`shared`] is the server that `testbed with-cluster` runs for all tests, each with a [`Database`] of its own.
+//! - [`Server`] says where a server is and connects to it; [`Template`] names what a new database starts from.
+
+mod account;
+mod database;
+mod installation;
+mod options;
+mod postmaster;
+mod server;
+mod site;
+mod template;
+
+use std::{
+    ffi::OsString,
+    fs::{self, File, Permissions},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use self::{
+    account::Account,
+    installation::Installation,
+    postmaster::{NotReady, Postmaster},
+    site::Site,
+};
+pub use self::{
+    database::Database,
+    installation::PROGRAMS_VARIABLE,
+    options::Options,
+    postmaster::Shutdown,
+    server::{DATABASE_VARIABLE, Login, Server, shared},
+    site::SITE_VARIABLE,
+    template::{APPLICATION_SCHEMA, ROLES, SAMPLE, Template},
+};
+
+/// How often another port is tried when somebody else was faster.
+const PORT_ATTEMPTS: usize = 10;
+
+/// A running server with a data directory of its own. Dropping it stops the server and removes the directory; should
+/// this process die without dropping it, the server shuts itself down.
+///
+/// Its methods block: a start takes a good half second, most of it `initdb`.
+pub struct Cluster {
+    directory: PathBuf,
+    installation: Installation,
+    server: Server,
+    postmaster: Option<Postmaster>,
+    keep_log: bool,
+    /// Locked as long as we live: an abandoned directory is one that can be locked.
+    _held: File,
+    // Dropped last: it may own the directory that holds all of the above.
+    site: Site,
+}
+
+impl Cluster {
+    /// Makes a fresh cluster and starts it on a free port of 127.0.0.1.
+    ///
+    /// The data directory is always initdb's, never a copy: a copy has the same system identifier, which pfa_sync
+    /// takes for the same installation.
+    pub fn start(options: &Options) -> Result<Self> {
+        let site = Site::open()?;
+        let installation = Installation::inherited().or_else(|_| Installation::prepare(&site))?;
+        let account = site.account();
+        let (directory, held) = site.new_directory()?;
+
+        let password = random_password();
+        let password_file = directory.join("password");
+        fs::write(&password_file, &password)?;
+        account.give(&password_file)?;
+        fs::set_permissions(&password_file, Permissions::from_mode(0o600))?;
+        initialize(account, &installation, &directory, &password_file)?;
+        fs::remove_file(&password_file)?;
+        options.append_to(&directory.join("data/postgresql.conf"), &directory)?;
+
+        let mut cluster = Self {
+            server: Server::new(0, password, installation.clone()),
+            directory,
+            installation,
+            postmaster: None,
+            keep_log: false,
+            _held: held,
+            site,
+        };
+        cluster.launch_on_free_port()?;
+        Ok(cluster)
+    }
+
+    /// Where the server is and how to log in.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// The server's log. It is removed with the cluster, unless the process panics or [`keep_log`](Self::keep_log) was called.
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("postgres.log")
+    }
+
+    /// The directory of the server's Unix socket, where the superuser needs no password (mode 0700).
+    pub fn socket_directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The variables that make [`shared`] find this cluster in a child process. They hold the superuser's password.
+    pub fn environment(&self) -> [(&'static str, OsString); 3] {
+        [
+            (DATABASE_VARIABLE, self.server.url("postgres").into()),
+            (PROGRAMS_VARIABLE, self.installation.programs().into()),
+            (SITE_VARIABLE, self.site.directory().into()),
+        ]
+    }
+
+    /// Leaves the log where it is when the cluster goes, and says where that is.
+    pub fn keep_log(&mut self) {
+        self.keep_log = true;
+    }
+
+    /// Stops the server and leaves its data for [`launch`](Self::launch).
+    pub fn halt(&mut self, how: Shutdown) -> Result<()> {
+        let postmaster = self.postmaster.take().context("the server is not running")?;
+        postmaster.stop(how)
+    }
+
+    /// Starts a halted server again, on the same port, and waits until it takes connections.
+    pub fn launch(&mut self) -> Result<()> {
+        ensure!(self.postmaster.is_none(), "the server is running");
+        self.try_launch().with_context(|| self.last_words())
+    }
+
+    /// Stops the server and removes its directory, as dropping does, but says what went wrong.
+    pub fn stop(mut self) -> Result<()> {
+        self.shut_down()
+    }
+
+    fn launch_on_free_port(&mut self) -> Result<()> {
+        for _ in 0..PORT_ATTEMPTS {
+            self.server.set_port(site::free_port()?);
+            match self.try_launch() {
+                Ok(()) => return Ok(()),
+                Err(NotReady::PortTaken) => continue,
+                Err(error) => return Err(error).with_context(|| self.last_words()),
+            }
+        }
+        bail!("no free port after {PORT_ATTEMPTS} attempts")
+    }
+
+    fn try_launch(&mut self) -> Result<(), NotReady> {
+        let data = self.directory.join("data");
+        let mut command = self.site.account().command(self.installation.program("postgres"));
+        command.arg("-D").arg(&data).args(["-p", &self.server.port().to_string()]);
+        self.postmaster = Some(Postmaster::launch(command, &self.log(), &data)?);
+        Ok(())
+    }
+
+    fn shut_down(&mut self) -> Result<()> {
+        let stopped = match self.postmaster.take() {
+            Some(postmaster) => postmaster.stop(Shutdown::Fast),
+            None => Ok(()),
+        };
+        let data = self.directory.join("data");
+        if !data.exists() {
+            return stopped;
+        }
+        let rubbish = if self.keep_log || stopped.is_err() || thread::panicking() {
+            self.site.keep();
+            eprintln!("the log of the PostgreSQL server is in {} until the next run", self.log().display());
+            &data
+        } else {
+            &self.directory
+        };
+        stopped.and(fs::remove_dir_all(rubbish).with_context(|| format!("removing {}", rubbish.display())))
+    }
+
+    fn last_words(&self) -> String {
+        let log = fs::read_to_string(self.log()).unwrap_or_default();
+        let lines: Vec<_> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(20)..].join("\n");
+        format!("PostgreSQL did not start; the end of {}:\n{tail}", self.log().display())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        if let Err(error) = self.shut_down() {
+            eprintln!("stopping PostgreSQL: {error:#}");
+        }
+    }
+}
+
+fn initialize(account: Account, installation: &Installation, directory: &Path, password_file: &Path) -> Result<()> {
+    let mut command = account.command(installation.program("initdb"));
+    command
+        .arg("-D")
+        .arg(directory.join("data"))
+        .args(["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256"])
+        .args(["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions", "--pwfile"])
+        .arg(password_file);
+    account::run(&mut command)
+}
+
+fn random_password() -> String {
+    use std::hash::{BuildHasher, RandomState};
+    // Each RandomState is keyed by the system's random source.
+    (0..2).map(|_| format!("{:016x}", RandomState::new().hash_one(0))).collect()
+}

@@ -1,0 +1,56 @@
+//! How a cluster is set up.
+
+use std::{fs::File, io::Write, path::Path};
+
+use anyhow::Result;
+
+/// Settings of a new cluster. The default is made for tests: nothing is forced to disk, and the session time zone is
+/// not UTC, so that whoever forgets to convert a timestamp hears of it.
+#[derive(Clone, Debug)]
+pub struct Options {
+    settings: Vec<(String, String)>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { settings: Vec::new() }
+            .set("fsync", "off")
+            .set("full_page_writes", "off")
+            .set("timezone", "Asia/Kolkata")
+            .set("max_connections", "200")
+            .set("max_prepared_transactions", "10")
+            .set("log_line_prefix", "%m [%p] %d %u %a ")
+    }
+}
+
+impl Options {
+    /// Commits reach the disk, as in production: for benchmarks.
+    #[must_use]
+    pub fn durable(self) -> Self {
+        self.set("fsync", "on").set("full_page_writes", "on")
+    }
+
+    /// Loads the extension at the start of the server.
+    #[must_use]
+    pub fn preloaded(self) -> Self {
+        self.set("shared_preload_libraries", "pfa_sync")
+    }
+
+    /// Any setting of `postgresql.conf`; the last value counts.
+    #[must_use]
+    pub fn set(mut self, name: &str, value: &str) -> Self {
+        self.settings.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub(super) fn append_to(&self, configuration: &Path, socket_directory: &Path) -> Result<()> {
+        let mut file = File::options().append(true).open(configuration)?;
+        let socket_directory = socket_directory.display().to_string();
+        let places = [("listen_addresses", "127.0.0.1"), ("unix_socket_directories", &socket_directory)];
+        let settings = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        for (name, value) in settings.chain(places) {
+            writeln!(file, "{name} = '{}'", value.replace('\'', "''"))?;
+        }
+        Ok(())
+    }
+}

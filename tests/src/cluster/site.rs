@@ -1,0 +1,121 @@
+//! Where private installations and clusters are kept.
+
+use std::{
+    env,
+    ffi::OsStr,
+    fs::{self, File},
+    hash::{BuildHasher, RandomState},
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result};
+use tempfile::TempDir;
+
+use super::account::Account;
+
+/// The environment variable by which child processes put their clusters into the same place.
+pub const SITE_VARIABLE: &str = "PFA_TEST_SITE";
+
+/// What the names of the clusters' directories begin with.
+const CLUSTER: &str = "cluster-";
+
+/// A socket's path is limited to 107 bytes; `/cluster-XXXXXX/.s.PGSQL.NNNNN` follows the site's.
+const LONGEST_PATH: usize = 70;
+
+/// Below the range from which Linux picks the local ports of outgoing connections, so that nobody takes the port of a
+/// server that is down for a moment.
+const PORTS: std::ops::Range<u16> = 20_000..32_000;
+
+/// A directory that belongs to the account which runs PostgreSQL, and can be reached by it: beside our own program in
+/// cargo's target directory, or, if that does not do, a new one under the system's temporary directory.
+pub(super) struct Site {
+    directory: PathBuf,
+    account: Account,
+    temporary: Option<TempDir>,
+}
+
+impl Site {
+    pub(super) fn open() -> Result<Self> {
+        let account = Account::current()?;
+        if let Some(inherited) = env::var_os(SITE_VARIABLE) {
+            return Ok(Self { directory: inherited.into(), account, temporary: None });
+        }
+        let directory = profile_directory()?.join("postgres");
+        fs::create_dir_all(&directory)?;
+        account.give(&directory)?;
+        if directory.as_os_str().len() <= LONGEST_PATH && account.reaches(&directory)? {
+            let site = Self { directory, account, temporary: None };
+            site.sweep()?;
+            return Ok(site);
+        }
+        let temporary = tempfile::Builder::new().prefix("pfa-sync-").tempdir()?;
+        account.give(temporary.path())?;
+        eprintln!("PostgreSQL can't use {}: its files are in {}", directory.display(), temporary.path().display());
+        Ok(Self { directory: temporary.path().to_path_buf(), account, temporary: Some(temporary) })
+    }
+
+    pub(super) fn account(&self) -> Account {
+        self.account
+    }
+
+    /// The directory itself.
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// A directory for a new cluster, and the lock that says that somebody uses it.
+    pub(super) fn new_directory(&self) -> Result<(PathBuf, File)> {
+        let _lock = self.lock()?;
+        let directory = tempfile::Builder::new().prefix(CLUSTER).tempdir_in(&self.directory)?.keep();
+        self.account.give(&directory)?;
+        let held = File::open(&directory)?;
+        held.lock()?;
+        Ok((directory, held))
+    }
+
+    /// Removes what earlier runs left: logs of failures, and the clusters of processes that were killed.
+    fn sweep(&self) -> Result<()> {
+        let _lock = self.lock()?;
+        for entry in fs::read_dir(&self.directory)? {
+            let entry = entry?;
+            if entry.file_name().to_string_lossy().starts_with(CLUSTER) && File::open(entry.path())?.try_lock().is_ok() {
+                fs::remove_dir_all(entry.path())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets one process at a time change the installation, until the file is dropped.
+    pub(super) fn lock(&self) -> Result<File> {
+        let lock = File::create(self.directory.join("lock"))?;
+        lock.lock()?;
+        Ok(lock)
+    }
+
+    /// Leaves a temporary site in place.
+    pub(super) fn keep(&mut self) {
+        if let Some(temporary) = self.temporary.take() {
+            let _ = temporary.keep();
+        }
+    }
+}
+
+/// A port of 127.0.0.1 that nobody listens on at this moment.
+pub(super) fn free_port() -> Result<u16> {
+    let somewhere = RandomState::new().hash_one(0) as usize % PORTS.len();
+    PORTS
+        .cycle()
+        .skip(somewhere)
+        .take(PORTS.len())
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .context("every port from 20000 to 31999 of 127.0.0.1 is taken")
+}
+
+/// `target/debug` or `target/release`: where our own program is, and the extension's library beside it.
+pub(super) fn profile_directory() -> Result<PathBuf> {
+    let program = env::current_exe()?;
+    let directory = program.parent().context("a program is in a directory")?;
+    let tests = directory.file_name() == Some(OsStr::new("deps"));
+    Ok(if tests { directory.parent().context("deps is in a profile's directory")? } else { directory }.to_path_buf())
+}

@@ -1,0 +1,11 @@
+//! End-to-end tests on a real Postgres, the real relay and the PEMS simulator over TLS. `make test` runs them.
+
+mod attach;
+mod commit;
+mod conflict;
+mod drafts;
+mod outcome;
+mod resolution;
+mod settings;
+mod surface;
+mod world;
