@@ -75,6 +75,7 @@ fn judge(
     base: Option<JsonB>,
     accepted: Option<JsonB>,
     granted: Option<Vec<String>>,
+    unmoved: Option<bool>,
 ) -> TableIterator<
     'static,
     (
@@ -92,10 +93,11 @@ fn judge(
     let record = object(record).unwrap_or_default();
     let delta = delta.map_or(Value::Null, |d| d.0);
     let base = object(base);
+    let base = if unmoved == Some(true) { Some(&record) } else { base.as_ref() };
 
     let verdict = pfa_rules::validate(&rules, &record, &delta);
     let changes = pfa_rules::canonical(&rules, &delta);
-    let merge = pfa_rules::three_way(&rules, base.as_ref(), object(accepted).as_ref(), &changes, &record);
+    let merge = pfa_rules::three_way(&rules, base, object(accepted).as_ref(), &changes, &record);
     let missing = granted.map_or_else(Vec::new, |granted| {
         let mut needed = pfa_rules::required_permissions(&rules, &record, &changes);
         needed.insert(COMMIT.to_owned());
@@ -109,7 +111,7 @@ fn judge(
         missing,
         pfa_rules::operation(&changes).as_str(),
         json(changes.clone()),
-        base.as_ref().map(of_changes).map(json),
+        base.map(of_changes).map(json),
         json(of_changes(&record)),
         json(merge.apply),
         merge.conflicts,

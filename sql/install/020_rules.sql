@@ -93,8 +93,8 @@ create function typed(record jsonb) returns table (data jsonb, problem text)
 comment on function typed(jsonb) is
     'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first of those.';
 
-create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[])
+create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[], unmoved boolean default false)
     returns table (errors jsonb, missing text[], operation text, changes jsonb, base jsonb, seen jsonb, apply jsonb, conflicts text[])
     language c stable security invoker parallel safe as 'MODULE_PATHNAME', 'judge_wrapper';
-comment on function judge(jsonb, jsonb, jsonb, jsonb, text[]) is
-    'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the permissions granted (null = all are); base and seen: the changed fields of base and record.';
+comment on function judge(jsonb, jsonb, jsonb, jsonb, text[], boolean) is
+    'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the permissions granted (null = all are); unmoved = the record is as its author saw it, and base is left out; base and seen: the changed fields of base and record.';

@@ -132,7 +132,8 @@ comment on column pfa_write_queue.mirror_version is 'the mirror version that its
 create unique index pfa_write_queue_one_head on pfa_write_queue (mirror_id) where head;
 create index pfa_write_queue_record on pfa_write_queue (mirror_id, id);
 create index pfa_write_queue_heads on pfa_write_queue (organization_id, priority desc, id) where status = 'pending' and head;
-create index pfa_write_queue_due on pfa_write_queue (scheduled_at) where status = 'pending' and head;
+-- Only what was put off is in it: a fresh row is due when it is created, and costs its commit nothing here.
+create index pfa_write_queue_put_off on pfa_write_queue (scheduled_at) where status = 'pending' and head and scheduled_at > created_at;
 create index pfa_write_queue_leases on pfa_write_queue (organization_id, lease_until) where status = 'processing';
 select pg_catalog.pg_extension_config_dump('pfa_write_queue', '');
 select pg_catalog.pg_extension_config_dump('pfa_write_queue_id_seq', '');

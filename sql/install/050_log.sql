@@ -59,7 +59,6 @@ create function index_log_partition(part name) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    execute format('create index on %I (id)', part);
     execute format('create index on %I (organization_id, pfa_id, id)', part);
     execute format('create index on %I (organization_id, at)', part);
 end

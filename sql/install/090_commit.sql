@@ -64,7 +64,9 @@ begin
     seen as (
         select c.*,
                case when q.ahead is null then c.data else c.data || q.ahead end as theirs,
-               case when c.base_version = c.version then c.data
+               c.base_version = c.version and q.ahead is null as unmoved,
+               case when c.base_version = c.version and q.ahead is null then null
+                    when c.base_version = c.version then c.data
                     else (select h.data from mirror_history h
                            where h.mirror_id = c.mirror_id and h.version = c.base_version
                            order by h.archived_at desc limit 1) end as base,
@@ -80,7 +82,7 @@ begin
            j.missing, j.operation, j.changes, j.apply, j.conflicts, null::text
       from seen s
       join author a using (user_id, organization_id)
-      cross join lateral judge(s.theirs, s.delta, s.base, s.own, a.permissions) j;
+      cross join lateral judge(s.theirs, s.delta, s.base, s.own, a.permissions, s.unmoved) j;
 end
 $$;
 

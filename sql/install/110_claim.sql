@@ -239,7 +239,7 @@ declare
 begin
     select min(d.at) into due
       from (select q.scheduled_at as at from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
-             where q.status = 'pending' and q.head and q.scheduled_at > now() and may_send(s)
+             where q.status = 'pending' and q.head and q.scheduled_at > q.created_at and q.scheduled_at > now() and may_send(s)
              union all
             select q.lease_until from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
              where q.status = 'processing' and may_send(s)) d;

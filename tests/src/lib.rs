@@ -1,4 +1,7 @@
 //! The test bed.
 
 pub mod application;
+pub mod bench;
 pub mod cluster;
+pub mod demo;
+pub mod process;

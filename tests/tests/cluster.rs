@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdin, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -86,6 +86,13 @@ async fn the_extension_can_be_preloaded() -> Result<()> {
 }
 
 #[test]
+fn a_server_that_does_not_start_says_why() -> Result<()> {
+    let error = Cluster::start(&Options::default().set("shared_buffers", "plenty")).err().context("it started")?;
+    ensure!(format!("{error:#}").contains(r#"invalid value for parameter "shared_buffers""#), "{error:#}");
+    Ok(())
+}
+
+#[test]
 fn nothing_is_left_of_a_stopped_cluster() -> Result<()> {
     let cluster = Cluster::start(&Options::default())?;
     let (port, directory) = (cluster.server().port(), cluster.socket_directory().to_path_buf());
@@ -105,7 +112,7 @@ fn with_cluster_passes_the_exit_code_on() -> Result<()> {
 
 #[test]
 fn with_cluster_ends_with_everything_when_terminated() -> Result<()> {
-    let (mut testbed, port) = running_testbed()?;
+    let (mut testbed, _input, port) = running_testbed()?;
     kill_process(Pid::from_child(&testbed), Signal::TERM)?;
     assert_eq!(testbed.wait()?.code(), Some(128 + Signal::TERM.as_raw()));
     ensure!(!listens(port), "the server outlived testbed");
@@ -114,7 +121,7 @@ fn with_cluster_ends_with_everything_when_terminated() -> Result<()> {
 
 #[test]
 fn a_server_does_not_outlive_its_killed_owner() -> Result<()> {
-    let (mut testbed, port) = running_testbed()?;
+    let (mut testbed, _input, port) = running_testbed()?;
     testbed.kill()?;
     testbed.wait()?;
     let deadline = Instant::now() + PATIENCE;
@@ -131,14 +138,15 @@ fn with_cluster(script: &str) -> Command {
     command
 }
 
-/// `testbed with-cluster` and the port of its server; its command waits for its standard input to be closed.
-fn running_testbed() -> Result<(Child, u16)> {
+/// `testbed with-cluster`, its command, which ends with its input, and the port of its server.
+fn running_testbed() -> Result<(Child, ChildStdin, u16)> {
     let mut testbed =
         with_cluster(r#"echo "$PFA_TEST_DATABASE_URL"; exec cat"#).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut url = String::new();
     BufReader::new(testbed.stdout.take().context("stdout is piped")?).read_line(&mut url)?;
     let config: Config = url.trim().parse()?;
-    Ok((testbed, config.get_ports()[0]))
+    let input = testbed.stdin.take().context("stdin is piped")?;
+    Ok((testbed, input, config.get_ports()[0]))
 }
 
 fn listens(port: u16) -> bool {

@@ -75,7 +75,7 @@ async fn with_cluster(options: &Options, command: &[OsString]) -> Result<ExitCod
             _ = interrupts.recv() => if !io::stdin().is_terminal() { pass_on(&child, Signal::INT) },
         }
     };
-    if !status.success() {
+    if status.code().is_some_and(|code| code != 0) {
         cluster.keep_log();
     }
     cluster.stop()?;

@@ -12,7 +12,7 @@ use super::{account, site, site::Site};
 
 /// The environment variable that names the directory of the private installation's programs to child processes, which
 /// take the installation as it is.
-pub const PROGRAMS_VARIABLE: &str = "PFA_TEST_PROGRAMS";
+pub(super) const PROGRAMS_VARIABLE: &str = "PFA_TEST_PROGRAMS";
 
 /// The variable by which pgrx finds `pg_config`.
 const PG_CONFIG_VARIABLE: &str = "PGRX_PG_CONFIG_PATH";

@@ -25,17 +25,16 @@ use anyhow::{Context, Result, bail, ensure};
 
 use self::{
     account::Account,
-    installation::Installation,
+    installation::{Installation, PROGRAMS_VARIABLE},
     postmaster::{NotReady, Postmaster},
-    site::Site,
+    server::DATABASE_VARIABLE,
+    site::{SITE_VARIABLE, Site},
 };
 pub use self::{
     database::Database,
-    installation::PROGRAMS_VARIABLE,
     options::Options,
     postmaster::Shutdown,
-    server::{DATABASE_VARIABLE, Login, Server, shared},
-    site::SITE_VARIABLE,
+    server::{Login, Server, shared},
     template::{APPLICATION_SCHEMA, ROLES, SAMPLE, Template},
 };
 
@@ -87,7 +86,10 @@ impl Cluster {
             _held: held,
             site,
         };
-        cluster.launch_on_free_port()?;
+        if let Err(error) = cluster.launch_on_free_port() {
+            cluster.keep_log();
+            return Err(error);
+        }
         Ok(cluster)
     }
 

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, Config, NoTls, config::Host};
 use super::installation::Installation;
 
 /// The environment variable by which tests find the server that runs for all of them.
-pub const DATABASE_VARIABLE: &str = "PFA_TEST_DATABASE_URL";
+pub(super) const DATABASE_VARIABLE: &str = "PFA_TEST_DATABASE_URL";
 
 /// The server that `testbed with-cluster` runs for all tests, its templates built.
 pub fn shared() -> Result<Server> {

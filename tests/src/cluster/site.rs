@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::account::Account;
 
 /// The environment variable by which child processes put their clusters into the same place.
-pub const SITE_VARIABLE: &str = "PFA_TEST_SITE";
+pub(super) const SITE_VARIABLE: &str = "PFA_TEST_SITE";
 
 /// What the names of the clusters' directories begin with.
 const CLUSTER: &str = "cluster-";

@@ -2,6 +2,7 @@
 
 mod attach;
 mod commit;
+mod concurrency;
 mod conflict;
 mod drafts;
 mod outcome;

@@ -1,0 +1,48 @@
+# What people and CI run. Everything is built in target/, and nothing of the system is touched except by `make setup`
+# (packages that are missing) and `make install`.
+
+# The PostgreSQL to build for, and to copy for the private clusters: Debian's newest, else the one on PATH.
+PG_CONFIG ?= $(shell ls -v /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tail -n 1 | grep . || command -v pg_config)
+export PG_CONFIG
+export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
+
+with_cluster := target/debug/testbed with-cluster --
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test build install lint fmt bench clean setup
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: setup ## See an edit reach PEMS on this machine (ONCE=1: check and exit; INPUT=file: a PEMS grid export, .gz allowed)
+	cargo build --workspace --all-targets
+	target/debug/demo $(if $(ONCE),--once) $(if $(INPUT),--input '$(INPUT)')
+
+test: build ## Run everything that proves the project, on a private PostgreSQL cluster; then lint
+	$(with_cluster) cargo nextest run --workspace
+	@$(MAKE) --no-print-directory lint
+
+build: setup ## Build all of it, for development
+	cargo build --workspace --all-targets
+
+install: setup ## Install the extension, as a release build, into the PostgreSQL of PG_CONFIG
+	cargo build --release --package pfa_sync
+	PROFILE=release scripts/install-extension
+
+lint: setup ## Check format and lints
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- --deny warnings
+	$(if $(shell command -v shellcheck),shellcheck scripts/* .ci/run)
+
+fmt: ## Format the code
+	cargo fmt --all
+
+bench: setup ## Measure, with commits forced to disk; results as a table and as JSON
+	cargo build --release --workspace
+	target/release/bench
+
+clean: ## Remove all that was built
+	cargo clean
+
+setup: ## Install what is missing on this machine (as root), or say what to install
+	@scripts/setup
