@@ -103,9 +103,8 @@ fn judge(
         needed.insert(COMMIT.to_owned());
         needed.into_iter().filter(|permission| !granted.contains(permission)).collect()
     });
-    let of_changes = |from: &Map| {
-        changes.keys().map(|name| (name.clone(), from.get(name).cloned().unwrap_or(Value::Null))).collect::<Map>()
-    };
+    let of_changes =
+        |from: &Map| changes.keys().map(|name| (name.clone(), from.get(name).cloned().unwrap_or(Value::Null))).collect::<Map>();
     TableIterator::once((
         JsonB(verdict.errors.iter().map(problem_json).collect()),
         missing,

@@ -23,9 +23,8 @@ thread_local! {
 pub fn current() -> Rc<Rules> {
     // SAFETY: reads a variable of this backend; every SQL function runs inside a statement.
     let statement = unsafe { pg_sys::GetCurrentStatementStartTimestamp() };
-    let known = COMPILED.with_borrow(|compiled| {
-        compiled.as_ref().filter(|c| c.checked == statement).map(|c| Rc::clone(&c.rules))
-    });
+    let known =
+        COMPILED.with_borrow(|compiled| compiled.as_ref().filter(|c| c.checked == statement).map(|c| Rc::clone(&c.rules)));
     known.unwrap_or_else(|| refreshed(statement))
 }
 
@@ -49,7 +48,5 @@ fn refreshed(statement: pg_sys::TimestampTz) -> Rc<Rules> {
 }
 
 fn one<T: FromDatum + IntoDatum>(query: &str) -> T {
-    Spi::get_one::<T>(query)
-        .unwrap_or_report()
-        .unwrap_or_else(|| error!("no rules found: {query}"))
+    Spi::get_one::<T>(query).unwrap_or_report().unwrap_or_else(|| error!("no rules found: {query}"))
 }

@@ -68,14 +68,16 @@ create view field_rules with (security_invoker = true) as
 comment on view field_rules is 'The field rules in force: shipped ones, replaced or extended by field_override.';
 
 -- Sets a value; null returns to the default. Raises on an unknown name or a value outside its bounds.
-create function set(name text, value text, organization text default null) returns text
+create function set(name text, value text, organization text default null, user_id text default null) returns text
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 declare
     definition setting_definition;
     scope text := coalesce(organization_of(organization), '');
+    actor text := acting_user(user_id);
     inside boolean;
 begin
+    perform require_permission(actor, nullif(scope, ''), 'perm_ManageSettings');
     select * into definition from setting_definition d where d.name = set.name;
     if not found then
         raise exception 'there is no setting %', set.name
@@ -99,13 +101,13 @@ begin
             raise exception 'setting % must be an % from % to %, not %', set.name, definition.type, definition.minimum, definition.maximum, set.value
                 using errcode = 'PF001';
         end if;
-        insert into setting_value (name, organization_id, value, changed_by) values (set.name, scope, set.value, session_user)
+        insert into setting_value (name, organization_id, value, changed_by) values (set.name, scope, set.value, actor)
             on conflict on constraint setting_value_pkey
             do update set value = excluded.value, changed_at = now(), changed_by = excluded.changed_by;
     end if;
     insert into pfa_audit_log (event_type, organization_id, user_id, success, changes)
-        values ('SETTING_CHANGED', nullif(scope, ''), session_user, true, jsonb_build_object(set.name, set.value));
+        values ('SETTING_CHANGED', nullif(scope, ''), actor, true, jsonb_build_object(set.name, set.value));
     return setting(set.name, nullif(scope, ''));
 end
 $$;
-comment on function set(text, text, text) is 'Changes a setting of the fleet, or of one organization; value null returns to the default.';
+comment on function set(text, text, text, text) is 'Changes a setting of the fleet, or of one organization; value null returns to the default.';

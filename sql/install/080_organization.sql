@@ -54,46 +54,51 @@ end
 $$;
 
 -- Stops sending for an organization; its edits are queued all the same.
-create function pause(organization text, reason text, until timestamptz default null) returns void
+create function pause(organization text, reason text, until timestamptz default null, user_id text default null) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 declare
-    id text := organization_of(organization);
+    scope text := organization_of(organization);
+    actor text := acting_user(user_id);
 begin
+    perform require_permission(actor, scope, 'perm_ManageSettings');
     insert into sync_organization (organization_id, paused, pause_reason, paused_until, paused_by)
-        values (id, true, reason, until, session_user)
+        values (scope, true, reason, until, actor)
         on conflict on constraint sync_organization_pkey
         do update set paused = true, pause_reason = excluded.pause_reason, paused_until = excluded.paused_until, paused_by = excluded.paused_by;
-    insert into pfa_audit_log (event_type, organization_id, user_id, success, error_message) values ('PAUSED', id, session_user, true, reason);
+    insert into pfa_audit_log (event_type, organization_id, user_id, success, error_message) values ('PAUSED', scope, actor, true, reason);
 end
 $$;
-comment on function pause(text, text, timestamptz) is 'Stops sending for an organization (id or code), for good or until a time; edits are still queued.';
+comment on function pause(text, text, timestamptz, text) is 'Stops sending for an organization (id or code), for good or until a time; edits are still queued.';
 
 -- Lets an organization send (null = all), queues what was committed before attach(), and wakes the relay.
-create function resume(organization text default null) returns table (organization_id text, queued bigint, failed bigint)
+create function resume(organization text default null, user_id text default null)
+    returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    id text := organization_of(organization);
+    scope text := organization_of(organization);
+    actor text := acting_user(user_id);
 begin
+    perform require_permission(actor, scope, 'perm_ManageSettings');
     insert into sync_organization (organization_id)
-        select o.organization_id from organization o where id is null or o.organization_id = id
+        select o.organization_id from organization o where scope is null or o.organization_id = scope
         on conflict do nothing;
     with resumed as (
         update sync_organization s
            set paused = false, pause_reason = null, paused_until = null, paused_by = null, held_since = null, hold_reason = null
-         where (id is null or s.organization_id = id) and (s.paused or s.held_since is not null)
+         where (scope is null or s.organization_id = scope) and (s.paused or s.held_since is not null)
         returning s.organization_id)
     insert into pfa_audit_log (event_type, organization_id, user_id, success)
-        select 'RESUMED', r.organization_id, session_user, true from resumed r;
+        select 'RESUMED', r.organization_id, actor, true from resumed r;
     perform wake();
     return query
-        select o.organization_id, s.queued, s.failed
+        select o.organization_id, coalesce(s.queued, 0), coalesce(s.failed, 0)
           from organization o
           left join sweep() s on s.organization_id = o.organization_id
-         where id is null or o.organization_id = id
+         where scope is null or o.organization_id = scope
          order by 1;
 end
 $$;
-comment on function resume(text) is 'Lets an organization (id or code; null = all) send again, and queues what was committed before attach().';
+comment on function resume(text, text) is 'Lets an organization (id or code; null = all) send again, and queues what was committed before attach().';

@@ -151,9 +151,8 @@ begin
 end
 $$;
 
--- Queues judged changes; those that are not clean end at once.
-create function enqueue_judged(judgements judgement[], kind text)
-    returns table (organization_id text, queued bigint, failed bigint)
+-- The queue rows, jobs and log rows of judged changes.
+create function insert_judged(judgements judgement[], kind text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
@@ -162,7 +161,7 @@ begin
         select * from unnest(judgements)),
     job as (
         insert into sync_job (kind, organization_id, user_id, records)
-        select enqueue_judged.kind, j.organization_id, j.author, count(*) from judged j group by j.organization_id, j.author
+        select insert_judged.kind, j.organization_id, j.author, count(*) from judged j group by j.organization_id, j.author
         returning job_id, organization_id, user_id),
     entered as (
         insert into pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, reason,
@@ -176,6 +175,27 @@ begin
     insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes, success)
     select 'COMMITTED', e.organization_id, e.author, e.pfa_id, e.modification_id, e.id, e.job_id, e.payload, true
       from entered e;
+end
+$$;
+
+-- Queues judged changes; those that are not clean end at once.
+create function enqueue_judged(judgements judgement[], kind text)
+    returns table (organization_id text, queued bigint, failed bigint)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    if current_setting('transaction_isolation') = 'read committed' then
+        perform insert_judged(judgements, kind);
+    else
+        -- An older snapshot doesn't show another's row that waits for the same record; the index does.
+        begin
+            perform insert_judged(judgements, kind);
+        exception when unique_violation then
+            raise exception 'somebody else committed an edit of the same record meanwhile'
+                using errcode = 'serialization_failure', hint = 'Run the transaction again.';
+        end;
+    end if;
 
     insert into pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, queue_id, author, detected, local_version, mirror_version,
                                    base_data, local_data, pems_data, conflict_fields, message, status, resolution, merged_data, resolved_by, resolved_at)

@@ -25,6 +25,15 @@ begin
           from ended e)
     select array_agg(distinct e.mirror_id) into records from ended e;
 
+    perform promote_heads(records);
+end
+$$;
+
+-- Makes the first live row of each record its head. The caller holds the mirror locks.
+create function promote_heads(records text[]) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
     update pfa_write_queue q
        set head = true
       from unnest(records) r (mirror_id)

@@ -42,13 +42,13 @@ begin
 end
 $$;
 
--- Raises PF002 unless the acting user has a permission.
+-- Raises PF002 unless the acting user has a permission; in the whole fleet (null), administrators have it.
 create function require_permission(actor text, organization_id text, permission text) returns void
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
     if not permission = any (acting_permissions(actor, organization_id)) then
-        raise exception 'user % lacks % in organization %', actor, permission, organization_id using errcode = 'PF002';
+        raise exception 'user % lacks % in %', actor, permission, coalesce('organization ' || organization_id, 'the whole fleet') using errcode = 'PF002';
     end if;
 end
 $$;

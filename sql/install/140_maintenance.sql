@@ -11,6 +11,7 @@ declare
     found     text[];
 begin
     perform ensure_sending();
+    perform restore_heads();
     insert into sync_organization (organization_id)
         select o.organization_id from organization o
          where not exists (select from sync_organization s where s.organization_id = o.organization_id)
@@ -30,6 +31,23 @@ begin
 end
 $$;
 comment on function sweep() is 'Queues committed work that no trigger saw; a row for each organization where there was any.';
+
+-- Gives a head to records that wait without one: a commit on an older snapshot (repeatable read) can't see that the row
+-- it queued behind has ended.
+create function restore_heads() returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    headless text[];
+begin
+    headless := array(
+        select r.mirror_id from mirror r
+         where r.mirror_id in (select q.mirror_id from pfa_write_queue q
+                                where not q.head and not exists (select from pfa_write_queue h where h.mirror_id = q.mirror_id and h.head))
+         order by r.mirror_id for no key update skip locked);
+    perform promote_heads(headless);
+end
+$$;
 
 -- Notes that a relay lives; tells it which organizations are paused or held.
 create function heartbeat(relay text, version text) returns jsonb

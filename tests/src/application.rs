@@ -25,7 +25,13 @@ impl<'a> Application<'a> {
     }
 
     /// Saves a draft on the record as it stands in the mirror; returns the modification's id.
-    pub async fn draft(&self, user: &str, organization: &str, pfa_id: &str, delta: Value) -> Result<String, tokio_postgres::Error> {
+    pub async fn draft(
+        &self,
+        user: &str,
+        organization: &str,
+        pfa_id: &str,
+        delta: Value,
+    ) -> Result<String, tokio_postgres::Error> {
         let insert = r#"
             insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "sessionId", "baseVersion", "updatedAt")
             select 'mod_' || gen_random_uuid(), m.id, m."organizationId", $1, $4::jsonb, 'session-1', m.version, now() at time zone 'utc'

@@ -28,8 +28,12 @@ impl Process {
     pub fn start(name: &str, configure: impl FnOnce(&mut Command)) -> Result<Self> {
         let mut command = Command::new(program(name)?);
         configure(&mut command);
-        let mut child =
-            command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true).spawn().with_context(|| format!("starting {name}"))?;
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("starting {name}"))?;
         let lines = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         Ok(Self { name: name.to_owned(), child, lines })
     }

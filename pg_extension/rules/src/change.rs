@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::field::Kind;
+use crate::value::Meaning;
 use crate::{Map, Rules};
 
+pub(crate) const PFA_ID: &str = "pfaId";
 pub(crate) const IS_DISCONTINUED: &str = "isDiscontinued";
 
 /// A record with a delta laid over it.
@@ -30,6 +32,11 @@ impl<'a> Change<'a> {
     /// sends all its fields is judged by those the user touched.
     pub fn alters(&self, name: &str, kind: Kind) -> bool {
         self.delta.get(name).is_some_and(|after| !kind.equal(self.before(name), after))
+    }
+
+    /// Whether the record has no key, so that it can't be addressed in PEMS.
+    pub fn lacks_key(&self) -> bool {
+        matches!(Kind::Text.read(self.before(PFA_ID)), Ok(Meaning::Nothing))
     }
 
     /// Whether the record is to be soft-deleted.
@@ -69,11 +76,7 @@ impl Operation {
 /// How a delta is written: one that sets `isDiscontinued` and nothing else is a soft delete. With other fields beside
 /// it, it is an update, since a delete carries none.
 pub fn operation(delta: &Map) -> Operation {
-    if delta.len() == 1 && delta.get(IS_DISCONTINUED).is_some_and(is_true) {
-        Operation::Delete
-    } else {
-        Operation::Update
-    }
+    if delta.len() == 1 && delta.get(IS_DISCONTINUED).is_some_and(is_true) { Operation::Delete } else { Operation::Update }
 }
 
 /// The permissions a delta needs by its content: those of its fields, and `perm_Delete` if it soft-deletes the record.

@@ -1,10 +1,8 @@
 //! The rules between the fields of a record. Values that can't be read break no rule here: their field's does.
 
-use serde_json::Value;
-
-use crate::change::{Change, IS_DISCONTINUED, is_true};
+use crate::change::{Change, IS_DISCONTINUED, PFA_ID, is_true};
 use crate::field::Kind;
-use crate::validation::{PFA_ID, Verdict};
+use crate::validation::Verdict;
 use crate::value::Meaning;
 use crate::{Code, Problem, moment};
 
@@ -33,7 +31,7 @@ fn violation(verdict: &mut Verdict, field: &str, message: &str) {
 }
 
 fn check_key(change: &Change, verdict: &mut Verdict) {
-    if let Ok(Meaning::Nothing) = Kind::Text.read(change.before(PFA_ID)) {
+    if change.lacks_key() {
         violation(verdict, PFA_ID, "the record has no pfaId, so it can't be addressed in PEMS");
     }
 }
@@ -57,7 +55,7 @@ fn check_period(change: &Change, start: &str, end: &str, verdict: &mut Verdict) 
 }
 
 fn check_price(change: &Change, source: &str, price: &str, verdict: &mut Verdict) {
-    if change.after("source") != source || *change.after(price) != Value::Null {
+    if change.after("source") != source || !change.after(price).is_null() {
         return;
     }
     let message = format!("{price} must not be empty, since source is {source}");

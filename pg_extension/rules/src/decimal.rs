@@ -9,22 +9,27 @@ use crate::value::Unreadable;
 /// Fails on what 28 digits can't hold: [`Unreadable::TooLarge`], or [`Unreadable::TooPrecise`] after the point.
 pub(crate) fn read(number: &Number) -> Result<Decimal, Unreadable> {
     let text = number.as_str();
-    let (digits, exponent) = match text.split_once(['e', 'E']) {
-        Some((digits, exponent)) => (digits, exponent.parse::<i32>().map_err(|_| Unreadable::TooLarge)?),
-        None => (text, 0),
+    let digits = text.trim_start_matches(['-', '0']);
+    let (digits, exponent) = match digits.split_once(['e', 'E']) {
+        Some((digits, exponent)) => (digits, exponent.parse::<i32>().map_err(|_| Unreadable::TooLarge)?.into()),
+        None => (digits, 0),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let too_long = || match whole.len() as i64 + exponent {
+        ..=28 => Unreadable::TooPrecise,
+        _ => Unreadable::TooLarge,
+    };
 
     let mut mantissa: i128 = 0;
     let mut zeros = 0; // not yet part of the mantissa: they count only if another digit follows
-    for digit in whole.bytes().chain(fraction.bytes()).filter(u8::is_ascii_digit) {
+    for digit in whole.bytes().chain(fraction.bytes()) {
         if digit == b'0' {
             zeros += 1;
             continue;
         }
         mantissa = shifted(mantissa, zeros + 1)
             .and_then(|shifted| shifted.checked_add(i128::from(digit - b'0')))
-            .ok_or(too_long(fraction))?;
+            .ok_or_else(too_long)?;
         zeros = 0;
     }
     if mantissa == 0 {
@@ -34,21 +39,10 @@ pub(crate) fn read(number: &Number) -> Result<Decimal, Unreadable> {
         mantissa = -mantissa;
     }
 
-    let scale = fraction.len() as i64 - zeros - i64::from(exponent);
-    if scale < 0 {
-        let whole = shifted(mantissa, -scale).ok_or(Unreadable::TooLarge)?;
-        return Decimal::try_from_i128_with_scale(whole, 0).map_err(|_| Unreadable::TooLarge);
-    }
-    let scale = u32::try_from(scale).map_err(|_| Unreadable::TooPrecise)?;
-    Decimal::try_from_i128_with_scale(mantissa, scale).map_err(|error| match error {
-        rust_decimal::Error::ScaleExceedsMaximumPrecision(_) => Unreadable::TooPrecise,
-        _ => too_long(fraction),
-    })
-}
-
-/// More digits than fit: a matter of the decimals if there are any.
-fn too_long(fraction: &str) -> Unreadable {
-    if fraction.is_empty() { Unreadable::TooLarge } else { Unreadable::TooPrecise }
+    let scale = fraction.len() as i64 - zeros - exponent;
+    let whole = shifted(mantissa, -scale.min(0)).ok_or_else(too_long)?;
+    let scale = u32::try_from(scale.max(0)).map_err(|_| too_long())?;
+    Decimal::try_from_i128_with_scale(whole, scale).map_err(|_| too_long())
 }
 
 /// `mantissa` × 10^`places`. Zero stays zero, whatever the number of places.

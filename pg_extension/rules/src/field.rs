@@ -101,8 +101,6 @@ pub(crate) enum Kind {
 fn exact<'de, D: Deserializer<'de>>(bound: D) -> Result<Option<Decimal>, D::Error> {
     let bound = Option::<Number>::deserialize(bound)?;
     bound
-        .map(|number| {
-            decimal::read(&number).map_err(|_| D::Error::custom(format_args!("bound {number} is no exact decimal")))
-        })
+        .map(|number| decimal::read(&number).map_err(|_| D::Error::custom(format_args!("bound {number} is no exact decimal"))))
         .transpose()
 }

@@ -87,9 +87,7 @@ impl Problem {
             }
             (Unreadable::OtherYear, _) => (Code::InvalidRange, "must be in the years 1900 to 9999"),
             (Unreadable::TooLarge, _) => (Code::InvalidRange, "must be a number of at most 28 digits"),
-            (Unreadable::TooPrecise, _) => {
-                (Code::InvalidValue, "must have fewer decimals, so that it can be kept exactly")
-            }
+            (Unreadable::TooPrecise, _) => (Code::InvalidValue, "must have fewer decimals, so that it can be kept exactly"),
         };
         Self::of_value(field, value, code, must)
     }

@@ -3,15 +3,12 @@
 use rust_decimal::Decimal;
 use serde_json::Value;
 
-use crate::change::Change;
+use crate::change::{Change, PFA_ID};
 use crate::consistency;
 use crate::field::Field;
 use crate::problem::Shown;
 use crate::value::Meaning;
 use crate::{Code, Map, Problem, Rules};
-
-/// The key of a record. Without it the record can't be addressed in PEMS.
-pub(crate) const PFA_ID: &str = "pfaId";
 
 /// What is wrong with a change. Problems of fields come first, by name, then those between fields, in a fixed order.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -72,10 +69,10 @@ fn check_edited(rules: &Rules, change: &Change, errors: &mut Vec<Problem>) {
 fn check_left_alone(rules: &Rules, change: &Change, warnings: &mut Vec<Problem>) {
     for field in rules.fields() {
         let edited = field.permission.is_some() && change.alters(&field.name, field.kind);
-        let value = change.before(&field.name);
-        // A missing key is more than a warning; the rules between fields say so.
-        if !edited && !(field.name == PFA_ID && value.is_null()) {
-            check_value(field, value, warnings);
+        // A missing key is more than a warning: the rules of the whole record speak of it.
+        let is_missing_key = field.name == PFA_ID && change.lacks_key();
+        if !edited && !is_missing_key {
+            check_value(field, change.before(&field.name), warnings);
         }
     }
 }

@@ -58,9 +58,7 @@ impl Kind {
         Ok(match (self.read(value)?, value) {
             (Meaning::Nothing, _) => Value::Null,
             (Meaning::Decimal(decimal), Value::Number(number)) => Value::Number(plain(decimal, number)),
-            (Meaning::Moment(utc), Value::String(text)) if !moment::is_canonical(text) => {
-                Value::String(moment::write(utc))
-            }
+            (Meaning::Moment(utc), Value::String(text)) if !moment::is_canonical(text) => Value::String(moment::write(utc)),
             _ => value.clone(),
         })
     }

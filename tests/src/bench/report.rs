@@ -45,7 +45,15 @@ impl Report {
     }
 
     /// Adds a percentile (0 to 1) of single measurements, and returns it.
-    pub fn percentile(&mut self, name: &str, statistic: &'static str, share: f64, values: &[f64], unit: Unit, goal: Option<&str>) -> f64 {
+    pub fn percentile(
+        &mut self,
+        name: &str,
+        statistic: &'static str,
+        share: f64,
+        values: &[f64],
+        unit: Unit,
+        goal: Option<&str>,
+    ) -> f64 {
         let value = percentile(values, share);
         let goal = goal.map(str::to_owned);
         self.rows.push(Row { name: name.to_owned(), statistic, value, unit: unit.symbol(), rounds: values.len(), goal });
@@ -68,9 +76,7 @@ impl Report {
 
     /// The rows as JSON.
     pub fn json(&self) -> Value {
-        let row = |row: &Row| {
-            json!({"name": row.name, "statistic": row.statistic, "value": row.value, "unit": row.unit, "rounds": row.rounds, "goal": row.goal})
-        };
+        let row = |row: &Row| json!({"name": row.name, "statistic": row.statistic, "value": row.value, "unit": row.unit, "rounds": row.rounds, "goal": row.goal});
         self.rows.iter().map(row).collect()
     }
 }

@@ -30,7 +30,10 @@ pub async fn disagreements(plant: &Plant) -> Result<Vec<String>> {
             match mirror.get(pfa_id) {
                 None => found.push(format!("{code} {pfa_id}: missing in the mirror")),
                 Some((data, version)) if *version != record["version"].as_i64() => {
-                    found.push(format!("{code} {pfa_id}: PEMS has version {}, the mirror knows {version:?}: {data}", record["version"]));
+                    found.push(format!(
+                        "{code} {pfa_id}: PEMS has version {}, the mirror knows {version:?}: {data}",
+                        record["version"]
+                    ));
                 }
                 Some((data, _)) if comparable(data) != comparable(&record) => {
                     found.push(format!("{code} {pfa_id}: PEMS has {record}, the mirror {data}"));
@@ -51,5 +54,8 @@ pub async fn disagreements(plant: &Plant) -> Result<Vec<String>> {
 /// The fields that have a value: null and absent are the same.
 fn comparable(record: &Value) -> Map<String, Value> {
     let fields = record.as_object().into_iter().flatten();
-    fields.filter(|(name, value)| !value.is_null() && !NOT_COMPARED.contains(&name.as_str())).map(|(name, value)| (name.clone(), value.clone())).collect()
+    fields
+        .filter(|(name, value)| !value.is_null() && !NOT_COMPARED.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
 }

@@ -87,12 +87,24 @@ impl Edits {
             if ended == self.count {
                 break synced;
             }
-            ensure!(committed_at.elapsed() < PATIENCE, "only {ended} of {} edits have ended after {seconds:.0} s; see relay.log", self.count);
+            ensure!(
+                committed_at.elapsed() < PATIENCE,
+                "only {ended} of {} edits have ended after {seconds:.0} s; see relay.log",
+                self.count
+            );
             tokio::time::sleep(Duration::from_millis(50)).await;
         };
         let seconds = committed_at.elapsed().as_secs_f64();
-        say(&format!("\r{synced} of {} edits are in PEMS {seconds:.2} s after the commit (its limit alone takes {:.2} s)", self.count, (self.count as f64 / 100.0).ceil() * 0.105 - 0.105));
-        ensure!(synced == self.count, "{} edits ended otherwise: select * from pfa_sync.conflicts, pfa_sync.dead_letters", self.count - synced);
+        say(&format!(
+            "\r{synced} of {} edits are in PEMS {seconds:.2} s after the commit (its limit alone takes {:.2} s)",
+            self.count,
+            (self.count as f64 / 100.0).ceil() * 0.105 - 0.105
+        ));
+        ensure!(
+            synced == self.count,
+            "{} edits ended otherwise: select * from pfa_sync.conflicts, pfa_sync.dead_letters",
+            self.count - synced
+        );
         Ok(())
     }
 
@@ -101,8 +113,21 @@ impl Edits {
         let after = self.samples_in_pems(plant).await?;
         say("three records, read back from PEMS:");
         for ((sample, before), after) in self.samples.iter().zip(before).zip(&after) {
-            let changes: Vec<String> = sample.delta.as_object().into_iter().flatten().map(|(field, _)| format!("{field} {} → {}", before[field], after[field])).collect();
-            say(&format!("  {} {}: version {} → {}, {}", sample.code, sample.pfa_id, before["version"], after["version"], changes.join(", ")));
+            let changes: Vec<String> = sample
+                .delta
+                .as_object()
+                .into_iter()
+                .flatten()
+                .map(|(field, _)| format!("{field} {} → {}", before[field], after[field]))
+                .collect();
+            say(&format!(
+                "  {} {}: version {} → {}, {}",
+                sample.code,
+                sample.pfa_id,
+                before["version"],
+                after["version"],
+                changes.join(", ")
+            ));
         }
         Ok(())
     }
@@ -117,7 +142,8 @@ pub async fn single_edit(plant: &Plant) -> Result<()> {
     plant.client.execute(insert, &[&EDITOR]).await?;
     let committed_at = Instant::now();
     let state = loop {
-        let state: String = plant.client.query_one(r#"select "syncState" from pfa_modification where id = 'mod_demo_single'"#, &[]).await?.get(0);
+        let state: String =
+            plant.client.query_one(r#"select "syncState" from pfa_modification where id = 'mod_demo_single'"#, &[]).await?.get(0);
         if !matches!(state.as_str(), "committed" | "syncing") {
             break state;
         }

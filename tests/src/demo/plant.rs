@@ -41,17 +41,17 @@ impl Plant {
         fs::create_dir_all(&directory)?;
         let ca = directory.join("pems-ca.pem");
         let (simulator, pems_url) = start_simulator(input, organizations, &ca).await?;
-        let http = reqwest::Client::builder()
-            .tls_built_in_root_certs(false)
-            .add_root_certificate(Certificate::from_pem(&fs::read(&ca)?)?)
-            .build()?;
+        let http = reqwest::Client::builder().tls_certs_only([Certificate::from_pem(&fs::read(&ca)?)?]).build()?;
 
-        let cluster = tokio::task::spawn_blocking(|| Cluster::start(&Options::default())).await??;
+        let cluster = tokio::task::spawn_blocking(|| Cluster::start(&Options::default().set("timezone", "UTC"))).await??;
         cluster.server().build_templates().await?;
         let database = Database::create(cluster.server(), Template::Attached).await?;
         let client = database.client().await?;
         enrol(&client, organizations).await?;
-        say(&format!("PostgreSQL is up on port {}, with the application's tables and the extension attached", cluster.server().port()));
+        say(&format!(
+            "PostgreSQL is up on port {}, with the application's tables and the extension attached",
+            cluster.server().port()
+        ));
         let organizations = organizations.to_vec();
         let plant = Self { client, directory, organizations, pems_url, http, simulator, relay: None, database, cluster };
         plant.write_environment()?;

@@ -27,19 +27,30 @@ async fn phase_3_work_is_reported_and_waits_for_resume() -> Result<()> {
 
     let report = client.query("select object || ' ' || action || ' ' || detail from pfa_sync.attach()", &[]).await?;
     let report: Vec<String> = report.iter().map(|row| row.get(0)).collect();
-    assert!(report.iter().any(|line| line == "organization org_RIO_173 found 3 committed changes were never sent; they are queued after resume()"), "{report:#?}");
+    assert!(
+        report
+            .iter()
+            .any(|line| line
+                == "organization org_RIO_173 found 3 committed changes were never sent; they are queued after resume()"),
+        "{report:#?}"
+    );
     assert!(report.iter().any(|line| line.starts_with("organization org_HARBOUR_7 paused")), "{report:#?}");
-    let statuses = r#"select string_agg(id || ' ' || "syncState" || '/' || "syncStatus", ', ' order by id) from pfa_modification"#;
-    assert_eq!(client.query_one(statuses, &[]).await?.get::<_, &str>(0),
-        "mod_bad committed/committed, mod_done synced/synced, mod_error sync_error/failed, mod_left committed/committed, mod_waiting committed/committed");
+    let statuses =
+        r#"select string_agg(id || ' ' || "syncState" || '/' || "syncStatus", ', ' order by id) from pfa_modification"#;
+    assert_eq!(
+        client.query_one(statuses, &[]).await?.get::<_, &str>(0),
+        "mod_bad committed/committed, mod_done synced/synced, mod_error sync_error/failed, mod_left committed/committed, mod_waiting committed/committed"
+    );
     client.batch_execute("select pfa_sync.sweep()").await?;
     assert!(client.query("select pfa_sync.claim('r')", &[]).await?.is_empty(), "paused");
     assert_eq!(client.query_one("select count(*) from pfa_sync.queue", &[]).await?.get::<_, i64>(0), 0);
 
     let swept = client.query_one("select queued, failed from pfa_sync.resume('RIO')", &[]).await?;
     assert_eq!((swept.get::<_, i64>(0), swept.get::<_, i64>(1)), (2, 1));
-    assert_eq!(client.query_one(statuses, &[]).await?.get::<_, &str>(0),
-        "mod_bad sync_error/failed, mod_done synced/synced, mod_error sync_error/failed, mod_left committed/queued, mod_waiting committed/queued");
+    assert_eq!(
+        client.query_one(statuses, &[]).await?.get::<_, &str>(0),
+        "mod_bad sync_error/failed, mod_done synced/synced, mod_error sync_error/failed, mod_left committed/queued, mod_waiting committed/queued"
+    );
     Ok(())
 }
 
@@ -68,7 +79,11 @@ async fn unfit_tables_are_named() -> Result<()> {
     let error = client.query("select * from pfa_sync.attach()", &[]).await.unwrap_err().into();
     let (code, message, _) = refusal(&error);
     assert_eq!(code, "PF007");
-    for fault in ["column public.pfa_mirror.\"pfaId\" is missing", "table public.users is missing", "public.pfa_modification.delta is text, not jsonb"] {
+    for fault in [
+        "column public.pfa_mirror.\"pfaId\" is missing",
+        "table public.users is missing",
+        "public.pfa_modification.delta is text, not jsonb",
+    ] {
         assert!(message.contains(fault), "{message}");
     }
     let error = client.query("select * from pfa_sync.claim('r')", &[]).await.unwrap_err().into();
@@ -111,17 +126,27 @@ async fn a_restored_copy_sends_nothing_until_adopted() -> Result<()> {
     world.edit("2", json!({"model": "Y"})).await?;
     world.deliver().await?;
     let waiting = (waiting, world.edit("1", json!({"monthlyRate": 1})).await?).1;
-    world.client.batch_execute(
-        "select pfa_sync.set('max_retries', '9'); \
-         insert into pfa_sync.field_override (name, type, permission) values ('towerHeight', 'decimal', 'perm_EditForecast')").await?;
+    world
+        .client
+        .batch_execute(
+            "select pfa_sync.set('max_retries', '9'); \
+         insert into pfa_sync.field_override (name, type, permission) values ('towerHeight', 'decimal', 'perm_EditForecast')",
+        )
+        .await?;
 
     // A cluster is started and stopped in this process, so off the test's own thread.
     let other = tokio::task::spawn_blocking(|| Cluster::start(&Options::default())).await??;
     other.server().build_templates().await?;
     let copy = Database::create(other.server(), Template::Empty).await?;
-    let dump = world.database.server().program("pg_dump").args(["--dbname", &world.database.url()]).stdout(Stdio::piped()).spawn()?;
-    let restored = copy.server().program("psql").args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "--dbname", &copy.url()])
-        .stdin(dump.stdout.expect("a pipe")).stdout(Stdio::null()).output()?;
+    let dump =
+        world.database.server().program("pg_dump").args(["--dbname", &world.database.url()]).stdout(Stdio::piped()).spawn()?;
+    let restored = copy
+        .server()
+        .program("psql")
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "--dbname", &copy.url()])
+        .stdin(dump.stdout.expect("a pipe"))
+        .stdout(Stdio::null())
+        .output()?;
     ensure!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
 
     let client = copy.client().await?;

@@ -56,7 +56,8 @@ async fn a_rolled_back_commit_leaves_nothing() -> Result<()> {
 async fn an_invalid_commit_fails_with_every_problem() -> Result<()> {
     let world = World::new().await?;
     let application = world.application();
-    let first = application.draft(EDITOR, RIO, "1", json!({"monthlyRate": -1, "source": "LEASE", "pfaId": "9", "colour": "red"})).await?;
+    let first =
+        application.draft(EDITOR, RIO, "1", json!({"monthlyRate": -1, "source": "LEASE", "pfaId": "9", "colour": "red"})).await?;
     let second = application.draft(EDITOR, RIO, "2", json!({"forecastStart": "2028-01-01"})).await?;
     let sound = application.draft(EDITOR, RIO, "3", json!({"model": "fine"})).await?;
 

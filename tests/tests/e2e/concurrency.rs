@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use testbed::application::{Application, EDITOR, RIO, SECOND, pems_record};
 use testbed::cluster::Login;
 use tokio::sync::Notify;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, IsolationLevel};
 
 use crate::world::World;
 
@@ -60,7 +60,10 @@ async fn edit(session: Client, user: &str, seed: usize) -> Result<Vec<(String, S
 async fn relay(session: Client, name: &str, pems: &Pems, editors: &AtomicUsize, woken: &Notify) -> Result<()> {
     loop {
         let editing = editors.load(Ordering::SeqCst) > 0;
-        let claimed = session.query("select queue_id, attempt, pfa_id, version, changes, step from pfa_sync.claim($1)", &[&name]).await.context("claim")?;
+        let claimed = session
+            .query("select queue_id, attempt, pfa_id, version, changes, step from pfa_sync.claim($1)", &[&name])
+            .await
+            .context("claim")?;
         if claimed.is_empty() {
             let waiting: i64 = session.query_one("select count(*) from pfa_sync.queue", &[]).await?.get(0);
             if !editing && waiting == 0 {
@@ -72,7 +75,8 @@ async fn relay(session: Client, name: &str, pems: &Pems, editors: &AtomicUsize, 
         }
         let mut written = Vec::new();
         let mut moved = Vec::new();
-        let items: Value = claimed.iter().map(|row| json!({"queue_id": row.get::<_, i64>(0), "attempt": row.get::<_, i32>(1)})).collect();
+        let items: Value =
+            claimed.iter().map(|row| json!({"queue_id": row.get::<_, i64>(0), "attempt": row.get::<_, i32>(1)})).collect();
         ensure!(claimed.iter().all(|row| row.get::<_, &str>("step") == "send"), "every version is known");
         session.execute("select pfa_sync.sent($1, $2)", &[&name, &items]).await.context("sent")?;
         for (row, item) in claimed.iter().zip(items.as_array().unwrap()) {
@@ -138,8 +142,12 @@ async fn nothing_is_lost_doubled_or_out_of_order() -> Result<()> {
                 other => panic!("{value} ended as {other}"),
             }
         }
-        let own: Vec<usize> = written.iter().filter_map(|(record, _, v)| Some((record, v.strip_prefix(user)?.trim().parse().ok()?)))
-            .filter(|(record, _)| record.as_str() == "1").map(|(_, n)| n).collect();
+        let own: Vec<usize> = written
+            .iter()
+            .filter_map(|(record, _, v)| Some((record, v.strip_prefix(user)?.trim().parse().ok()?)))
+            .filter(|(record, _)| record.as_str() == "1")
+            .map(|(_, n)| n)
+            .collect();
         assert!(own.is_sorted(), "{user}'s edits of record 1 arrived as {own:?}");
     }
     for record in RECORDS {
@@ -152,7 +160,10 @@ async fn nothing_is_lost_doubled_or_out_of_order() -> Result<()> {
         }
         assert_eq!(mirror, expected, "the mirror is what PEMS has");
     }
-    assert_eq!(world.value::<i64>(&format!("select count(*) from pfa_modification where \"organizationId\" = '{RIO}'")).await?, 120);
+    assert_eq!(
+        world.value::<i64>(&format!("select count(*) from pfa_modification where \"organizationId\" = '{RIO}'")).await?,
+        120
+    );
     Ok(())
 }
 
@@ -173,4 +184,30 @@ async fn an_open_transaction_blocks_only_its_own_records() -> Result<()> {
     open.commit().await?;
     assert_eq!(relay.query("select pfa_id from pfa_sync.claim('r')", &[]).await?.len(), 1);
     Ok(())
+}
+
+/// A transaction on an older snapshot is told to run again, instead of breaking the order of a record.
+#[tokio::test]
+async fn repeatable_read_is_safe() -> Result<()> {
+    let world = World::new().await?;
+    let mut session = world.database.client_as(Login::Application).await?;
+    let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "updatedAt")
+        select 'mod_' || $1, id, "organizationId", 'usr_editor', '{"model": "X"}', 'committed', now() from pfa_mirror where "pfaId" = $2"#;
+    let late = session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
+    late.query("select 1 from pfa_modification", &[]).await?;
+    world.edit("1", json!({"areaSilo": "S"})).await?;
+    let refused = late.execute(insert, &[&"late", &"1"]).await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("40001"), "{refused}");
+    late.rollback().await?;
+
+    // Queued behind a row that ended unseen, it gets its turn from the sweep.
+    world.edit("2", json!({"areaSilo": "S"})).await?;
+    let late = session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
+    late.query("select 1 from pfa_modification", &[]).await?;
+    world.client.execute(r#"update pfa_modification set "syncState" = 'draft'"#, &[]).await?;
+    late.execute(insert, &[&"behind", &"2"]).await?;
+    late.commit().await?;
+    world.client.query("select * from pfa_sync.sweep()", &[]).await?;
+    assert_eq!(world.deliver().await?, 1);
+    world.check().await
 }

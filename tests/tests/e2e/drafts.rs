@@ -35,7 +35,8 @@ async fn a_draft_is_merged_into_and_warns_of_conflicts() -> Result<()> {
 async fn explain_tells_all_before_the_commit() -> Result<()> {
     let world = World::new().await?;
     world.foreign_edit("1", 2, json!({"originalEnd": "2020-01-01T00:00:00.000Z"})).await?;
-    let draft = world.application().draft("usr_planner", RIO, "1", json!({"monthlyRate": 13000.10, "actualStart": "2026-03-01"})).await?;
+    let draft =
+        world.application().draft("usr_planner", RIO, "1", json!({"monthlyRate": 13000.10, "actualStart": "2026-03-01"})).await?;
     let other = world.application().edit(SECOND, "1", json!({"monthlyRate": 99})).await?;
 
     let explained: Value = world.client.query_one("select pfa_sync.explain($1)", &[&draft]).await?.get(0);
@@ -62,7 +63,12 @@ async fn committing_drafts_gives_a_verdict_for_each() -> Result<()> {
     let error = session.query("select * from pfa_sync.commit_drafts('RIO', $1)", &[&EDITOR]).await.unwrap_err().into();
     assert_eq!(refusal(&error).0, "PF001", "all or nothing unless asked otherwise");
 
-    let verdicts = session.query("select pfa_id, verdict, errors, conflicts from pfa_sync.commit_drafts('RIO', $1, skip_invalid => true)", &[&EDITOR]).await?;
+    let verdicts = session
+        .query(
+            "select pfa_id, verdict, errors, conflicts from pfa_sync.commit_drafts('RIO', $1, skip_invalid => true)",
+            &[&EDITOR],
+        )
+        .await?;
     let told: Vec<(&str, &str)> = verdicts.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(told, [("1", "queued"), ("2", "invalid"), ("3", "conflict")]);
     assert_eq!(verdicts[1].get::<_, Value>(2)[0]["code"], "INVALID_RANGE");
@@ -90,7 +96,8 @@ async fn withdrawing_is_the_authors_right_until_the_claim() -> Result<()> {
     assert_eq!(withdraw(SECOND).await?, ["forbidden", "forbidden", "forbidden", "unknown"]);
     assert_eq!(withdraw(EDITOR).await?, ["withdrawn", "under way", "not queued", "unknown"]);
     assert_eq!(world.state(&waiting).await?, "draft/draft");
-    let states = session.query("select sync_state, queue_status from pfa_sync.state($1) order by 1", &[&vec![waiting, under_way]]).await?;
+    let states =
+        session.query("select sync_state, queue_status from pfa_sync.state($1) order by 1", &[&vec![waiting, under_way]]).await?;
     let told: Vec<(&str, Option<&str>)> = states.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(told, [("draft", None), ("syncing", Some("processing"))]);
     world.check().await

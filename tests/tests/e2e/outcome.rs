@@ -21,14 +21,22 @@ async fn completion_moves_mirror_history_modification_and_log_together() -> Resu
     let row = world.client.query_one(
         r#"select data, version, "monthlyRate", "actualStart"::text, "hasActuals", "pemsVersion" from pfa_mirror where "pfaId" = '1'"#, &[]).await?;
     let data: Value = row.get(0);
-    assert_eq!((&data["monthlyRate"], &data["actualStart"], &data["hasActuals"]), (&json!(0), &json!("2026-02-01T00:00:00.000Z"), &json!(true)));
+    assert_eq!(
+        (&data["monthlyRate"], &data["actualStart"], &data["hasActuals"]),
+        (&json!(0), &json!("2026-02-01T00:00:00.000Z"), &json!(true))
+    );
     assert_eq!((row.get::<_, i32>(1), row.get::<_, f64>(2), row.get::<_, &str>(3)), (2, 0.0, "2026-02-01 00:00:00"));
     assert_eq!((row.get::<_, bool>(4), row.get::<_, &str>(5)), (true, "2026-03-01T00:00:00.000Z"));
-    let history = world.client.query_one(r#"select version, data->>'monthlyRate', "changedBy" from pfa_mirror_history"#, &[]).await?;
+    let history =
+        world.client.query_one(r#"select version, data->>'monthlyRate', "changedBy" from pfa_mirror_history"#, &[]).await?;
     assert_eq!((history.get::<_, i32>(0), history.get::<_, &str>(1), history.get::<_, &str>(2)), (1, "12500", "usr_editor"));
-    let modification = world.client.query_one(r#"select "pemsVersion", "syncedAt" is not null from pfa_modification where id = $1"#, &[&id]).await?;
+    let modification = world
+        .client
+        .query_one(r#"select "pemsVersion", "syncedAt" is not null from pfa_modification where id = $1"#, &[&id])
+        .await?;
     assert_eq!((modification.get::<_, i32>(0), modification.get::<_, bool>(1)), (2, true));
-    let told: Vec<String> = world.client.query("select event_type from pfa_sync.timeline('RIO', '1')", &[]).await?.iter().map(|r| r.get(0)).collect();
+    let told: Vec<String> =
+        world.client.query("select event_type from pfa_sync.timeline('RIO', '1')", &[]).await?.iter().map(|r| r.get(0)).collect();
     assert_eq!(told, ["COMMITTED", "WRITE_ATTEMPT", "SYNCED"]);
     world.check().await
 }
@@ -53,12 +61,16 @@ async fn a_late_report_changes_nothing() -> Result<()> {
 #[tokio::test]
 async fn transient_failures_are_retried_and_end_as_dead_letters() -> Result<()> {
     let world = World::new().await?;
-    world.client.batch_execute("select pfa_sync.set('retry_delay', '1 hour'); select pfa_sync.set('retry_delay_max', '90 minutes')").await?;
+    world
+        .client
+        .batch_execute("select pfa_sync.set('retry_delay', '1 hour'); select pfa_sync.set('retry_delay_max', '90 minutes')")
+        .await?;
     let id = world.edit("1", json!({"model": "X"})).await?;
     let mut waits = Vec::new();
     for _ in 0..4 {
         let claimed = world.send().await?;
-        let report = world.report("fail", &claimed, json!({"outcome": "unavailable", "error": "503", "http_status": 503})).await?;
+        let report =
+            world.report("fail", &claimed, json!({"outcome": "unavailable", "error": "503", "http_status": 503})).await?;
         waits.extend(report[0].get::<_, Option<f64>>("retry_in_ms"));
         assert!(world.claim().await?.is_empty(), "not before its time");
         world.client.execute("update pfa_sync.pfa_write_queue set scheduled_at = now()", &[]).await?;
@@ -208,7 +220,8 @@ async fn release_gives_back_what_was_not_sent() -> Result<()> {
 #[tokio::test]
 async fn slots_are_granted_at_the_set_pace() -> Result<()> {
     let world = World::new().await?;
-    let waits: Vec<f64> = world.client.query("select pfa_sync.take_slots('default', 5)", &[]).await?.iter().map(|row| row.get(0)).collect();
+    let waits: Vec<f64> =
+        world.client.query("select pfa_sync.take_slots('default', 5)", &[]).await?.iter().map(|row| row.get(0)).collect();
     let paces: Vec<f64> = waits.windows(2).map(|pair| pair[1] - pair[0]).collect();
     // Each wait is counted from its own reading of the clock, microseconds apart.
     assert!(paces.iter().all(|pace| (pace - 105.0).abs() < 1.0), "{waits:?}");

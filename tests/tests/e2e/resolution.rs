@@ -20,7 +20,14 @@ async fn disputed(records: &[&str]) -> Result<(World, Vec<String>)> {
     Ok((world, modifications))
 }
 
-async fn resolve(session: &Client, conflict: i64, resolution: &str, user: &str, merged: Option<Value>, version: Option<i32>) -> Result<Value> {
+async fn resolve(
+    session: &Client,
+    conflict: i64,
+    resolution: &str,
+    user: &str,
+    merged: Option<Value>,
+    version: Option<i32>,
+) -> Result<Value> {
     let call = "select pfa_sync.resolve_conflict($1, $2, $3, $4, $5)";
     Ok(session.query_one(call, &[&conflict, &resolution, &user, &merged, &version]).await?.get(0))
 }
@@ -42,11 +49,21 @@ async fn each_resolution_does_what_it_says() -> Result<()> {
         assert_eq!(world.state(&modifications[0]).await?, expected);
         if let [claimed] = &world.claim().await?[..] {
             assert_eq!((&claimed.changes, claimed.version, claimed.modified_by.as_str()), (&sends, Some(2), "simon@example.com"));
-            world.client.execute("select pfa_sync.sent('relay-1', $1)", &[&json!([{"queue_id": claimed.queue_id, "attempt": 1}])]).await?;
-            world.report("complete", std::slice::from_ref(claimed), json!({"version": 3, "updated_at": "2026-03-01T00:00:00.000Z"})).await?;
+            world
+                .client
+                .execute("select pfa_sync.sent('relay-1', $1)", &[&json!([{"queue_id": claimed.queue_id, "attempt": 1}])])
+                .await?;
+            world
+                .report(
+                    "complete",
+                    std::slice::from_ref(claimed),
+                    json!({"version": 3, "updated_at": "2026-03-01T00:00:00.000Z"}),
+                )
+                .await?;
         }
         assert_eq!(world.mirror("1").await?["monthlyRate"], rate);
-        let kept: String = world.value("select status || ' ' || resolution || ' ' || resolved_by from pfa_sync.pfa_sync_conflict").await?;
+        let kept: String =
+            world.value("select status || ' ' || resolution || ' ' || resolved_by from pfa_sync.pfa_sync_conflict").await?;
         assert_eq!(kept, format!("resolved_manual {resolution} {SECOND}"));
         assert_eq!(world.state(&modifications[0]).await?, "synced/synced");
         world.check().await?;
@@ -87,10 +104,8 @@ async fn of_two_people_resolving_at_once_one_is_told() -> Result<()> {
     let (world, _) = disputed(&["1"]).await?;
     let one = world.database.client_as(Login::Application).await?;
     let other = world.database.client_as(Login::Application).await?;
-    let (one, other) = tokio::join!(
-        resolve(&one, 1, "use_local", EDITOR, None, None),
-        resolve(&other, 1, "use_pems", SECOND, None, None)
-    );
+    let (one, other) =
+        tokio::join!(resolve(&one, 1, "use_local", EDITOR, None, None), resolve(&other, 1, "use_pems", SECOND, None, None));
     let refused = match (one, other) {
         (Ok(_), Err(refused)) | (Err(refused), Ok(_)) => refused,
         both => panic!("exactly one must win: {both:?}"),
@@ -112,9 +127,15 @@ async fn a_conflict_committed_again_is_judged_anew() -> Result<()> {
 #[tokio::test]
 async fn bulk_resolution_does_what_was_previewed_or_nothing() -> Result<()> {
     let (world, modifications) = disputed(&["1", "2", "3"]).await?;
-    world.client.execute(r#"update user_organizations set "perm_EditForecast" = false where "userId" = 'usr_second'"#, &[]).await?;
+    world
+        .client
+        .execute(r#"update user_organizations set "perm_EditForecast" = false where "userId" = 'usr_second'"#, &[])
+        .await?;
     let preview = async |filter: Value| -> Result<(i64, i64, i64, String)> {
-        let row = world.client.query_one("select conflicts, sends, refused, digest from pfa_sync.preview_resolution($1, 'use_local')", &[&filter]).await?;
+        let row = world
+            .client
+            .query_one("select conflicts, sends, refused, digest from pfa_sync.preview_resolution($1, 'use_local')", &[&filter])
+            .await?;
         Ok((row.get(0), row.get(1), row.get(2), row.get(3)))
     };
     let session = world.database.client_as(Login::Application).await?;
@@ -128,7 +149,12 @@ async fn bulk_resolution_does_what_was_previewed_or_nothing() -> Result<()> {
     assert_eq!((conflicts, sends, refused), (3, 3, 0));
     assert_eq!(preview(json!({"field": "model"})).await?.0, 0);
     assert_eq!(preview(json!({"older_than": "1 day"})).await?.0, 0);
-    let unknown = world.client.query("select * from pfa_sync.preview_resolution('{\"colour\": 1}', 'use_pems')", &[]).await.unwrap_err().into();
+    let unknown = world
+        .client
+        .query("select * from pfa_sync.preview_resolution('{\"colour\": 1}', 'use_pems')", &[])
+        .await
+        .unwrap_err()
+        .into();
     assert_eq!(refusal(&unknown).0, "PF001");
 
     world.foreign_edit("3", 3, json!({"monthlyRate": 1})).await?;

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use serde_json::json;
+use testbed::cluster::Login;
 
 use crate::world::{World, refusal};
 
@@ -24,6 +25,27 @@ async fn settings_are_checked_scoped_and_logged() -> Result<()> {
     assert_eq!(world.value::<String>(values).await?, "fleet 5, org_RIO_173 7");
     assert_eq!(world.value::<String>("select pfa_sync.set('max_retries', null, 'RIO')").await?, "5", "back to the fleet's");
     assert_eq!(world.value::<i64>("select count(*) from pfa_sync.pfa_audit_log where event_type = 'SETTING_CHANGED'").await?, 3);
+    Ok(())
+}
+
+/// What stops and starts the flow is an administrator's, whoever asks for it.
+#[tokio::test]
+async fn settings_and_pauses_need_their_permission() -> Result<()> {
+    let world = World::new().await?;
+    let session = world.database.client_as(Login::Application).await?;
+    for call in [
+        "select pfa_sync.set('max_retries', '1', 'RIO', $1)",
+        "select pfa_sync.set('max_retries', '1', null, $1)",
+        "select pfa_sync.pause('RIO', 'because', null, $1)",
+        "select pfa_sync.resume('RIO', $1)",
+        "select pfa_sync.resume(null, $1)",
+        "select pfa_sync.auto_resolve('rule', 'use_pems', 'RIO', null, $1)",
+    ] {
+        for (user, code) in [(Some("usr_editor"), Some("PF002")), (None, Some("PF002")), (Some("usr_admin"), None)] {
+            let answer = session.query(call, &[&user]).await;
+            assert_eq!(answer.err().and_then(|e| e.code().cloned()).map(|c| c.code().to_owned()).as_deref(), code, "{call} as {user:?}");
+        }
+    }
     Ok(())
 }
 

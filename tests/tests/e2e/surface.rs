@@ -41,7 +41,7 @@ async fn each_program_may_call_what_it_needs_and_no_more() -> Result<()> {
         (Login::Application, "select * from pfa_sync.validate('{\"pfaId\": \"1\"}', '{\"model\": 1}')", true),
         (Login::Application, "select * from pfa_sync.status('RIO')", true),
         (Login::Application, "select * from pfa_sync.claim('r')", false),
-        (Login::Application, "select pfa_sync.resume()", false),
+        (Login::Application, "select pfa_sync.adopt()", false),
         (Login::Reader, "select * from pfa_sync.three_way('{}', '{}', '{}')", true),
         (Login::Reader, "select * from pfa_sync.pfa_write_queue", false),
         (Login::Api, "select pfa_sync.adopt()", false),
@@ -63,7 +63,8 @@ async fn a_callers_search_path_changes_nothing() -> Result<()> {
         "create temp table modification (modification_id text); create temp table pfa_write_queue (id int); \
          create function pg_temp.now() returns timestamptz language sql as 'select ''epoch''::timestamptz'; set search_path = pg_temp, pfa_sync, public").await?;
     assert_eq!(session.query_one("select count(*) from pfa_sync.status('RIO')", &[]).await?.get::<_, i64>(0), 1);
-    let state = session.query_one("select * from pfa_sync.save_draft('RIO', 'usr_editor', '1', '{\"model\": \"X\"}')", &[]).await?;
+    let state =
+        session.query_one("select * from pfa_sync.save_draft('RIO', 'usr_editor', '1', '{\"model\": \"X\"}')", &[]).await?;
     assert!(!state.get::<_, String>(0).is_empty());
     Ok(())
 }
