@@ -19,14 +19,15 @@ create type judgement as (
     changes         jsonb,
     apply           jsonb,
     conflicts       text[],
-    message         text
+    message         text,
+    verdict         text
 );
-comment on type judgement is 'The verdict on one change. base and seen hold the changed fields as the author saw them and as they are now; apply is what is left to send.';
+comment on type judgement is 'The verdict on one change. base and seen hold the changed fields as the author saw them and as they are now; apply is what is left to send; verdict is failed, conflict or pending.';
 
 -- What becomes of a judged change. Its body is bound when it is created, and inlined where it is called.
-create function verdict(j judgement) returns text
+create function verdict(errors jsonb, missing text[], conflicts text[]) returns text
     language sql immutable security invoker
-    return case when j.errors <> '[]' or j.missing <> '{}' then 'failed' when j.conflicts <> '{}' then 'conflict' else 'pending' end;
+    return case when errors <> '[]' or missing <> '{}' then 'failed' when conflicts <> '{}' then 'conflict' else 'pending' end;
 
 -- Judges modifications against the mirror with the record's queued changes laid over it. Stores nothing.
 --
@@ -75,14 +76,15 @@ begin
           left join queued q using (modification_id)
           left join written w using (modification_id))
     select s.modification_id, s.mirror_id, s.organization_id, s.pfa_id, s.user_id, s.change_reason, s.base_version, s.version, s.theirs,
-           j.base, j.seen,
-           case when s.organization_id = s.mirror_organization then j.errors
-                else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION',
-                    'message', 'the modification names another organization than its record') end,
-           j.missing, j.operation, j.changes, j.apply, j.conflicts, null::text
+           j.base, j.seen, e.errors, j.missing, j.operation, j.changes, j.apply, j.conflicts, null::text,
+           verdict(e.errors, j.missing, j.conflicts)
       from seen s
       join author a using (user_id, organization_id)
-      cross join lateral judge(s.theirs, s.delta, s.base, s.own, a.permissions, s.unmoved) j;
+      cross join lateral judge(s.theirs, s.delta, s.base, s.own, a.permissions, s.unmoved) j
+     cross join lateral (
+         select case when s.organization_id = s.mirror_organization then j.errors
+                     else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION',
+                         'message', 'the modification names another organization than its record') end) e (errors);
 end
 $$;
 
@@ -104,7 +106,7 @@ begin
                 order by j.modification_id)
       into refused, invalid, first, detail
       from unnest(judgements) j
-     where j.errors <> '[]' or j.missing <> '{}';
+     where j.verdict = 'failed';
     if refused = 0 then
         return;
     end if;
@@ -204,19 +206,19 @@ begin
            'three-way merge', now()
       from unnest(judgements) j
       join pfa_write_queue q on q.modification_id = j.modification_id
-     where j.base_version <> j.mirror_version and verdict(j) = 'pending';
+     where j.base_version <> j.mirror_version and j.verdict = 'pending';
 
     perform end_judged(judgements, 'commit');
     perform end_as_completed((
         select coalesce(jsonb_agg(jsonb_build_object('queue_id', q.id)), '[]')
           from unnest(judgements) j
           join pfa_write_queue q on q.modification_id = j.modification_id
-         where verdict(j) = 'pending' and j.changes = '{}'));
-    if exists (select from unnest(judgements) j where verdict(j) = 'pending') then
+         where j.verdict = 'pending' and j.changes = '{}'));
+    if exists (select from unnest(judgements) j where j.verdict = 'pending') then
         perform wake();
     end if;
     return query
-        select j.organization_id, count(*) filter (where verdict(j) <> 'failed'), count(*) filter (where verdict(j) = 'failed')
+        select j.organization_id, count(*) filter (where j.verdict <> 'failed'), count(*) filter (where j.verdict = 'failed')
           from unnest(judgements) j group by 1;
 end
 $$;

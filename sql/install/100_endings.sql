@@ -174,11 +174,11 @@ begin
       into dead
       from unnest(judgements) j
       join pfa_write_queue q on q.modification_id = j.modification_id
-     where verdict(j) = 'failed';
+     where j.verdict = 'failed';
     if dead is not null then
         perform end_as_dead_letters(dead);
     end if;
-    contested := array(select j from unnest(judgements) j where verdict(j) = 'conflict');
+    contested := array(select j from unnest(judgements) j where j.verdict = 'conflict');
     if cardinality(contested) > 0 then
         perform end_in_conflict(contested, detected);
     end if;

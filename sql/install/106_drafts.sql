@@ -109,7 +109,7 @@ declare
     refused judgement[] := '{}';
 begin
     if skip_invalid then
-        refused := array(select j from judge_modifications(drafts) j where verdict(j) = 'failed');
+        refused := array(select j from judge_modifications(drafts) j where j.verdict = 'failed');
         drafts := array(select unnest(drafts) except select j.modification_id from unnest(refused) j);
     end if;
     update modification m

@@ -17,11 +17,15 @@ begin
     select q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, case when q.permissions is null then q.author else actor end,
            (select m.change_reason from modification m where m.modification_id = q.modification_id), q.version, q.version, t.theirs,
            j.base, j.seen,
-           case when judge_resolutions.resolution = 'use_pems' then '[]' else j.errors end,
-           case when judge_resolutions.resolution = 'use_pems' then '{}' else j.missing end, j.operation, j.changes, case when judge_resolutions.resolution = 'use_pems' then '{}' else j.apply end, j.conflicts, null::text
+           g.errors, g.missing, j.operation, j.changes, g.apply, j.conflicts, null::text, verdict(g.errors, g.missing, j.conflicts)
       from question q
      cross join lateral (select q.data || q.ahead) t (theirs)
-     cross join lateral judge(t.theirs, q.local_data || coalesce(merged, '{}'), t.theirs, null, q.permissions) j;
+     cross join lateral judge(t.theirs, q.local_data || coalesce(merged, '{}'), t.theirs, null, q.permissions) j
+     -- Giving a change up needs no more than the right to resolve.
+     cross join lateral (
+         select case when judge_resolutions.resolution = 'use_pems' then '[]' else j.errors end,
+                case when judge_resolutions.resolution = 'use_pems' then '{}' else j.missing end,
+                case when judge_resolutions.resolution = 'use_pems' then '{}' else j.apply end) g (errors, missing, apply);
 end
 $$;
 
@@ -192,7 +196,7 @@ declare
 begin
     return query
         select (select count(*) from unnest(ids)), count(distinct j.mirror_id),
-               count(*) filter (where j.apply <> '{}' and verdict(j) <> 'failed'), count(*) filter (where verdict(j) = 'failed'),
+               count(*) filter (where j.apply <> '{}' and j.verdict <> 'failed'), count(*) filter (where j.verdict = 'failed'),
                (select coalesce(jsonb_object_agg(f.field, f.n), '{}') from (
                     select u.field, count(*) as n from pfa_sync_conflict c, unnest(c.conflict_fields) u (field) where c.id = any (ids) group by 1) f),
                conflicts_digest(ids, resolution)
@@ -227,7 +231,7 @@ begin
         round_ids := array(select distinct on (c.mirror_id) c.id from pfa_sync_conflict c where c.id = any (rest) order by c.mirror_id, c.id);
         rest := array(select unnest(rest) except select unnest(round_ids));
         judged := array(select j from judge_resolutions(round_ids, resolution, actor) j order by j.mirror_id);
-        clean := array(select j from unnest(judged) j where verdict(j) <> 'failed');
+        clean := array(select j from unnest(judged) j where j.verdict <> 'failed');
         perform apply_resolutions(clean, resolution, actor);
         totals := array[totals[1] + cardinality(clean), totals[2] + (select count(*) from unnest(clean) j where j.apply <> '{}'),
                         totals[3] + cardinality(judged) - cardinality(clean)];

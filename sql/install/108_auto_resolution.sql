@@ -51,7 +51,7 @@ as $$
 declare
     settled judgement[];
 begin
-    if not exists (select from auto_resolution) or not exists (select from unnest(judgements) j where verdict(j) = 'conflict' and j.message is null) then
+    if not exists (select from auto_resolution) or not exists (select from unnest(judgements) j where j.verdict = 'conflict' and j.message is null) then
         return judgements;
     end if;
     settled := array(
@@ -67,14 +67,14 @@ begin
                    order by a.organization_id is null, a.field is null limit 1) r on true
               left join pems_record p on p.mirror_id = j.mirror_id
               left join modification m on m.modification_id = j.modification_id
-             where verdict(j) = 'conflict' and j.message is null),
+             where j.verdict = 'conflict' and j.message is null),
         whole as (
             select (j).modification_id, array_agg(field) filter (where pems_wins) as given_up, string_agg(distinct name, ', ') as rules
               from ruled group by 1 having count(name) = count(*))
         select row(j.modification_id, j.mirror_id, j.organization_id, j.pfa_id, j.author, j.reason, j.base_version, j.mirror_version, j.theirs, j.base, j.seen,
                    j.errors, j.missing, j.operation, c.changes,
                    c.changes - array(select jsonb_object_keys(j.changes - j.conflicts) except select jsonb_object_keys(j.apply)),
-                   j.conflicts, w.rules)::judgement
+                   j.conflicts, w.rules, 'pending')::judgement
           from whole w
           join unnest(judgements) j on j.modification_id = w.modification_id
          cross join lateral (select j.changes - coalesce(w.given_up, '{}')) c (changes));
@@ -94,7 +94,7 @@ begin
     return array(
         select case when s.modification_id is null then j
                     else row(s.modification_id, s.mirror_id, s.organization_id, s.pfa_id, s.author, s.reason, s.mirror_version, s.mirror_version, s.theirs,
-                             s.base, s.seen, s.errors, s.missing, s.operation, s.changes, s.apply, '{}'::text[], null::text)::judgement end
+                             s.base, s.seen, s.errors, s.missing, s.operation, s.changes, s.apply, '{}'::text[], null::text, s.verdict)::judgement end
           from unnest(judgements) j
           left join unnest(settled) s on s.modification_id = j.modification_id);
 end

@@ -48,14 +48,18 @@ begin
               from (select distinct q.author, q.organization_id from pfa_write_queue q where q.id = any (queue_ids)) a)
         select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version, r.version, r.data,
                    j.base, j.seen, '[]'::jsonb, j.missing, j.operation, j.changes, j.apply,
-                   case when j.conflicts <> '{}' or j.errors = '[]' then j.conflicts
-                        else coalesce(nullif(array(select distinct e->>'field' from jsonb_array_elements(j.errors) e where j.changes ? (e->>'field') order by 1), '{}'),
-                                      array(select jsonb_object_keys(j.changes))) end,
-                   case when j.conflicts = '{}' then (select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end)::judgement
+                   c.conflicts,
+                   case when j.conflicts = '{}' then (select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
+                   verdict('[]', j.missing, c.conflicts))::judgement
           from pfa_write_queue q
           join mirror r on r.mirror_id = q.mirror_id
           join author a on a.author = q.author and a.organization_id = q.organization_id
          cross join lateral judge(r.data, q.payload, q.base, q.accepted, a.permissions) j
+         cross join lateral (
+             select case when j.conflicts <> '{}' or j.errors = '[]' then j.conflicts
+                         else coalesce(nullif(array(select distinct e->>'field' from jsonb_array_elements(j.errors) e
+                                                     where j.changes ? (e->>'field') order by 1), '{}'),
+                                       array(select jsonb_object_keys(j.changes))) end) c (conflicts)
          where q.id = any (queue_ids));
     judgements := settled_by_rule(judgements, detected);
     perform end_judged(judgements, detected);
@@ -63,13 +67,13 @@ begin
         select coalesce(jsonb_agg(jsonb_build_object('queue_id', q.id)), '[]')
           from unnest(judgements) j
           join pfa_write_queue q on q.modification_id = j.modification_id
-         where verdict(j) = 'pending' and j.apply = '{}'));
+         where j.verdict = 'pending' and j.apply = '{}'));
     return query
         select q.id, j.apply, p.pems_version
           from unnest(judgements) j
           join pfa_write_queue q on q.modification_id = j.modification_id
           left join pems_record p on p.mirror_id = q.mirror_id and p.mirror_version = j.mirror_version
-         where verdict(j) = 'pending' and j.apply <> '{}';
+         where j.verdict = 'pending' and j.apply <> '{}';
 end
 $$;
 

@@ -171,7 +171,7 @@ as $$
 begin
     return (select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version, r.version, r.data,
                        q.base, null::jsonb, '[]'::jsonb, '{}'::text[], q.operation, q.payload, q.request,
-                       array(select jsonb_object_keys(q.request)), message)::judgement
+                       array(select jsonb_object_keys(q.request)), message, 'conflict')::judgement
               from pfa_write_queue q join mirror r on r.mirror_id = q.mirror_id where q.id = queue_id);
 end
 $$;

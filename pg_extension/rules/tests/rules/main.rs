@@ -1,0 +1,8 @@
+//! The rules of a PFA record, tested through the crate's surface.
+
+mod canonical;
+mod change;
+mod fixture;
+mod merge;
+mod properties;
+mod validation;
