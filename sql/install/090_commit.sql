@@ -29,6 +29,11 @@ create function verdict(errors jsonb, missing text[], conflicts text[]) returns 
     language sql immutable security invoker
     return case when errors <> '[]' or missing <> '{}' then 'failed' when conflicts <> '{}' then 'conflict' else 'pending' end;
 
+-- A record with the key that PEMS knows it by, where only the mirror's column has it.
+create function addressed(data jsonb, pfa_id text) returns jsonb
+    language sql immutable security invoker
+    return case when data->>'pfaId' is null and pfa_id is not null then data || jsonb_build_object('pfaId', pfa_id) else data end;
+
 -- Judges modifications against the mirror with the record's queued changes laid over it. Stores nothing.
 --
 -- base is the record at the version the author saw: the mirror itself, its history, or unknown. accepted are the
@@ -40,7 +45,7 @@ begin
     return query
     with change as materialized (
         select m.modification_id, m.mirror_id, m.organization_id, m.user_id, m.change_reason, m.base_version, m.delta,
-               r.organization_id as mirror_organization, r.version, r.data,
+               r.organization_id as mirror_organization, r.version, addressed(r.data, r.pfa_id) as data,
                coalesce(r.pfa_id, r.data->>'pfaId') as pfa_id
           from modification m
           join mirror r on r.mirror_id = m.mirror_id

@@ -9,7 +9,7 @@ as $$
 begin
     return query
     with question as materialized (
-        select c.*, r.version, r.data, acting_permissions(actor, c.organization_id) as permissions,
+        select c.*, r.version, addressed(r.data, r.pfa_id) as data, acting_permissions(actor, c.organization_id) as permissions,
                (select laid_over(q.payload order by q.id) from pfa_write_queue q where q.mirror_id = c.mirror_id) as ahead
           from pfa_sync_conflict c
           join mirror r on r.mirror_id = c.mirror_id

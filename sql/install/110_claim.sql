@@ -54,7 +54,7 @@ begin
           from pfa_write_queue q
           join mirror r on r.mirror_id = q.mirror_id
           join author a on a.author = q.author and a.organization_id = q.organization_id
-         cross join lateral judge(r.data, q.payload, q.base, q.accepted, a.permissions) j
+         cross join lateral judge(addressed(r.data, r.pfa_id), q.payload, q.base, q.accepted, a.permissions) j
          cross join lateral (
              select case when j.conflicts <> '{}' or j.errors = '[]' then j.conflicts
                          else coalesce(nullif(array(select distinct e->>'field' from jsonb_array_elements(j.errors) e

@@ -31,7 +31,7 @@ pub(crate) fn write(utc: DateTime) -> String {
     )
 }
 
-/// Whether a readable text is written as [`write`] does: no other spelling of this length ends in `Z`.
+/// Whether a readable text is written as [`write()`] does: no other spelling of this length ends in `Z`.
 pub(crate) fn is_canonical(text: &str) -> bool {
     text.len() == 24 && text.ends_with('Z') && text.as_bytes()[10] == b'T'
 }

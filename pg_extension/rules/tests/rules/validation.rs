@@ -56,6 +56,7 @@ fn warnings(record: &Map, delta: &Value) -> Vec<String> {
 #[case::too_large(r#"{"monthlyRate": 1e30}"#, "monthlyRate INVALID_RANGE")]
 #[case::far_too_large(r#"{"monthlyRate": 1e99999999999}"#, "monthlyRate INVALID_RANGE")]
 #[case::too_large_with_decimals(r#"{"monthlyRate": 123456789012345678901234567890.5}"#, "monthlyRate INVALID_RANGE")]
+#[case::too_precise_beside_a_whole_part(r#"{"monthlyRate": 5000.1234567890123456789012345678901}"#, "monthlyRate INVALID_VALUE")]
 #[case::too_precise(r#"{"monthlyRate": 1e-29}"#, "monthlyRate INVALID_VALUE")]
 fn one_fault(#[case] delta: &str, #[case] expected: &str) {
     assert_eq!(errors(&rental(), &parse(delta)), [expected]);
@@ -202,6 +203,13 @@ fn old_faults_in_touched_fields_are_errors(#[case] faults: Value, #[case] delta:
     let record = with(rental(), faults);
     assert_eq!(errors(&record, &delta), [expected]);
     assert_eq!(warnings(&record, &delta), [""; 0]);
+}
+
+#[test]
+fn a_refused_edit_of_a_locked_field_leaves_its_old_fault() {
+    let verdict = validate(rules(), &with(rental(), json!({ "hasPlan": "Y" })), &json!({ "hasPlan": true }));
+    assert_eq!(codes(&verdict.errors), ["hasPlan FIELD_LOCKED"]);
+    assert_eq!(codes(&verdict.warnings), ["hasPlan INVALID_TYPE"]);
 }
 
 #[test]
