@@ -5,3 +5,5 @@ pub mod bench;
 pub mod cluster;
 pub mod demo;
 pub mod process;
+pub mod export;
+pub mod simulator;

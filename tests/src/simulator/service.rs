@@ -1,0 +1,234 @@
+//! One request and its answer.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Method, Request as HttpRequest, Response};
+use serde_json::{Value, json};
+use thiserror::Error;
+
+use super::contract::{self, Write};
+use super::fault::{Fault, Operation};
+use super::log::{Request, WriteLog};
+use super::{Shared, control, lock};
+
+/// Ends the connection without an answer.
+#[derive(Debug, Error)]
+#[error("the connection is ended on purpose")]
+pub struct Ended;
+
+/// A request, read.
+pub(super) struct Call {
+    pub method: Method,
+    pub path: String,
+    pub query: BTreeMap<String, String>,
+    pub headers: BTreeMap<String, String>,
+    pub body: Bytes,
+}
+
+/// A status and a body.
+pub(super) type Answer = (u16, Value);
+
+/// Longest page of the list.
+const PAGE: usize = 1_000;
+
+/// Answers a request, or ends its connection.
+pub(super) async fn answer(shared: &Shared, request: HttpRequest<Incoming>) -> Result<Response<Full<Bytes>>, Ended> {
+    let arrived = Instant::now();
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Ended)?.to_bytes();
+    let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+    let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
+    let call = Call { method: parts.method, path: parts.uri.path().to_owned(), query, headers, body };
+    if let Some(command) = call.path.strip_prefix("/simulator/") {
+        let (status, body) = if authorized(shared, &call) { control::answer(shared, command, &call) } else { unauthorized() };
+        return Ok(respond(status, &body, None));
+    }
+    let Some(operation) = operation(&call) else {
+        return Ok(respond(404, &json!({"success": false, "error": "NO_SUCH_ROUTE", "message": format!("{} {}", call.method, call.path)}), None));
+    };
+    let admitted = lock(&shared.limit).admit(arrived);
+    let fault = if admitted { lock(&shared.faults).pop(operation) } else { None };
+    let mut entry = Request {
+        sequence: 0,
+        arrived_ms: arrived.duration_since(shared.started).as_secs_f64() * 1_000.0,
+        operation,
+        organization: call.headers.get("organization").cloned(),
+        writes: Vec::new(),
+        status: None,
+        fault: fault.clone(),
+    };
+    let mut latency = shared.config.latency;
+    match &fault {
+        _ if !admitted => return Ok(logged(shared, entry, 429, json!({"success": false, "error": "RATE_LIMIT", "message": "10 requests a second"}), Some(1))),
+        Some(Fault::Status(status, retry_after)) => {
+            let body = json!({"success": false, "error": "FAULT", "message": "as ordered"});
+            return Ok(logged(shared, entry, *status, body, *retry_after));
+        }
+        Some(Fault::ResetBefore) => {
+            record(shared, entry);
+            return Err(Ended);
+        }
+        Some(Fault::Latency(milliseconds)) => latency = Duration::from_millis(*milliseconds),
+        _ => {}
+    }
+    if latency > Duration::ZERO {
+        tokio::time::sleep(latency).await;
+    }
+    let most = match &fault {
+        Some(Fault::Partial(most)) => *most,
+        _ => usize::MAX,
+    };
+    let (status, body) = perform(shared, operation, &call, most, &mut entry.writes);
+    match fault {
+        Some(Fault::ResetAfter | Fault::Partial(_)) => {
+            record(shared, entry);
+            Err(Ended)
+        }
+        Some(Fault::Hold) => {
+            // Armed before the log tells of the request, so that no release is missed.
+            let released = shared.released.notified();
+            record(shared, entry);
+            released.await;
+            Ok(respond(status, &body, None))
+        }
+        Some(Fault::Malformed) => {
+            entry.status = Some(status);
+            record(shared, entry);
+            Ok(Response::new(Full::from("<html>what PEMS' proxy says on a bad day")))
+        }
+        _ => Ok(logged(shared, entry, status, body, None)),
+    }
+}
+
+fn operation(call: &Call) -> Option<Operation> {
+    let path = call.path.strip_prefix("/api/pems/")?;
+    Some(match (call.method.as_str(), path) {
+        ("GET", "health") => Operation::Health,
+        ("GET", "pfa") => Operation::List,
+        ("POST", "pfa/batch") => Operation::Batch,
+        ("GET", _) => Operation::Get,
+        ("PUT", _) => Operation::Put,
+        ("DELETE", _) => Operation::Delete,
+        _ => return None,
+    })
+}
+
+/// What PEMS does, as far as `most` records.
+fn perform(shared: &Shared, operation: Operation, call: &Call, most: usize, log: &mut Vec<WriteLog>) -> Answer {
+    if !authorized(shared, call) {
+        return unauthorized();
+    }
+    let header = |name: &str| call.headers.get(name).map_or("", String::as_str);
+    if header("tenant") != shared.config.tenant {
+        return refuse(403, "WRONG_TENANT", "the tenant is another");
+    }
+    let code = header("organization");
+    if operation == Operation::Health {
+        return (200, json!({"status": "ok"}));
+    }
+    let mut records = lock(&shared.records);
+    if !records.knows(code) {
+        return refuse(403, "UNKNOWN_ORGANIZATION", "the organization of the header is not known");
+    }
+    let pfa_id = call.path.rsplit('/').next().unwrap_or_default();
+    let key = call.headers.get("idempotency-key").cloned();
+    let writes = match operation {
+        Operation::Get | Operation::List if call.query.get("organizationCode").map(String::as_str) != Some(code) => {
+            return refuse(400, "BAD_REQUEST", "organizationCode and the header organization differ");
+        }
+        Operation::Get => {
+            return records.get(code, pfa_id).map_or_else(|| refuse(404, "NOT_FOUND", "there is no such record"), |record| (200, record));
+        }
+        Operation::List => return list(&records, code, call),
+        Operation::Put => contract::put(pfa_id, &call.body, key).map(|write| vec![write]),
+        Operation::Delete => contract::delete(pfa_id, &call.body, key).map(|write| vec![write]),
+        Operation::Batch => contract::batch(&call.body),
+        Operation::Health => return (200, json!({"status": "ok"})),
+    };
+    let writes = match writes {
+        Ok(writes) => writes,
+        Err(message) => return refuse(400, "BAD_REQUEST", &message),
+    };
+    let mut answers: Vec<Answer> = Vec::with_capacity(writes.len());
+    for write in writes.iter().take(most) {
+        let answer = if write.organization_code == code { records.write(code, write) } else { refuse(403, "WRONG_ORGANIZATION", "the organization of the header is another") };
+        log.push(entry(write, answer.0));
+        answers.push(answer);
+    }
+    if operation != Operation::Batch {
+        return answers.pop().unwrap_or_else(|| refuse(500, "EMPTY", "nothing was asked for"));
+    }
+    let results: Vec<Value> = answers
+        .into_iter()
+        .map(|(status, mut body)| {
+            body["status"] = status.into();
+            body
+        })
+        .collect();
+    (200, json!({"results": results}))
+}
+
+fn entry(write: &Write, status: u16) -> WriteLog {
+    WriteLog {
+        pfa_id: write.pfa_id.clone(),
+        idempotency_key: write.idempotency_key.clone(),
+        version: write.version,
+        changes: Value::Object(write.changes.clone()),
+        modified_by: write.modified_by.clone(),
+        status,
+    }
+}
+
+fn list(records: &super::Records, code: &str, call: &Call) -> Answer {
+    let limit: usize = match call.query.get("limit").map_or(Ok(500), |limit| limit.parse()) {
+        Ok(limit) if (1..=PAGE).contains(&limit) => limit,
+        _ => return refuse(400, "BAD_REQUEST", "limit is 1 to 1000"),
+    };
+    let Ok(since) = call.query.get("updatedSince").map(|since| since.parse()).transpose() else {
+        return refuse(400, "BAD_REQUEST", "updatedSince is no time");
+    };
+    let after = call.query.get("after").map(|cursor| cursor.split_once('~').and_then(|(time, id)| Some((time.parse().ok()?, id.to_owned()))));
+    if after == Some(None) {
+        return refuse(400, "BAD_REQUEST", "after is no cursor of this list");
+    }
+    let (records, next) = records.page(code, since, after.flatten(), limit);
+    (200, json!({"records": records, "next": next}))
+}
+
+fn authorized(shared: &Shared, call: &Call) -> bool {
+    let (name, value) = lock(&shared.credentials).header();
+    call.headers.get(name) == Some(&value)
+}
+
+fn unauthorized() -> Answer {
+    refuse(401, "UNAUTHORIZED", "the credentials are not accepted")
+}
+
+pub(super) fn refuse(status: u16, error: &str, message: &str) -> Answer {
+    (status, json!({"success": false, "error": error, "message": message}))
+}
+
+fn record(shared: &Shared, mut entry: Request) {
+    shared.log.send_modify(|log| {
+        entry.sequence = log.len();
+        log.push(entry);
+    });
+}
+
+fn logged(shared: &Shared, mut entry: Request, status: u16, body: Value, retry_after: Option<u64>) -> Response<Full<Bytes>> {
+    entry.status = Some(status);
+    record(shared, entry);
+    respond(status, &body, retry_after)
+}
+
+fn respond(status: u16, body: &Value, retry_after: Option<u64>) -> Response<Full<Bytes>> {
+    let mut response = Response::builder().status(status).header("content-type", "application/json");
+    if let Some(seconds) = retry_after {
+        response = response.header("retry-after", seconds.to_string());
+    }
+    response.body(Full::from(body.to_string())).unwrap_or_default()
+}
