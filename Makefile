@@ -14,9 +14,9 @@ with_cluster := target/debug/testbed with-cluster --
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: setup ## See an edit reach PEMS on this machine (ONCE=1: check and exit; INPUT=file: a PEMS grid export, .gz allowed)
+demo: setup ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a PEMS grid export; ORGANIZATIONS='A B': its codes)
 	cargo build --workspace --all-targets
-	target/debug/demo $(if $(ONCE),--once) $(if $(INPUT),--input '$(INPUT)')
+	target/debug/demo $(if $(ONCE),--once) $(if $(INPUT),--input '$(INPUT)') $(foreach code,$(ORGANIZATIONS),--organization '$(code)')
 
 test: build ## Run everything that proves the project, on a private PostgreSQL cluster; then lint
 	$(with_cluster) cargo nextest run --workspace

@@ -135,6 +135,9 @@ impl Edits {
 
 /// Commits one edit on the idle queue and tells how long it takes until PEMS has confirmed it.
 pub async fn single_edit(plant: &Plant) -> Result<()> {
+    // An idle queue has a slot free: wait until the last request's has passed.
+    plant.slot().await?;
+    tokio::time::sleep(Duration::from_millis(250)).await;
     let insert = r#"
         insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "sessionId", "baseVersion", "updatedAt")
         select 'mod_demo_single', m.id, m."organizationId", $1, '{"contract": "DEMO"}', 'committed', 'demo', m.version, now() at time zone 'utc'

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use reqwest::Certificate;
@@ -80,11 +81,19 @@ impl Plant {
         Ok(())
     }
 
-    /// A record as PEMS itself answers for it.
+    /// A record as PEMS itself answers for it; the request takes a slot like every other.
     pub async fn pems_record(&self, code: &str, pfa_id: &str) -> Result<Value> {
+        self.slot().await?;
         let url = format!("{}/api/pems/pfa/{pfa_id}?organizationCode={code}", self.pems_url);
         let request = self.http.get(url).basic_auth(USER, Some(PASSWORD)).header("tenant", TENANT).header("organization", code);
         Ok(request.send().await?.error_for_status()?.json().await?)
+    }
+
+    /// Waits for a request slot of PEMS.
+    pub async fn slot(&self) -> Result<()> {
+        let wait: f64 = self.client.query_one("select pfa_sync.take_slots('default', 1)", &[]).await?.get(0);
+        tokio::time::sleep(Duration::from_secs_f64(wait / 1_000.0)).await;
+        Ok(())
     }
 
     /// All records of an organization in the simulator, outside of its limit.

@@ -1,0 +1,318 @@
+//! The extension's functions that the relay calls, one method each. The database decides; here is no rule.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+use tokio_postgres::{
+    Row,
+    types::{Json, ToSql},
+};
+
+use crate::{
+    database::{Database, DatabaseError},
+    pems::{Operation, Write},
+};
+
+/// The PEMS whose slots are taken.
+const PEMS: &str = "default";
+
+/// The write queue, as one relay sees it.
+#[derive(Clone)]
+pub struct Queue {
+    database: Database,
+    relay: String,
+}
+
+/// Records of one organization, claimed together.
+#[derive(Debug)]
+pub struct Batch {
+    /// The batch's id in the log.
+    pub id: i64,
+    /// What is to be done with all of its records.
+    pub step: Step,
+    /// The organization's id.
+    pub organization_id: String,
+    /// Its code in PEMS.
+    pub organization: String,
+    /// The records; at least one.
+    pub records: Vec<Claimed>,
+}
+
+/// What is to be done with the records of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write them in one request, whose slot is this one.
+    Send {
+        /// When the request may leave.
+        slot: Instant,
+    },
+    /// Read each and settle it. Slots are taken one by one.
+    Read,
+}
+
+/// A claimed change.
+#[derive(Clone, Debug)]
+pub struct Claimed {
+    /// Which claim of which change this is.
+    pub ticket: Ticket,
+    /// The record's id in PEMS.
+    pub pfa_id: String,
+    /// An earlier request of it may have been applied.
+    pub ambiguous: bool,
+    /// What to write; `None` when PEMS' version is unknown, so that it can only be read.
+    pub write: Option<Write>,
+}
+
+/// A claim of a change: what is reported under an older attempt changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Ticket {
+    /// The change.
+    pub queue_id: i64,
+    /// The how-manieth claim of it.
+    pub attempt: i32,
+}
+
+/// A confirmed write.
+#[derive(Debug, Serialize)]
+pub struct Completion {
+    /// The change.
+    pub queue_id: i64,
+    /// Its claim.
+    pub attempt: i32,
+    /// PEMS' version now.
+    pub version: i64,
+    /// When, as PEMS spells it.
+    pub updated_at: String,
+    /// PEMS' answer, for the log.
+    pub response: Value,
+}
+
+/// A failed try.
+#[derive(Debug, Serialize)]
+pub struct FailedTry {
+    /// The change.
+    pub queue_id: i64,
+    /// Its claim.
+    pub attempt: i32,
+    /// throttled, unavailable, unauthorized, rejected, locked or ambiguous.
+    pub outcome: &'static str,
+    /// Of PEMS' answer, if one came.
+    pub http_status: Option<u16>,
+    /// What happened.
+    pub error: String,
+    /// How long PEMS wants to be left alone.
+    pub retry_after_ms: Option<u64>,
+    /// PEMS' answer, for the log.
+    pub response: Option<Value>,
+}
+
+/// A record read from PEMS because of a change.
+#[derive(Debug, Serialize)]
+pub struct ReadBack {
+    /// The change.
+    pub queue_id: i64,
+    /// Its claim.
+    pub attempt: i32,
+    /// The record; `None` when PEMS has none.
+    pub record: Option<Value>,
+    /// PEMS' answer to the write before, for the log.
+    pub response: Option<Value>,
+}
+
+/// How many records of a report ended how: completed, pending, failed, conflict, processing.
+pub type Statuses = BTreeMap<String, usize>;
+
+/// What a page did to the mirror.
+#[derive(Debug)]
+pub struct Ingested {
+    /// Records in the page.
+    pub read: i64,
+    /// New ones and those that differ.
+    pub changed: i64,
+    /// Those that the mirror had already.
+    pub unchanged: i64,
+    /// Those that were refused.
+    pub rejected: i64,
+    /// The refused ones: JSON array of `{row, pfaId, reason}`.
+    pub rejects: Value,
+}
+
+/// An organization whose records may be pulled.
+#[derive(Clone, Debug)]
+pub struct Organization {
+    /// Its id.
+    pub id: String,
+    /// Its code in PEMS.
+    pub code: String,
+}
+
+impl Queue {
+    /// The queue in a database, for the relay of that name.
+    pub fn new(database: Database, relay: String) -> Self {
+        Self { database, relay }
+    }
+
+    /// The name of this relay.
+    pub fn relay(&self) -> &str {
+        &self.relay
+    }
+
+    /// Claims the next batch; `None` = nothing to do now.
+    pub async fn claim(&self, max_records: i32, lease: Duration) -> Result<Option<Batch>, DatabaseError> {
+        let sql = "select * from pfa_sync.claim(relay => $1, max_records => $2, lease => make_interval(secs => $3))";
+        let rows = self.call(sql, &[&self.relay, &max_records, &lease.as_secs_f64()]).await?;
+        let answered = Instant::now();
+        let Some(first) = rows.first() else { return Ok(None) };
+        let step = match first.try_get("wait_ms")? {
+            Some(wait_ms) => Step::Send { slot: answered + milliseconds(wait_ms) },
+            None => Step::Read,
+        };
+        Ok(Some(Batch {
+            id: first.try_get("batch_id")?,
+            step,
+            organization_id: first.try_get("organization_id")?,
+            organization: first.try_get("organization_code")?,
+            records: rows.iter().map(claimed).collect::<Result<_, _>>()?,
+        }))
+    }
+
+    /// How long until something is due that is not due yet; `None` = nothing is scheduled.
+    pub async fn next_due(&self) -> Result<Option<Duration>, DatabaseError> {
+        let rows = self.call("select pfa_sync.next_due_ms()", &[]).await?;
+        let due: Option<f64> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+        Ok(due.map(milliseconds))
+    }
+
+    /// Marks records as under way and renews their lease to `lease` from now; those that are still ours.
+    pub async fn sent(&self, tickets: &[Ticket], lease: Duration) -> Result<Vec<i64>, DatabaseError> {
+        let sql = "select pfa_sync.sent($1, $2, make_interval(secs => $3))";
+        ids(&self.call(sql, &[&self.relay, &Json(tickets), &lease.as_secs_f64()]).await?)
+    }
+
+    /// Records what PEMS confirmed.
+    pub async fn complete(&self, items: &[Completion]) -> Result<Statuses, DatabaseError> {
+        self.report("select status from pfa_sync.complete($1, $2)", items).await
+    }
+
+    /// Records failed tries.
+    pub async fn fail(&self, items: &[FailedTry]) -> Result<Statuses, DatabaseError> {
+        self.report("select status from pfa_sync.fail($1, $2)", items).await
+    }
+
+    /// Hands in records read after a version conflict.
+    pub async fn conflict(&self, items: &[ReadBack]) -> Result<Statuses, DatabaseError> {
+        self.report("select status from pfa_sync.conflict($1, $2)", items).await
+    }
+
+    /// Hands in records read before a write.
+    pub async fn settle(&self, items: &[ReadBack]) -> Result<Statuses, DatabaseError> {
+        self.report("select status from pfa_sync.settle($1, $2)", items).await
+    }
+
+    /// Gives back what was not sent.
+    pub async fn release(&self, tickets: &[Ticket]) -> Result<Vec<i64>, DatabaseError> {
+        ids(&self.call("select pfa_sync.release($1, $2)", &[&self.relay, &Json(tickets)]).await?)
+    }
+
+    /// Renews leases to `lease` from now; those that are still ours.
+    pub async fn extend_lease(&self, tickets: &[Ticket], lease: Duration) -> Result<Vec<i64>, DatabaseError> {
+        let sql = "select pfa_sync.extend_lease($1, $2, make_interval(secs => $3))";
+        ids(&self.call(sql, &[&self.relay, &Json(tickets), &lease.as_secs_f64()]).await?)
+    }
+
+    /// Takes the next slot for one request to PEMS: when it may leave.
+    pub async fn take_slot(&self) -> Result<Instant, DatabaseError> {
+        let rows = self.call("select pfa_sync.take_slots($1, 1)", &[&PEMS]).await?;
+        let answered = Instant::now();
+        let wait_ms: Option<f64> = rows.first().map(|row| row.try_get(0)).transpose()?;
+        Ok(answered + wait_ms.map(milliseconds).unwrap_or_default())
+    }
+
+    /// Notes that this relay lives; the organizations that may not send.
+    pub async fn heartbeat(&self) -> Result<Value, DatabaseError> {
+        let rows = self.call("select pfa_sync.heartbeat($1, $2)", &[&self.relay, &env!("CARGO_PKG_VERSION")]).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    }
+
+    /// Queues committed work that no trigger saw; for each organization where there was any: id, queued, failed.
+    pub async fn sweep(&self) -> Result<Vec<(String, i64, i64)>, DatabaseError> {
+        let rows = self.call("select organization_id, queued, failed from pfa_sync.sweep()", &[]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+    }
+
+    /// Lets the extension do its regular chores.
+    pub async fn maintain(&self) -> Result<(), DatabaseError> {
+        self.call("select from pfa_sync.maintain()", &[]).await.map(drop)
+    }
+
+    /// Takes a page of records, as PEMS lists them, into the mirror.
+    pub async fn ingest(&self, organization_id: &str, page: &Value) -> Result<Ingested, DatabaseError> {
+        let sql =
+            "select records_read, records_changed, records_unchanged, records_rejected, rejects from pfa_sync.ingest($1, $2)";
+        let client = self.database.get().await?;
+        let row = client.query_one(&client.prepare_cached(sql).await?, &[&organization_id, page]).await?;
+        Ok(Ingested {
+            read: row.try_get(0)?,
+            changed: row.try_get(1)?,
+            unchanged: row.try_get(2)?,
+            rejected: row.try_get(3)?,
+            rejects: row.try_get(4)?,
+        })
+    }
+
+    /// The organizations whose records may be pulled; only the one of that id or code, if given.
+    pub async fn inbound_organizations(&self, only: Option<&str>) -> Result<Vec<Organization>, DatabaseError> {
+        let sql = "select organization_id, organization_code from pfa_sync.inbound_organizations($1)";
+        let rows = self.call(sql, &[&only]).await?;
+        rows.iter().map(|row| Ok(Organization { id: row.try_get(0)?, code: row.try_get(1)? })).collect()
+    }
+
+    async fn report<T: Serialize + std::fmt::Debug + Sync>(&self, sql: &str, items: &[T]) -> Result<Statuses, DatabaseError> {
+        let mut statuses = Statuses::new();
+        for row in self.call(sql, &[&self.relay, &Json(items)]).await? {
+            *statuses.entry(row.try_get(0)?).or_default() += 1;
+        }
+        Ok(statuses)
+    }
+
+    async fn call(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DatabaseError> {
+        let client = self.database.get().await?;
+        let statement = client.prepare_cached(sql).await?;
+        Ok(client.query(&statement, parameters).await?)
+    }
+}
+
+fn claimed(row: &Row) -> Result<Claimed, tokio_postgres::Error> {
+    let pfa_id: String = row.try_get("pfa_id")?;
+    let version: Option<i64> = row.try_get("version")?;
+    let write = version.map(|version| {
+        Ok::<_, tokio_postgres::Error>(Write {
+            operation: match row.try_get("operation")? {
+                "DELETE" => Operation::Delete,
+                _ => Operation::Update,
+            },
+            pfa_id: pfa_id.clone(),
+            version,
+            changes: row.try_get("changes")?,
+            modified_by: row.try_get("modified_by")?,
+            reason: row.try_get("reason")?,
+            idempotency_key: row.try_get("idempotency_key")?,
+        })
+    });
+    Ok(Claimed {
+        ticket: Ticket { queue_id: row.try_get("queue_id")?, attempt: row.try_get("attempt")? },
+        ambiguous: row.try_get("ambiguous")?,
+        write: write.transpose()?,
+        pfa_id,
+    })
+}
+
+fn ids(rows: &[Row]) -> Result<Vec<i64>, DatabaseError> {
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+fn milliseconds(value: f64) -> Duration {
+    Duration::try_from_secs_f64(value / 1000.0).unwrap_or_default()
+}
