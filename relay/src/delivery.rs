@@ -27,9 +27,8 @@ impl Delivery<'_> {
         let granted = async {
             match slot {
                 Some(slot) => self.carrier.limiter.wait_for(slot).await,
-                None => self.carrier.limiter.next().await?,
+                None => self.carrier.limiter.next().await,
             }
-            Ok::<_, DatabaseError>(())
         };
         let granted = tokio::select! {
             biased;
@@ -71,6 +70,7 @@ impl Delivery<'_> {
     /// alone too. Nothing was applied, and each has a slot of its own.
     async fn record_whole(&self, records: &[Claimed], failure: Failure) {
         self.warn_of(None, &failure);
+        self.halt_if_unauthorized(&failure);
         let about_the_batch = matches!(failure.decision, Decision::Rejected | Decision::Conflict | Decision::Locked);
         if !about_the_batch || records.len() == 1 {
             let tries: Vec<_> = records.iter().map(|record| self.failed_try(record, &failure)).collect();
@@ -99,6 +99,7 @@ impl Delivery<'_> {
                 Err(failure) if failure.decision == Decision::Conflict => conflicts.push((record, failure)),
                 Err(failure) => {
                     self.warn_of(Some(record), &failure);
+                    self.halt_if_unauthorized(&failure);
                     tries.push(self.failed_try(record, &failure));
                 }
             }
@@ -112,7 +113,14 @@ impl Delivery<'_> {
         self.read_back(conflicts).await;
     }
 
-    /// What to report of a failure. Refused credentials stop the rest of the batch.
+    /// Refused credentials stop the rest of the batch: trying on might lock them.
+    pub(crate) fn halt_if_unauthorized(&self, failure: &Failure) {
+        if failure.decision == Decision::Unauthorized {
+            self.halt.cancel();
+        }
+    }
+
+    /// What to report of a failure.
     pub(crate) fn failed_try(&self, record: &Claimed, failure: &Failure) -> FailedTry {
         let mut retry_after_ms = None;
         let outcome = match failure.decision {
@@ -120,10 +128,7 @@ impl Delivery<'_> {
                 retry_after_ms = retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok());
                 "throttled"
             }
-            Decision::Unauthorized => {
-                self.halt.cancel();
-                "unauthorized"
-            }
+            Decision::Unauthorized => "unauthorized",
             Decision::Unavailable | Decision::Conflict => "unavailable",
             Decision::Rejected => "rejected",
             Decision::Locked => "locked",

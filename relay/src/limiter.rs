@@ -1,7 +1,7 @@
 //! PEMS' limit. The database grants slots to all relays on one clock; a guard in this process holds the same pace, whatever
 //! was granted.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, time::Duration};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use tokio::{
@@ -10,6 +10,9 @@ use tokio::{
 };
 
 use crate::{database::DatabaseError, queue::Queue};
+
+/// How late a request may be for its slot. Later ones would come close upon those of other relays.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// What every request to PEMS passes.
 pub struct Limiter {
@@ -26,10 +29,13 @@ impl Limiter {
         Self { queue, guard: RateLimiter::direct(quota), turn: Mutex::new(()) }
     }
 
-    /// Waits for a slot that is already ours.
-    pub async fn wait_for(&self, slot: Instant) {
-        sleep_until(slot).await;
-        self.guard.until_ready().await;
+    /// Waits for a slot that is already ours, or for the next one if that is long past.
+    pub async fn wait_for(&self, slot: Instant) -> Result<(), DatabaseError> {
+        if slot.elapsed() > GRACE {
+            return self.next().await;
+        }
+        self.leave_at(slot).await;
+        Ok(())
     }
 
     /// Takes the next slot and waits for it.
@@ -39,7 +45,12 @@ impl Limiter {
     pub async fn next(&self) -> Result<(), DatabaseError> {
         let _turn = self.turn.lock().await;
         let slot = self.queue.take_slot().await?;
-        self.wait_for(slot).await;
+        self.leave_at(slot).await;
         Ok(())
+    }
+
+    async fn leave_at(&self, slot: Instant) {
+        sleep_until(slot).await;
+        self.guard.until_ready().await;
     }
 }

@@ -13,49 +13,52 @@ use crate::{
 
 /// A record that was not read.
 enum NotRead {
-    /// The relay stops, the database grants no slot, or PEMS refuses the credentials: not tried.
+    /// Not tried: the relay stops, the database grants no slot, or PEMS refuses the credentials.
     Halted,
     Failed(Failure),
 }
 
 impl Delivery<'_> {
-    /// Reads every record and settles it as soon as it is read. The limiter lets them leave one by one.
+    /// Reads every record, then settles them together: records settled one by one would be claimed and sent one by one.
     pub async fn read_all(&self) {
-        join_all(self.batch.records.iter().map(|record| self.settle(record))).await;
-    }
-
-    async fn settle(&self, record: &Claimed) {
-        match self.read(record).await {
-            Ok(found) => {
-                let items = [read_back(record, found, None)];
-                self.record("settle", || self.carrier.queue.settle(&items)).await;
-            }
-            Err(NotRead::Halted) => self.give_back(std::slice::from_ref(record)).await,
-            Err(NotRead::Failed(failure)) => {
-                let mut failed = self.failed_try(record, &failure);
-                // Whatever keeps us from reading it, an earlier request may still have been applied.
-                if record.ambiguous {
-                    failed = FailedTry { outcome: "ambiguous", retry_after_ms: None, ..failed };
-                }
-                self.record_failed(failed).await;
-            }
+        let found = self.read_each(self.batch.records.iter().map(|record| (record, None)).collect()).await;
+        if !found.is_empty() {
+            self.record("settle", || self.carrier.queue.settle(&found)).await;
         }
     }
 
-    /// Reads records that PEMS has at another version, and hands each in with PEMS' refusal.
-    pub async fn read_back(&self, conflicts: Vec<(&Claimed, Failure)>) {
-        join_all(conflicts.into_iter().map(|(record, refusal)| self.hand_in(record, refusal))).await;
+    /// Reads records that PEMS has at another version, and hands them in with PEMS' refusal.
+    pub async fn read_back(&self, refused: Vec<(&Claimed, Failure)>) {
+        let refused = refused.into_iter().map(|(record, refusal)| (record, refusal.response.map(kept))).collect();
+        let found = self.read_each(refused).await;
+        if !found.is_empty() {
+            self.record("conflict", || self.carrier.queue.conflict(&found)).await;
+        }
     }
 
-    async fn hand_in(&self, record: &Claimed, refusal: Failure) {
-        match self.read(record).await {
-            Ok(found) => {
-                let items = [read_back(record, found, refusal.response.map(kept))];
-                self.record("conflict", || self.carrier.queue.conflict(&items)).await;
+    /// Reads records, given with the answer to the write before; those that were read. The others are recorded as failed
+    /// or given back.
+    async fn read_each(&self, records: Vec<(&Claimed, Option<Value>)>) -> Vec<ReadBack> {
+        // All at once: the limiter lets them leave one by one.
+        let answers = join_all(records.iter().map(|(record, _)| self.read(record))).await;
+        let (mut found, mut failed, mut unread) = (Vec::new(), Vec::new(), Vec::new());
+        for ((record, response), answer) in records.into_iter().zip(answers) {
+            match answer {
+                Ok(record_read) => found.push(ReadBack {
+                    queue_id: record.ticket.queue_id,
+                    attempt: record.ticket.attempt,
+                    record: record_read,
+                    response,
+                }),
+                Err(NotRead::Failed(failure)) => failed.push(self.failed_read(record, &failure)),
+                Err(NotRead::Halted) => unread.push(record.clone()),
             }
-            Err(NotRead::Halted) => self.give_back(std::slice::from_ref(record)).await,
-            Err(NotRead::Failed(failure)) => self.record_failed(self.failed_try(record, &failure)).await,
         }
+        if !failed.is_empty() {
+            self.record("fail", || self.carrier.queue.fail(&failed)).await;
+        }
+        self.give_back(&unread).await;
+        found
     }
 
     async fn read(&self, record: &Claimed) -> Result<Option<Value>, NotRead> {
@@ -70,16 +73,14 @@ impl Delivery<'_> {
         }
         self.carrier.pems.get(&self.batch.organization, &record.pfa_id).await.map_err(|failure| {
             self.warn_of(Some(record), &failure);
+            self.halt_if_unauthorized(&failure);
             NotRead::Failed(failure)
         })
     }
 
-    async fn record_failed(&self, failed: FailedTry) {
-        let items = [failed];
-        self.record("fail", || self.carrier.queue.fail(&items)).await;
+    fn failed_read(&self, record: &Claimed, failure: &Failure) -> FailedTry {
+        let failed = self.failed_try(record, failure);
+        // Whatever keeps us from reading it, an earlier request may still have been applied.
+        if record.ambiguous { FailedTry { outcome: "ambiguous", retry_after_ms: None, ..failed } } else { failed }
     }
-}
-
-fn read_back(record: &Claimed, found: Option<Value>, response: Option<Value>) -> ReadBack {
-    ReadBack { queue_id: record.ticket.queue_id, attempt: record.ticket.attempt, record: found, response }
 }

@@ -3,7 +3,13 @@
 //! There is one list of them, [`Settings`]. The shipped `pfa-relay.toml` is compiled in and supplies the defaults; a
 //! config file of the operator replaces some of these; flags and environment go before both.
 
-use std::{collections::BTreeMap, ffi::OsString, fs, io, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    ffi::{OsStr, OsString},
+    fs, io,
+    path::PathBuf,
+    time::Duration,
+};
 
 use clap::{ArgMatches, Args, Command, ValueEnum, parser::ValueSource};
 use secrecy::{ExposeSecret, SecretString};
@@ -204,9 +210,12 @@ pub fn read(command: Command, arguments: impl IntoIterator<Item = OsString>) -> 
     Ok(matches)
 }
 
-/// The command with texts as the defaults of its settings, which every subcommand takes too.
+/// The command with texts as the defaults of its settings, which every subcommand takes too. An empty variable counts as
+/// not set.
 fn with_defaults(command: Command, defaults: &BTreeMap<String, String>) -> Command {
+    let is_empty = |variable: &OsStr| std::env::var_os(variable).is_some_and(|value| value.is_empty());
     command.mut_args(|argument| {
+        let argument = if argument.get_env().is_some_and(is_empty) { argument.env(None) } else { argument };
         let default = argument.get_long().and_then(|long| defaults.get(long)).cloned();
         argument.global(true).required(false).default_values(default)
     })
@@ -331,6 +340,9 @@ mod tests {
             command().get_arguments().filter_map(|a| a.get_long()).map(str::to_owned).filter(|n| n != "config").collect();
         assert!(names.len() > 20);
         for name in &names {
+            let prefix = if name.starts_with("database-") || name.starts_with("pems-") { "" } else { "PFA_RELAY_" };
+            let variable = format!("[env: {prefix}{}", name.replace('-', "_").to_uppercase());
+            assert!(help.contains(&variable), "--help lacks {variable}");
             assert!(help.contains(&format!("--{name}")), "--help is silent about {name}");
             match shipped.get(name) {
                 Some(value) => assert!(

@@ -94,16 +94,29 @@ pub fn read(bytes: &[u8], organizations: &[String]) -> Result<Export> {
     for (index, row) in one_or_many(rows).iter().enumerate() {
         match record(row, organizations) {
             Ok(record) if !seen.insert((record.organization.clone(), record.fields["pfaId"].to_string())) => {
-                export.refusals.push(Refusal { row: index + 1, alias: "pfs_id".to_owned(), reason: format!("a second row of record {}", record.fields["pfaId"]) });
+                export.refusals.push(Refusal {
+                    row: index + 1,
+                    alias: "pfs_id".to_owned(),
+                    reason: format!("a second row of record {}", record.fields["pfaId"]),
+                });
             }
             Ok(record) => export.records.push(record),
             Err((alias, reason)) => export.refusals.push(Refusal { row: index + 1, alias, reason }),
         }
     }
     if export.records.is_empty() {
-        let codes: BTreeSet<_> = one_or_many(rows).iter().filter_map(|row| cells(row).ok()?.remove(ORGANIZATION)).filter_map(|code| Some(code.as_str()?.to_owned())).collect();
+        let codes: BTreeSet<_> = one_or_many(rows)
+            .iter()
+            .filter_map(|row| cells(row).ok()?.remove(ORGANIZATION))
+            .filter_map(|code| Some(code.as_str()?.to_owned()))
+            .collect();
         let codes: Vec<_> = codes.into_iter().take(10).collect();
-        ensure!(codes.is_empty(), "the export has no readable record of {}; its organizations are {}", organizations.join(", "), codes.join(", "));
+        ensure!(
+            codes.is_empty(),
+            "the export has no readable record of {}; its organizations are {}",
+            organizations.join(", "),
+            codes.join(", ")
+        );
         ensure!(!export.refusals.is_empty(), "the export has no rows");
     }
     Ok(export)
@@ -119,7 +132,10 @@ type Fault = (String, String);
 fn cells(row: &Value) -> Result<BTreeMap<String, Value>, Fault> {
     let cells = row.get("CELL").ok_or_else(|| ("CELL".to_owned(), "the row has no cells".to_owned()))?;
     let cell = |cell: &Value| {
-        let alias = cell.get("ALIAS_NAME").and_then(Value::as_str).ok_or_else(|| ("ALIAS_NAME".to_owned(), "a cell has no alias".to_owned()))?;
+        let alias = cell
+            .get("ALIAS_NAME")
+            .and_then(Value::as_str)
+            .ok_or_else(|| ("ALIAS_NAME".to_owned(), "a cell has no alias".to_owned()))?;
         Ok((alias.to_lowercase(), cell.get("VALUE").cloned().unwrap_or(Value::Null)))
     };
     one_or_many(cells).iter().map(cell).collect()
@@ -166,7 +182,9 @@ fn value(cell: &Value, kind: &Kind) -> Result<Value, String> {
     Ok(match (kind, text) {
         (Kind::Flag, text) => Value::Bool(matches!(text.as_deref(), Some("Y" | "y")) || *cell == Value::Bool(true)),
         (_, None) => Value::Null,
-        (Kind::Text, Some(text)) if text.chars().any(char::is_control) => return Err("the text has control characters".to_owned()),
+        (Kind::Text, Some(text)) if text.chars().any(char::is_control) => {
+            return Err("the text has control characters".to_owned());
+        }
         (Kind::Text, Some(text)) => Value::String(text),
         (Kind::Decimal, Some(text)) => {
             let number: Decimal = text.parse().map_err(|_| format!("{text:?} is no number"))?;
@@ -184,11 +202,22 @@ fn instant(text: &str) -> Option<String> {
         Err(_) => match text.parse::<DateTime>() {
             Ok(civil) => civil,
             Err(_) => ["%d-%b-%Y %H:%M:%S", "%d-%b-%Y %H:%M", "%d-%b-%Y"].iter().find_map(|format| {
-                DateTime::strptime(format, text).or_else(|_| jiff::civil::Date::strptime(format, text).map(|date| date.at(0, 0, 0, 0))).ok()
+                DateTime::strptime(format, text)
+                    .or_else(|_| jiff::civil::Date::strptime(format, text).map(|date| date.at(0, 0, 0, 0)))
+                    .ok()
             })?,
         },
     };
     (1900..=9999).contains(&civil.year()).then(|| {
-        format!("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z", civil.year(), civil.month(), civil.day(), civil.hour(), civil.minute(), civil.second(), civil.millisecond())
+        format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}.{:03}Z",
+            civil.year(),
+            civil.month(),
+            civil.day(),
+            civil.hour(),
+            civil.minute(),
+            civil.second(),
+            civil.millisecond()
+        )
     })
 }

@@ -20,7 +20,13 @@ pub fn document() -> Value {
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut rows: Vec<Value> = (0..RECORDS).map(|n| row(&mut random, n, if n % 4 == 3 { "HARBOUR" } else { "RIO" })).collect();
     rows.extend((0..FOREIGN).map(|n| row(&mut random, RECORDS + n, "RIOX")));
-    let faults = [("PFS_F_RENTAL", "12,500"), ("PFS_F_STARTDATE", "31/31/2026"), ("PFS_ID", ""), ("PFS_F_ENDDATE", "2026-02-30"), ("PFS_F_PURCHASE", "n/a")];
+    let faults = [
+        ("PFS_F_RENTAL", "12,500"),
+        ("PFS_F_STARTDATE", "31/31/2026"),
+        ("PFS_ID", ""),
+        ("PFS_F_ENDDATE", "2026-02-30"),
+        ("PFS_F_PURCHASE", "n/a"),
+    ];
     for (n, (alias, value)) in faults.into_iter().enumerate() {
         let mut bad = row(&mut random, RECORDS + FOREIGN + n, "RIO");
         for cell in bad["CELL"].as_array_mut().into_iter().flatten().filter(|cell| cell["ALIAS_NAME"] == alias) {
@@ -47,7 +53,8 @@ fn row(random: &mut fastrand::Rng, n: usize, organization: &str) -> Value {
         ("04150", "Générateurs électriques", "100-200 kVA"),
         ("Compaction", "", "Roller"),
     ];
-    const MAKERS: [(&str, &str); 5] = [("Caterpillar", "336"), ("Liebherr", "LTM 1100"), ("Komatsu", "PC210"), ("Grove", "GMK 5250L"), ("Doosan", "DX-300")];
+    const MAKERS: [(&str, &str); 5] =
+        [("Caterpillar", "336"), ("Liebherr", "LTM 1100"), ("Komatsu", "PC210"), ("Grove", "GMK 5250L"), ("Doosan", "DX-300")];
     let (category, description, class) = CATEGORIES[random.usize(..CATEGORIES.len())];
     let (maker, model) = MAKERS[random.usize(..MAKERS.len())];
     let source = match random.u32(..100) {
@@ -57,7 +64,11 @@ fn row(random: &mut fastrand::Rng, n: usize, organization: &str) -> Value {
         _ => "",
     };
     // Real exports write rates as text, often with two zeros behind the point.
-    let rate = if random.u32(..40) == 0 { "0.00".to_owned() } else { format!("{}.{:02}", random.u32(5_000..45_000), random.u32(..4) * 25) };
+    let rate = if random.u32(..40) == 0 {
+        "0.00".to_owned()
+    } else {
+        format!("{}.{:02}", random.u32(5_000..45_000), random.u32(..4) * 25)
+    };
     let price = format!("{}.00", random.u32(50_000..350_000));
     let start = day(random.i64(0..700));
     let end = random.i64(700..1_400);

@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::export::Record;
-pub use fault::{Fault, Operation};
 use fault::Faults;
+pub use fault::{Fault, Operation};
 use limit::Limit;
 pub use log::{Request, WriteLog};
 use state::Records;
@@ -218,7 +218,13 @@ impl Drop for Simulator {
     }
 }
 
-async fn accept(listener: TcpListener, acceptor: TlsAcceptor, shared: Arc<Shared>, stopped: CancellationToken, connections: TaskTracker) {
+async fn accept(
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    shared: Arc<Shared>,
+    stopped: CancellationToken,
+    connections: TaskTracker,
+) {
     loop {
         let stream = tokio::select! {
             () = stopped.cancelled() => return,

@@ -41,14 +41,19 @@ pub(super) async fn answer(shared: &Shared, request: HttpRequest<Incoming>) -> R
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Ended)?.to_bytes();
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
-    let headers = parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
+    let headers =
+        parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
     let call = Call { method: parts.method, path: parts.uri.path().to_owned(), query, headers, body };
     if let Some(command) = call.path.strip_prefix("/simulator/") {
         let (status, body) = if authorized(shared, &call) { control::answer(shared, command, &call) } else { unauthorized() };
         return Ok(respond(status, &body, None));
     }
     let Some(operation) = operation(&call) else {
-        return Ok(respond(404, &json!({"success": false, "error": "NO_SUCH_ROUTE", "message": format!("{} {}", call.method, call.path)}), None));
+        return Ok(respond(
+            404,
+            &json!({"success": false, "error": "NO_SUCH_ROUTE", "message": format!("{} {}", call.method, call.path)}),
+            None,
+        ));
     };
     let admitted = lock(&shared.limit).admit(arrived);
     let fault = if admitted { lock(&shared.faults).pop(operation) } else { None };
@@ -63,7 +68,15 @@ pub(super) async fn answer(shared: &Shared, request: HttpRequest<Incoming>) -> R
     };
     let mut latency = shared.config.latency;
     match &fault {
-        _ if !admitted => return Ok(logged(shared, entry, 429, json!({"success": false, "error": "RATE_LIMIT", "message": "10 requests a second"}), Some(1))),
+        _ if !admitted => {
+            return Ok(logged(
+                shared,
+                entry,
+                429,
+                json!({"success": false, "error": "RATE_LIMIT", "message": "10 requests a second"}),
+                Some(1),
+            ));
+        }
         Some(Fault::Status(status, retry_after)) => {
             let body = json!({"success": false, "error": "FAULT", "message": "as ordered"});
             return Ok(logged(shared, entry, *status, body, *retry_after));
@@ -141,7 +154,9 @@ fn perform(shared: &Shared, operation: Operation, call: &Call, most: usize, log:
             return refuse(400, "BAD_REQUEST", "organizationCode and the header organization differ");
         }
         Operation::Get => {
-            return records.get(code, pfa_id).map_or_else(|| refuse(404, "NOT_FOUND", "there is no such record"), |record| (200, record));
+            return records
+                .get(code, pfa_id)
+                .map_or_else(|| refuse(404, "NOT_FOUND", "there is no such record"), |record| (200, record));
         }
         Operation::List => return list(&records, code, call),
         Operation::Put => contract::put(pfa_id, &call.body, key).map(|write| vec![write]),
@@ -155,7 +170,11 @@ fn perform(shared: &Shared, operation: Operation, call: &Call, most: usize, log:
     };
     let mut answers: Vec<Answer> = Vec::with_capacity(writes.len());
     for write in writes.iter().take(most) {
-        let answer = if write.organization_code == code { records.write(code, write) } else { refuse(403, "WRONG_ORGANIZATION", "the organization of the header is another") };
+        let answer = if write.organization_code == code {
+            records.write(code, write)
+        } else {
+            refuse(403, "WRONG_ORGANIZATION", "the organization of the header is another")
+        };
         log.push(entry(write, answer.0));
         answers.push(answer);
     }
@@ -191,7 +210,10 @@ fn list(records: &super::Records, code: &str, call: &Call) -> Answer {
     let Ok(since) = call.query.get("updatedSince").map(|since| since.parse()).transpose() else {
         return refuse(400, "BAD_REQUEST", "updatedSince is no time");
     };
-    let after = call.query.get("after").map(|cursor| cursor.split_once('~').and_then(|(time, id)| Some((time.parse().ok()?, id.to_owned()))));
+    let after = call
+        .query
+        .get("after")
+        .map(|cursor| cursor.split_once('~').and_then(|(time, id)| Some((time.parse().ok()?, id.to_owned()))));
     if after == Some(None) {
         return refuse(400, "BAD_REQUEST", "after is no cursor of this list");
     }

@@ -84,7 +84,13 @@ impl Records {
     }
 
     /// A page of records changed at or after a time, by time and id, behind a cursor; and the cursor of the next page.
-    pub fn page(&self, code: &str, since: Option<Timestamp>, after: Option<(Timestamp, String)>, limit: usize) -> (Vec<Value>, Option<String>) {
+    pub fn page(
+        &self,
+        code: &str,
+        since: Option<Timestamp>,
+        after: Option<(Timestamp, String)>,
+        limit: usize,
+    ) -> (Vec<Value>, Option<String>) {
         let mut records: Vec<(&String, &Stored)> = self.organizations.get(code).into_iter().flatten().collect();
         records.retain(|(id, stored)| {
             since.is_none_or(|since| stored.updated_at >= since)
@@ -110,12 +116,17 @@ impl Records {
     /// Another user of PEMS opens a record, or closes it.
     pub fn lock(&mut self, code: &str, pfa_id: &str, locked: bool) {
         let key = (code.to_owned(), pfa_id.to_owned());
-        if locked { self.locked.insert(key) } else { self.locked.remove(&key) };
+        if locked {
+            self.locked.insert(key)
+        } else {
+            self.locked.remove(&key)
+        };
     }
 
     /// Applies a write, or refuses it; HTTP status and body.
     pub fn write(&mut self, code: &str, write: &Write) -> (u16, Value) {
-        let refuse = |status: u16, error: &str, message: String| (status, json!({"success": false, "error": error, "message": message}));
+        let refuse =
+            |status: u16, error: &str, message: String| (status, json!({"success": false, "error": error, "message": message}));
         let Some(stored) = self.organizations.get(code).and_then(|records| records.get(&write.pfa_id)) else {
             return refuse(404, "NOT_FOUND", format!("organization {code} has no record {}", write.pfa_id));
         };
@@ -132,7 +143,12 @@ impl Records {
             return refuse(423, "RECORD_LOCKED", "another user has the record open".to_owned());
         }
         if stored.version != write.version {
-            let differing: Vec<&String> = write.changes.iter().filter(|(f, v)| stored.fields.get(*f).unwrap_or(&Value::Null) != *v).map(|(f, _)| f).collect();
+            let differing: Vec<&String> = write
+                .changes
+                .iter()
+                .filter(|(f, v)| stored.fields.get(*f).unwrap_or(&Value::Null) != *v)
+                .map(|(f, _)| f)
+                .collect();
             return (
                 409,
                 json!({"success": false, "error": "VERSION_CONFLICT", "message": "the record has changed", "currentVersion": stored.version,
@@ -141,7 +157,10 @@ impl Records {
         }
         let version = self.edit(code, &write.pfa_id, &write.changes).unwrap_or_default();
         let updated_at = spell(self.clock);
-        (200, json!({"success": true, "pfaId": write.pfa_id, "newVersion": version, "updatedAt": updated_at, "message": "updated"}))
+        (
+            200,
+            json!({"success": true, "pfaId": write.pfa_id, "newVersion": version, "updatedAt": updated_at, "message": "updated"}),
+        )
     }
 
     /// PEMS' time now, later than any it gave before.
@@ -177,7 +196,10 @@ fn is_instant(value: &Value) -> bool {
     const SHAPE: &str = "0000-00-00T00:00:00.000Z";
     value.as_str().is_some_and(|text| {
         text.len() == SHAPE.len()
-            && text.bytes().zip(SHAPE.bytes()).all(|(byte, shape)| if shape == b'0' { byte.is_ascii_digit() } else { byte == shape })
+            && text
+                .bytes()
+                .zip(SHAPE.bytes())
+                .all(|(byte, shape)| if shape == b'0' { byte.is_ascii_digit() } else { byte == shape })
             && text.parse::<Timestamp>().is_ok()
     })
 }

@@ -43,7 +43,11 @@ async fn settings_and_pauses_need_their_permission() -> Result<()> {
     ] {
         for (user, code) in [(Some("usr_editor"), Some("PF002")), (None, Some("PF002")), (Some("usr_admin"), None)] {
             let answer = session.query(call, &[&user]).await;
-            assert_eq!(answer.err().and_then(|e| e.code().cloned()).map(|c| c.code().to_owned()).as_deref(), code, "{call} as {user:?}");
+            assert_eq!(
+                answer.err().and_then(|e| e.code().cloned()).map(|c| c.code().to_owned()).as_deref(),
+                code,
+                "{call} as {user:?}"
+            );
         }
     }
     Ok(())

@@ -1,0 +1,130 @@
+//! The whole road in a test: a database, the simulator over TLS, and relays as processes.
+
+use std::io::Write;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+use tempfile::NamedTempFile;
+use testbed::application::pems_record;
+use testbed::cluster::Login;
+use testbed::export::Record;
+use testbed::process::Process;
+use testbed::simulator::{Config, Credentials, Request, Simulator};
+
+use crate::world::World;
+
+/// How long anything may take that a test waits for. A test that needs it has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Plant {
+    pub world: World,
+    pub pems: Simulator,
+    ca: NamedTempFile,
+}
+
+impl Plant {
+    /// Records 1 to `records` of RIO, in PEMS and in the mirror alike.
+    pub async fn new(records: usize) -> Result<Self> {
+        let world = World::new().await?;
+        let pems = Simulator::start(Config::default()).await?;
+        let ids: Vec<String> = (1..=records).map(|id| id.to_string()).collect();
+        pems.load(ids.iter().map(|id| stored(id)));
+        world.ingest(&pems.records("RIO")).await?;
+        let mut ca = NamedTempFile::new()?;
+        ca.write_all(pems.ca_pem().as_bytes())?;
+        // Waits are short, so that tests are.
+        world
+            .client
+            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms')")
+            .await?;
+        Ok(Self { world, pems, ca })
+    }
+
+    /// Starts a relay with short leases.
+    pub fn relay(&self, subcommand: &str) -> Result<Process> {
+        Process::start("pfa-relay", |command| {
+            command
+                .arg(subcommand)
+                .args(["--lease", "3 s", "--request-timeout", "1 s", "--connect-timeout", "1 s"])
+                .env("DATABASE_URL", self.world.database.url_as(Login::Relay))
+                .env("PEMS_URL", self.pems.url())
+                .env("PEMS_CA", self.ca.path())
+                .env("PEMS_USER", "pfa-sync")
+                .env("PEMS_PASSWORD", "secret")
+                .env("PEMS_TENANT", "TEST");
+        })
+    }
+
+    /// Waits until a query of one boolean is true.
+    pub async fn until(&self, query: &str) -> Result<()> {
+        let waiting = async {
+            while !self.world.value::<bool>(query).await? {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(())
+        };
+        match tokio::time::timeout(PATIENCE, waiting).await {
+            Ok(fulfilled) => fulfilled,
+            Err(_) => {
+                let queue = "select coalesce(string_agg(concat_ws(' ', pfa_id, status, scheduled_at - now(), lease_until - now(), last_error), '; '), 'nothing') from pfa_sync.queue";
+                anyhow::bail!("still not so: {query}; queued: {}", self.world.value::<String>(queue).await?)
+            }
+        }
+    }
+
+    /// Waits until nothing is queued any more.
+    pub async fn until_drained(&self) -> Result<()> {
+        self.until("select not exists (select from pfa_sync.queue)").await
+    }
+
+    /// Waits until the simulator's log fulfils a condition.
+    pub async fn until_pems(&self, condition: impl FnMut(&Vec<Request>) -> bool) -> Result<Vec<Request>> {
+        tokio::time::timeout(PATIENCE, self.pems.wait_for(condition)).await.context("PEMS has not seen it")
+    }
+
+    /// PEMS' other users change a record.
+    pub fn foreign_edit(&self, pfa_id: &str, changes: Value) {
+        self.pems.edit("RIO", pfa_id, changes.as_object().expect("changes are an object")).expect("a known record");
+    }
+
+    /// From now on PEMS lets in this password.
+    pub fn set_password(&self, password: &str) {
+        self.pems.set_credentials(Credentials::Basic { user: "pfa-sync".to_owned(), password: password.to_owned() });
+    }
+
+    /// How often each record was written, by record and field values.
+    pub fn applied(&self) -> Vec<(String, Value)> {
+        let applied =
+            |request: Request| request.writes.into_iter().filter(|write| write.status == 200).map(|w| (w.pfa_id, w.changes));
+        self.pems.log().into_iter().flat_map(applied).collect()
+    }
+
+    /// PEMS, mirror and database tell the same story, and every write was applied once.
+    pub async fn check(&self) -> Result<()> {
+        self.world.check().await?;
+        let mut applied: Vec<String> = self.applied().iter().map(|(id, changes)| format!("{id} {changes}")).collect();
+        applied.sort();
+        let doubled: Vec<_> = applied.windows(2).filter(|pair| pair[0] == pair[1]).collect();
+        assert!(doubled.is_empty(), "written twice: {doubled:?}");
+        for record in self.pems.records("RIO") {
+            let mirror = self.world.mirror(record["pfaId"].as_str().unwrap()).await?;
+            assert_eq!(compared(&mirror), compared(&record));
+        }
+        Ok(())
+    }
+}
+
+fn stored(id: &str) -> Record {
+    let mut fields: Map<String, Value> = pems_record("RIO", id).as_object().cloned().unwrap();
+    fields.retain(|field, _| !["organization", "version", "updatedAt"].contains(&field.as_str()));
+    Record { organization: "RIO".to_owned(), fields }
+}
+
+fn compared(record: &Value) -> Value {
+    let mut record = record.clone();
+    let fields = record.as_object_mut().unwrap();
+    fields
+        .retain(|field, value| !value.is_null() && !["version", "updatedAt", "hasPlan", "hasActuals"].contains(&field.as_str()));
+    json!(fields)
+}
