@@ -113,8 +113,11 @@ create function inbound_organizations(organization text default null) returns ta
 as $$
 #variable_conflict use_column
 declare
-    only_organization text := organization_of(organization);
+    only_organization text;
 begin
+    -- A copy of the database may not use up the limit of its original either.
+    perform ensure_sending();
+    only_organization := organization_of(organization);
     return query
         select o.organization_id, o.code from organization o
          where o.may_sync and (only_organization is null or o.organization_id = only_organization)

@@ -113,9 +113,10 @@ pub fn read(bytes: &[u8], organizations: &[String]) -> Result<Export> {
         let codes: Vec<_> = codes.into_iter().take(10).collect();
         ensure!(
             codes.is_empty(),
-            "the export has no readable record of {}; its organizations are {}",
+            "the export has no readable record of {}; its organizations are {}; ORGANIZATIONS='{}' (or --organization) names them",
             organizations.join(", "),
-            codes.join(", ")
+            codes.join(", "),
+            codes.join(" ")
         );
         ensure!(!export.refusals.is_empty(), "the export has no rows");
     }

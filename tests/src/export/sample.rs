@@ -75,7 +75,7 @@ fn row(random: &mut fastrand::Rng, n: usize, organization: &str) -> Value {
     let actual = random.u32(..5) == 0;
     let empty = |random: &mut fastrand::Rng, value: &str| if random.u32(..12) == 0 { String::new() } else { value.to_owned() };
     let flag = |yes: bool| if yes { "Y" } else { "" };
-    let id = if n % 97 == 0 { format!("{n:07}") } else { (80_000 + n).to_string() };
+    let id = if n.is_multiple_of(97) { format!("{n:07}") } else { (80_000 + n).to_string() };
     let area = format!("Silo {}", random.u32(1..9));
     let cells = [
         ("PFS_ID", id),

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Method, Request as HttpRequest, Response};
+use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use thiserror::Error;
 
@@ -123,9 +124,12 @@ fn operation(call: &Call) -> Option<Operation> {
         ("GET", "health") => Operation::Health,
         ("GET", "pfa") => Operation::List,
         ("POST", "pfa/batch") => Operation::Batch,
-        ("GET", _) => Operation::Get,
-        ("PUT", _) => Operation::Put,
-        ("DELETE", _) => Operation::Delete,
+        (method, path) if path.strip_prefix("pfa/").is_some_and(|id| !id.is_empty() && !id.contains('/')) => match method {
+            "GET" => Operation::Get,
+            "PUT" => Operation::Put,
+            "DELETE" => Operation::Delete,
+            _ => return None,
+        },
         _ => return None,
     })
 }
@@ -147,7 +151,7 @@ fn perform(shared: &Shared, operation: Operation, call: &Call, most: usize, log:
     if !records.knows(code) {
         return refuse(403, "UNKNOWN_ORGANIZATION", "the organization of the header is not known");
     }
-    let pfa_id = call.path.rsplit('/').next().unwrap_or_default();
+    let pfa_id = &percent_decode_str(call.path.rsplit('/').next().unwrap_or_default()).decode_utf8_lossy();
     let key = call.headers.get("idempotency-key").cloned();
     let writes = match operation {
         Operation::Get | Operation::List if call.query.get("organizationCode").map(String::as_str) != Some(code) => {

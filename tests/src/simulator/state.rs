@@ -29,8 +29,11 @@ pub struct Records {
     clock: Timestamp,
 }
 
+/// Whether PEMS takes a value.
+type Shape = fn(&Value) -> bool;
+
 /// Which fields PEMS lets be written, and how a value of each must look.
-const WRITABLE: [(&str, fn(&Value) -> bool); 19] = [
+const WRITABLE: [(&str, Shape); 19] = [
     ("areaSilo", is_text),
     ("category", is_text),
     ("forecastCategory", is_text),

@@ -26,9 +26,14 @@ pub struct Plant {
 impl Plant {
     /// Records 1 to `records` of RIO, in PEMS and in the mirror alike.
     pub async fn new(records: usize) -> Result<Self> {
-        let world = World::new().await?;
-        let pems = Simulator::start(Config::default()).await?;
         let ids: Vec<String> = (1..=records).map(|id| id.to_string()).collect();
+        Self::with(&ids.iter().map(String::as_str).collect::<Vec<_>>()).await
+    }
+
+    /// These records of RIO, in PEMS and in the mirror alike.
+    pub async fn with(ids: &[&str]) -> Result<Self> {
+        let world = World::empty().await?;
+        let pems = Simulator::start(Config::default()).await?;
         pems.load(ids.iter().map(|id| stored(id)));
         world.ingest(&pems.records("RIO")).await?;
         let mut ca = NamedTempFile::new()?;

@@ -1,6 +1,7 @@
 //! From the application's UPDATE to PEMS and back, through the real relay.
 
 use anyhow::Result;
+use rstest::rstest;
 use serde_json::{Value, json};
 use testbed::application::{EDITOR, RIO};
 use testbed::simulator::{Fault, Operation};
@@ -111,35 +112,46 @@ async fn one_poison_record_blocks_nobody() -> Result<()> {
 }
 
 /// Whatever goes wrong on the way, the edits arrive, each once.
+#[rstest]
+#[case::unavailable_and_throttled(1, &[(Operation::Put, Fault::Status(503, None)), (Operation::Put, Fault::Status(429, Some(1)))])]
+#[case::reset_before(1, &[(Operation::Put, Fault::ResetBefore)])]
+#[case::reset_after(1, &[(Operation::Put, Fault::ResetAfter)])]
+#[case::malformed(1, &[(Operation::Put, Fault::Malformed)])]
+#[case::reset_and_then_unreadable(1, &[(Operation::Put, Fault::ResetAfter), (Operation::Get, Fault::Status(503, None))])]
+#[case::batch_reset_after(5, &[(Operation::Batch, Fault::ResetAfter)])]
+#[case::batch_applied_in_part(5, &[(Operation::Batch, Fault::Partial(3))])]
+#[case::batch_refused_as_a_whole(5, &[(Operation::Batch, Fault::Status(400, None))])]
 #[tokio::test]
-async fn transient_faults_delay_and_nothing_more() -> Result<()> {
-    for (count, faults) in [
-        (1, vec![(Operation::Put, Fault::Status(503, None)), (Operation::Put, Fault::Status(429, Some(1)))]),
-        (1, vec![(Operation::Put, Fault::ResetBefore)]),
-        (1, vec![(Operation::Put, Fault::ResetAfter)]),
-        (1, vec![(Operation::Put, Fault::Malformed)]),
-        (1, vec![(Operation::Put, Fault::ResetAfter), (Operation::Get, Fault::Status(503, None))]),
-        (5, vec![(Operation::Batch, Fault::ResetAfter)]),
-        (5, vec![(Operation::Batch, Fault::Partial(3))]),
-        // Refused as a whole: each is sent alone.
-        (5, vec![(Operation::Batch, Fault::Status(400, None))]),
-    ] {
-        let plant = Plant::new(5).await?;
-        for (operation, fault) in &faults {
-            plant.pems.fault(*operation, fault.clone());
-        }
-        for id in 1..=count {
-            plant.world.application().draft(EDITOR, RIO, &id.to_string(), json!({"model": "LTM 1300"})).await?;
-        }
-        plant.world.application().commit(EDITOR, RIO).await?;
-        let _relay = plant.relay("run")?;
-        plant.until_drained().await?;
-
-        let synced: i64 = plant.world.value(r#"select count(*) from pfa_modification where "syncState" = 'synced'"#).await?;
-        assert_eq!((synced, plant.applied().len() as i64), (count, count), "{faults:?}");
-        plant.check().await?;
+async fn transient_faults_delay_and_nothing_more(#[case] edits: i64, #[case] faults: &[(Operation, Fault)]) -> Result<()> {
+    let plant = Plant::new(5).await?;
+    for (operation, fault) in faults {
+        plant.pems.fault(*operation, fault.clone());
     }
-    Ok(())
+    for id in 1..=edits {
+        plant.world.application().draft(EDITOR, RIO, &id.to_string(), json!({"model": "LTM 1300"})).await?;
+    }
+    plant.world.application().commit(EDITOR, RIO).await?;
+    let _relay = plant.relay("run")?;
+    plant.until_drained().await?;
+
+    let synced: i64 = plant.world.value(r#"select count(*) from pfa_modification where "syncState" = 'synced'"#).await?;
+    assert_eq!((synced, plant.applied().len() as i64), (edits, edits));
+    let shown: Vec<_> = plant.pems.log().into_iter().filter_map(|request| Some((request.operation, request.fault?))).collect();
+    assert_eq!(shown, faults, "every fault was met");
+    plant.check().await
+}
+
+/// A key is text, and an address is not.
+#[tokio::test]
+async fn a_key_of_any_characters_finds_its_record() -> Result<()> {
+    let plant = Plant::with(&["Ä/7 50%25?#", "..", "007"]).await?;
+    let _relay = plant.relay("run")?;
+    for id in ["Ä/7 50%25?#", "007"] {
+        plant.world.edit(id, json!({"model": "LTM 1300"})).await?;
+        plant.until_drained().await?;
+        assert_eq!(plant.pems.record("RIO", id).unwrap()["model"], "LTM 1300");
+    }
+    plant.check().await
 }
 
 /// A relay that dies in the middle of a batch loses and doubles nothing, whether PEMS had applied it or not.

@@ -17,12 +17,17 @@ pub struct World {
 impl World {
     /// A database with records "1", "2" and "3" of RIO.
     pub async fn new() -> Result<Self> {
+        let world = Self::empty().await?;
+        world.ingest(&["1", "2", "3"].map(|id| pems_record("RIO", id))).await?;
+        Ok(world)
+    }
+
+    /// A database without records.
+    pub async fn empty() -> Result<Self> {
         let database = Database::create(&shared()?, Template::Attached).await?;
         let client = database.client().await?;
         let session = database.client_as(Login::Application).await?;
-        let world = Self { client, session, database };
-        world.ingest(&["1", "2", "3"].map(|id| pems_record("RIO", id))).await?;
-        Ok(world)
+        Ok(Self { client, session, database })
     }
 
     pub fn application(&self) -> Application<'_> {
