@@ -26,8 +26,6 @@ pub struct Carrier {
     pub pems: Arc<dyn Pems>,
     /// What every request passes.
     pub limiter: Limiter,
-    /// How long claimed records are ours.
-    pub lease: Duration,
     /// The longest that a request takes.
     pub request_timeout: Duration,
     /// Cancelled when the relay is to stop: nothing new is sent.
@@ -80,8 +78,8 @@ impl Carrier {
     async fn hold_leases(&self, batch: &Batch) {
         let tickets = tickets(&batch.records);
         loop {
-            sleep(self.lease / 2).await;
-            if let Err(error) = self.queue.extend_lease(&tickets, self.lease).await {
+            sleep(batch.lease / 2).await;
+            if let Err(error) = self.queue.extend_lease(&tickets, batch.lease).await {
                 warn!(batch_id = batch.id, organization = batch.organization, %error, "can't renew the leases of a batch");
             }
         }
@@ -115,7 +113,7 @@ impl Delivery<'_> {
     where
         F: Future<Output = Result<T, DatabaseError>>,
     {
-        let deadline = Instant::now() + self.carrier.lease;
+        let deadline = Instant::now() + self.batch.lease;
         let mut backoff = Backoff::new();
         loop {
             let error = match call().await {

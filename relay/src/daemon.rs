@@ -21,7 +21,6 @@ const SPARE_CONNECTIONS: usize = 4;
 
 /// Runs until SIGTERM or SIGINT, then finishes what is under way. A database or PEMS that is not there is waited for.
 pub async fn run(settings: &Settings) -> Result<()> {
-    settings.check()?;
     let max_in_flight = usize::from(settings.max_in_flight);
     let database = Database::new(settings.database()?, settings.database_ca.as_deref(), max_in_flight + SPARE_CONNECTIONS)?;
     let endpoint = settings.pems()?;
@@ -35,13 +34,12 @@ pub async fn run(settings: &Settings) -> Result<()> {
         limiter: Limiter::new(queue.clone(), settings.requests_per_second),
         queue: queue.clone(),
         pems: Arc::new(HttpPems::new(endpoint)?),
-        lease: settings.lease,
         request_timeout: settings.request_timeout,
         stop: stop.clone(),
     };
     let wake = Arc::new(Notify::new());
     let listening = tokio::spawn(Listener::new(database, wake.clone()).run(stop.clone()));
-    let dispatcher = Dispatcher::new(Arc::new(carrier), wake, settings.batch_size, max_in_flight, settings.poll);
+    let dispatcher = Dispatcher::new(Arc::new(carrier), wake, settings.batch_size, max_in_flight);
     let mut dispatching = tokio::spawn(dispatcher.run());
 
     tokio::select! {

@@ -35,7 +35,7 @@ impl Delivery<'_> {
             () = self.halt.cancelled() => false,
             granted = granted => granted.is_ok(),
         };
-        if !granted || marked.elapsed() + self.carrier.request_timeout > self.carrier.lease {
+        if !granted || marked.elapsed() + self.carrier.request_timeout > self.batch.lease {
             return self.give_back(&records).await;
         }
 
@@ -50,7 +50,7 @@ impl Delivery<'_> {
     async fn mark(&self, records: &[Claimed]) -> Option<Vec<Claimed>> {
         let tickets = tickets(records);
         let ours = loop {
-            match self.carrier.queue.sent(&tickets, self.carrier.lease).await {
+            match self.carrier.queue.sent(&tickets, self.batch.lease).await {
                 Ok(ours) => break ours,
                 Err(DatabaseError::Contended(_)) => continue,
                 Err(error) => {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::{MissedTickBehavior, interval, sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
 use tracing::{debug, error, info, warn};
@@ -19,11 +19,18 @@ use crate::{
 /// The shortest wait for something that is due: what is due and can't be claimed yet is locked by somebody.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
+/// How often to look until the database says so.
+const FIRST_POLL: Duration = Duration::from_secs(60);
+
+/// A lease outlives the request made under it by at least this, or no time is left to start one.
+const LEASE_MARGIN: Duration = Duration::from_secs(1);
+
 /// The loop that keeps batches on their way.
 pub struct Dispatcher {
     carrier: Arc<Carrier>,
     wake: Arc<Notify>,
     batch_size: i32,
+    lease: Duration,
     poll: Duration,
     in_flight: Arc<Semaphore>,
     under_way: TaskTracker,
@@ -38,13 +45,14 @@ struct Trouble {
 }
 
 impl Dispatcher {
-    /// Looks at the queue at every `wake`, and every `poll` besides.
-    pub fn new(carrier: Arc<Carrier>, wake: Arc<Notify>, batch_size: i32, max_in_flight: usize, poll: Duration) -> Self {
+    /// Looks at the queue at every `wake`, and as often besides as the database's settings say.
+    pub fn new(carrier: Arc<Carrier>, wake: Arc<Notify>, batch_size: i32, max_in_flight: usize) -> Self {
         Self {
+            lease: carrier.request_timeout + LEASE_MARGIN,
+            poll: FIRST_POLL,
             carrier,
             wake,
             batch_size,
-            poll,
             in_flight: Arc::new(Semaphore::new(max_in_flight)),
             under_way: TaskTracker::new(),
             trouble: Trouble::default(),
@@ -54,25 +62,24 @@ impl Dispatcher {
     /// Runs until the relay is to stop and all that was under way has ended.
     pub async fn run(mut self) {
         let stop = self.carrier.stop.clone();
-        let mut polls = interval(self.poll);
-        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut house_kept = false;
-        let mut pause = self.poll;
+        let mut next_poll = Instant::now();
+        let mut pause = Duration::ZERO;
         loop {
             // A wake that comes while we work is kept by the Notify: nothing is missed between looking and waiting.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                _ = polls.tick() => house_kept = false,
+                () = sleep_until(next_poll) => {}
                 () = self.wake.notified() => {}
                 () = sleep(pause) => {}
             }
-            pause = match self.look(&mut house_kept).await {
+            pause = match self.look(&mut next_poll).await {
                 Ok(due) => due.map_or(self.poll, |due| due.max(SHORTEST_PAUSE)),
                 Err(error) => {
+                    let wait = self.trouble.begin(error).unwrap_or(self.poll);
                     // What was missed meanwhile is swept up as soon as the database is back.
-                    house_kept = false;
-                    self.trouble.begin(error).unwrap_or(self.poll)
+                    next_poll = Instant::now() + wait;
+                    wait
                 }
             };
         }
@@ -81,10 +88,10 @@ impl Dispatcher {
     }
 
     /// Claims until nothing is left; how long until something more is due.
-    async fn look(&mut self, house_kept: &mut bool) -> Result<Option<Duration>, DatabaseError> {
-        if !*house_kept {
+    async fn look(&mut self, next_poll: &mut Instant) -> Result<Option<Duration>, DatabaseError> {
+        if Instant::now() >= *next_poll {
             self.keep_house().await?;
-            *house_kept = true;
+            *next_poll = Instant::now() + self.poll;
         }
         loop {
             let permit = tokio::select! {
@@ -92,7 +99,7 @@ impl Dispatcher {
                 () = self.carrier.stop.cancelled() => return Ok(None),
                 permit = self.in_flight.clone().acquire_owned() => permit.expect("nobody closes the semaphore"),
             };
-            let claimed = match self.carrier.queue.claim(self.batch_size, self.carrier.lease).await {
+            let claimed = match self.carrier.queue.claim(self.batch_size, self.lease).await {
                 Err(DatabaseError::Contended(_)) => continue,
                 claimed => claimed?,
             };
@@ -123,10 +130,12 @@ impl Dispatcher {
         }
     }
 
-    async fn keep_house(&self) -> Result<(), DatabaseError> {
+    async fn keep_house(&mut self) -> Result<(), DatabaseError> {
         let queue = &self.carrier.queue;
-        let lives = queue.heartbeat().await?;
-        debug!(relay = queue.relay(), state = %lives, "heartbeat");
+        let orders = queue.heartbeat().await?;
+        self.lease = orders.lease().max(self.carrier.request_timeout + LEASE_MARGIN);
+        self.poll = orders.poll();
+        debug!(relay = queue.relay(), paused = ?orders.paused, lease = ?self.lease, poll = ?self.poll, "heartbeat");
         queue.maintain().await?;
         for (organization_id, queued, failed) in queue.sweep().await? {
             info!(relay = queue.relay(), organization_id, queued, failed, "swept up committed work that no trigger saw");

@@ -39,7 +39,7 @@ pub async fn examine(settings: &Settings) -> bool {
 }
 
 async fn database(settings: &Settings) -> Option<Database> {
-    let config = match settings.check().and_then(|()| settings.database()) {
+    let config = match settings.database() {
         Ok(config) => config,
         Err(error) => return wrong("settings", error, "correct the setting; pfa-relay --help lists them all"),
     };

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
 use tokio_postgres::{
@@ -36,6 +36,8 @@ pub struct Batch {
     pub organization_id: String,
     /// Its code in PEMS.
     pub organization: String,
+    /// How long its records are ours, from the claim and from each renewal.
+    pub lease: Duration,
     /// The records; at least one.
     pub records: Vec<Claimed>,
 }
@@ -124,6 +126,27 @@ pub struct ReadBack {
 /// How many records of a report ended how: completed, pending, failed, conflict, processing.
 pub type Statuses = BTreeMap<String, usize>;
 
+/// What the database tells every relay at its heartbeat.
+#[derive(Debug, Deserialize)]
+pub struct Orders {
+    /// Ids of the organizations that may not send.
+    pub paused: Vec<String>,
+    lease_ms: f64,
+    poll_ms: f64,
+}
+
+impl Orders {
+    /// How long claimed records are a relay's.
+    pub fn lease(&self) -> Duration {
+        milliseconds(self.lease_ms)
+    }
+
+    /// How often to look without being notified.
+    pub fn poll(&self) -> Duration {
+        milliseconds(self.poll_ms)
+    }
+}
+
 /// What a page did to the mirror.
 #[derive(Debug)]
 pub struct Ingested {
@@ -174,6 +197,7 @@ impl Queue {
             step,
             organization_id: first.try_get("organization_id")?,
             organization: first.try_get("organization_code")?,
+            lease,
             records: rows.iter().map(claimed).collect::<Result<_, _>>()?,
         }))
     }
@@ -230,10 +254,12 @@ impl Queue {
         Ok(answered + wait_ms.map(milliseconds).unwrap_or_default())
     }
 
-    /// Notes that this relay lives; the organizations that may not send.
-    pub async fn heartbeat(&self) -> Result<Value, DatabaseError> {
-        let rows = self.call("select pfa_sync.heartbeat($1, $2)", &[&self.relay, &env!("CARGO_PKG_VERSION")]).await?;
-        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    /// Notes that this relay lives; what it is to work by.
+    pub async fn heartbeat(&self) -> Result<Orders, DatabaseError> {
+        let client = self.database.get().await?;
+        let statement = client.prepare_cached("select pfa_sync.heartbeat($1, $2)").await?;
+        let Json(orders) = client.query_one(&statement, &[&self.relay, &env!("CARGO_PKG_VERSION")]).await?.try_get(0)?;
+        Ok(orders)
     }
 
     /// Queues committed work that no trigger saw; for each organization where there was any: id, queued, failed.

@@ -25,9 +25,6 @@ use crate::{
 
 const SHIPPED: &str = include_str!("../pfa-relay.toml");
 
-/// A lease outlives the request made under it by at least this, or no time is left to start one.
-const LEASE_MARGIN: Duration = Duration::from_secs(1);
-
 /// Every setting; each is explained at length in the shipped `pfa-relay.toml`.
 #[derive(Args, Clone, Debug)]
 pub struct Settings {
@@ -44,12 +41,6 @@ pub struct Settings {
     /// Records in a batch
     #[arg(long, value_name = "RECORDS", env = "PFA_RELAY_BATCH_SIZE", value_parser = clap::value_parser!(i32).range(1..=100), help_heading = "Relay")]
     pub batch_size: i32,
-    /// How long claimed records are ours
-    #[arg(long, value_name = "DURATION", env = "PFA_RELAY_LEASE", value_parser = duration, help_heading = "Relay")]
-    pub lease: Duration,
-    /// How often to look without being notified
-    #[arg(long, value_name = "DURATION", env = "PFA_RELAY_POLL", value_parser = duration, help_heading = "Relay")]
-    pub poll: Duration,
     /// How long a stopping relay waits for what is under way
     #[arg(long, value_name = "DURATION", env = "PFA_RELAY_DRAIN_TIMEOUT", value_parser = duration, help_heading = "Relay")]
     pub drain_timeout: Duration,
@@ -171,14 +162,6 @@ pub enum SettingsError {
     /// The database URL can't be parsed. The source is left out, since it may quote the password.
     #[error("database-url is no connection string of PostgreSQL: {0}")]
     DatabaseUrl(String),
-    /// The lease could end before a request does.
-    #[error("lease ({lease:?}) must be at least {LEASE_MARGIN:?} longer than request-timeout ({request_timeout:?})")]
-    ShortLease {
-        /// The lease.
-        lease: Duration,
-        /// The request timeout.
-        request_timeout: Duration,
-    },
     /// A PEMS address that is not acceptable.
     #[error(transparent)]
     Address(#[from] AddressError),
@@ -273,14 +256,6 @@ impl Settings {
             connect_timeout: self.connect_timeout,
         })
     }
-
-    /// Checks what one setting demands of another.
-    pub fn check(&self) -> Result<(), SettingsError> {
-        if self.lease < self.request_timeout.saturating_add(LEASE_MARGIN) {
-            return Err(SettingsError::ShortLease { lease: self.lease, request_timeout: self.request_timeout });
-        }
-        Ok(())
-    }
 }
 
 fn database_config(url: &SecretString) -> Result<tokio_postgres::Config, SettingsError> {
@@ -360,15 +335,14 @@ mod tests {
     #[test]
     fn the_shipped_defaults_are_complete_and_agree() {
         let settings = settings(&[]).unwrap();
-        settings.check().unwrap();
-        assert_eq!((settings.lease, settings.batch_size, settings.max_in_flight), (Duration::from_secs(60), 100, 8));
+        assert_eq!((settings.drain_timeout, settings.batch_size, settings.max_in_flight), (Duration::from_secs(30), 100, 8));
     }
 
     #[test]
     fn a_flag_goes_before_the_file_and_the_file_before_the_default() {
-        let file = "batch-size = 7\npoll = \"1 min 30 s\"";
+        let file = "batch-size = 7\ndrain-timeout = \"1 min 30 s\"";
         let settings = with_file(file, &["run", "--batch-size", "9"]).unwrap();
-        assert_eq!((settings.batch_size, settings.poll, settings.max_in_flight), (9, Duration::from_secs(90), 8));
+        assert_eq!((settings.batch_size, settings.drain_timeout, settings.max_in_flight), (9, Duration::from_secs(90), 8));
     }
 
     #[test]
@@ -379,20 +353,12 @@ mod tests {
 
     #[rstest]
     #[case("batch-size = 101", "--batch-size")]
-    #[case("lease = \"soon\"", "--lease")]
-    #[case("lease = \"0 s\"", "--lease")]
+    #[case("drain-timeout = \"soon\"", "--drain-timeout")]
+    #[case("drain-timeout = \"0 s\"", "--drain-timeout")]
     #[case("log-format = \"xml\"", "--log-format")]
     fn a_bad_value_in_the_file_names_the_setting(#[case] text: &str, #[case] setting: &str) {
         let error = with_file(text, &[]).unwrap_err();
         assert!(matches!(error, SettingsError::BadValue { .. }) && error.to_string().contains(setting), "{error}");
-    }
-
-    #[test]
-    fn a_lease_must_outlive_a_request() {
-        let long = settings(&["--lease", "31 s"]).unwrap();
-        let short = settings(&["--lease", "30.5 s"]).unwrap();
-        long.check().unwrap();
-        assert!(matches!(short.check(), Err(SettingsError::ShortLease { .. })));
     }
 
     #[rstest]

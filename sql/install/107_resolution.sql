@@ -186,7 +186,7 @@ $$;
 
 -- What a bulk resolution would do: how many conflicts and records, how many of them can't be resolved so (and stay open),
 -- and a digest that resolve_conflicts takes.
-create function preview_resolution(filter jsonb, resolution text)
+create function preview_resolution(filter jsonb, resolution text, user_id text default null)
     returns table (conflicts bigint, records bigint, sends bigint, refused bigint, by_field jsonb, digest text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
@@ -200,10 +200,10 @@ begin
                (select coalesce(jsonb_object_agg(f.field, f.n), '{}') from (
                     select u.field, count(*) as n from pfa_sync_conflict c, unnest(c.conflict_fields) u (field) where c.id = any (ids) group by 1) f),
                conflicts_digest(ids, resolution)
-          from judge_resolutions(ids, resolution, acting_user(null)) j;
+          from judge_resolutions(ids, resolution, acting_user(user_id)) j;
 end
 $$;
-comment on function preview_resolution(jsonb, text) is 'Counts and digest of a bulk resolution; stores nothing.';
+comment on function preview_resolution(jsonb, text, text) is 'Counts and digest of a bulk resolution; stores nothing.';
 
 -- Carries out a bulk resolution if everything is still as previewed. Conflicts that can't be resolved so stay open.
 create function resolve_conflicts(filter jsonb, resolution text, resolved_by text, digest text)

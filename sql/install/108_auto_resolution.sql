@@ -1,47 +1,17 @@
--- Conflicts settled by a rule that an administrator set up beforehand. Off unless there is one for every conflict field.
+-- Conflicts settled by a rule that an administrator set up beforehand: the setting auto_resolution. Off unless there is
+-- a rule for every conflict field.
 
-create table auto_resolution (
-    name            text        not null,
-    organization_id text,
-    field           text,
-    resolution      text        not null,
-    created_by      text        not null default session_user,
-    created_at      timestamptz not null default now(),
-    constraint auto_resolution_pkey primary key (name),
-    constraint auto_resolution_resolution check (resolution in ('use_pems', 'use_local', 'newest'))
-);
-comment on table auto_resolution is 'Rules that settle conflicts without asking. The most specific one counts: organization and field, organization, field, neither.';
-comment on column auto_resolution.resolution is 'newest: the later of the commit here and PEMS'' own change; PEMS'' where its time is not known';
-create unique index auto_resolution_scope on auto_resolution (coalesce(organization_id, ''), coalesce(field, ''));
-select pg_catalog.pg_extension_config_dump('auto_resolution', '');
-
--- Sets a rule for an organization (id or code; null = all) and a field (null = every); resolution null takes it away.
-create function auto_resolve(name text, resolution text, organization text default null, field text default null, user_id text default null) returns void
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+-- The rule for a field of an organization. The most specific value counts: of organization and field, of the
+-- organization, of the field, of the fleet. No row = a person is asked.
+create function auto_resolution(organization_id text, field text) returns table (rule text, resolution text)
+    language sql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
-declare
-    scope text := organization_of(organization);
-    actor text := acting_user(user_id);
-begin
-    perform require_permission(actor, scope, 'perm_ManageSettings');
-    if resolution is null then
-        delete from auto_resolution a where a.name = auto_resolve.name;
-        if not found then
-            raise exception 'there is no rule %', name using errcode = 'PF008', hint = 'select * from pfa_sync.auto_resolution lists them.';
-        end if;
-    elsif resolution not in ('use_pems', 'use_local', 'newest') then
-        raise exception 'a rule is use_pems, use_local or newest, not %', resolution using errcode = 'PF001';
-    else
-        insert into auto_resolution (name, organization_id, field, resolution, created_by) values (auto_resolve.name, scope, auto_resolve.field, auto_resolve.resolution, actor)
-            on conflict on constraint auto_resolution_pkey
-            do update set organization_id = excluded.organization_id, field = excluded.field, resolution = excluded.resolution, created_by = excluded.created_by;
-    end if;
-    insert into pfa_audit_log (event_type, organization_id, user_id, success, changes)
-        values ('AUTO_RESOLUTION_CHANGED', scope, actor, true, jsonb_build_object('name', name, 'field', field, 'resolution', resolution));
-end
+    select format('%s = %s', r.name, r.value), r.value
+      from (select v.name, v.value from setting_value v
+             where v.organization_id in ('', $1) and v.name in ('auto_resolution', 'auto_resolution.' || $2)
+             order by v.organization_id = '', v.name = 'auto_resolution' limit 1) r
+     where r.value <> 'ask'
 $$;
-comment on function auto_resolve(text, text, text, text, text) is
-    'Settles future conflicts of an organization and field by rule (use_pems, use_local, newest); resolution null takes the rule away.';
 
 -- Settles what rules settle: PEMS' fields leave the change, ours are no conflict any more. Recorded as resolved_auto with
 -- the rules' names. Conflicts that come from a validation fault are always a person's.
@@ -51,26 +21,23 @@ as $$
 declare
     settled judgement[];
 begin
-    if not exists (select from auto_resolution) or not exists (select from unnest(judgements) j where j.verdict = 'conflict' and j.message is null) then
+    if not exists (select from unnest(judgements) j where j.verdict = 'conflict' and j.message is null) then
         return judgements;
     end if;
     settled := array(
         with ruled as (
-            select j, f.field, r.name,
+            select j, f.field, r.rule,
                    r.resolution = 'use_pems'
                    or r.resolution = 'newest' and coalesce(instant(p.pems_updated_at) >= m.committed_at at time zone 'utc', true) as pems_wins
               from unnest(judgements) j
              cross join lateral unnest(j.conflicts) f (field)
-              left join lateral (
-                  select a.name, a.resolution from auto_resolution a
-                   where coalesce(a.organization_id, j.organization_id) = j.organization_id and coalesce(a.field, f.field) = f.field
-                   order by a.organization_id is null, a.field is null limit 1) r on true
+              left join lateral auto_resolution(j.organization_id, f.field) r on true
               left join pems_record p on p.mirror_id = j.mirror_id
               left join modification m on m.modification_id = j.modification_id
              where j.verdict = 'conflict' and j.message is null),
         whole as (
-            select (j).modification_id, array_agg(field) filter (where pems_wins) as given_up, string_agg(distinct name, ', ') as rules
-              from ruled group by 1 having count(name) = count(*))
+            select (j).modification_id, array_agg(field) filter (where pems_wins) as given_up, string_agg(distinct rule, ', ') as rules
+              from ruled group by 1 having count(rule) = count(*))
         select row(j.modification_id, j.mirror_id, j.organization_id, j.pfa_id, j.author, j.reason, j.base_version, j.mirror_version, j.theirs, j.base, j.seen,
                    j.errors, j.missing, j.operation, c.changes,
                    c.changes - array(select jsonb_object_keys(j.changes - j.conflicts) except select jsonb_object_keys(j.apply)),

@@ -102,8 +102,8 @@ end
 $$;
 
 -- Gives a relay up to max_records changes of the one organization served longest ago, under a lease, and takes the
--- slot of the request. Nothing to do = no row. See the columns' meaning in docs/ARCHITECTURE.md, "The road".
-create function claim(relay text, organization text default null, max_records int default 100, lease interval default '60 s')
+-- slot of the request. lease null = the setting. Nothing to do = no row. See the columns' meaning in docs/ARCHITECTURE.md, "The road".
+create function claim(relay text, organization text default null, max_records int default 100, lease interval default null)
     returns table (queue_id bigint, attempt int, batch_id bigint, step text, operation text, organization_id text, organization_code text,
                    pfa_id text, version bigint, changes jsonb, modified_by text, reason text, idempotency_key text, ambiguous boolean,
                    wait_ms double precision)
@@ -166,7 +166,7 @@ begin
     insert into sync_batch (organization_id, relay, step, records)
         values (served, relay, kind, jsonb_array_length(sending)) returning sync_batch.batch_id into batch;
     update pfa_write_queue q
-       set status = 'processing', attempt = q.attempt + 1, relay = claim.relay, batch_id = batch, lease_until = clock_timestamp() + lease,
+       set status = 'processing', attempt = q.attempt + 1, relay = claim.relay, batch_id = batch, lease_until = clock_timestamp() + coalesce(lease, setting('lease')::interval),
            request = s.apply, expected_version = s.version,
            request_revision = q.request_revision + (q.request is distinct from s.apply or q.expected_version is distinct from s.version)::int
       from jsonb_to_recordset(sending) s (id bigint, apply jsonb, version bigint)

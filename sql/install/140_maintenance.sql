@@ -49,7 +49,7 @@ begin
 end
 $$;
 
--- Notes that a relay lives; tells it which organizations are paused or held.
+-- Notes that a relay lives; tells it which organizations are paused or held, and the settings it works by.
 create function heartbeat(relay text, version text) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
@@ -57,10 +57,11 @@ begin
     insert into relay as r (relay, version) values (heartbeat.relay, heartbeat.version)
         on conflict on constraint relay_pkey do update set version = excluded.version, seen_at = now();
     return jsonb_build_object('paused', coalesce((select jsonb_agg(s.organization_id order by s.organization_id)
-        from sync_organization s where not may_send(s)), '[]'));
+        from sync_organization s where not may_send(s)), '[]'),
+        'lease_ms', 1000 * extract(epoch from setting('lease')::interval), 'poll_ms', 1000 * extract(epoch from setting('poll')::interval));
 end
 $$;
-comment on function heartbeat(text, text) is 'Notes that a relay lives; returns the organizations that may not send.';
+comment on function heartbeat(text, text) is 'Notes that a relay lives; returns the organizations that may not send, and the settings for relays.';
 
 -- Makes the log's next partitions. Called by the relay from time to time.
 create function maintain() returns table (object text, action text)

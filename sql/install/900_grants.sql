@@ -8,8 +8,8 @@ grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, 
 grant execute on function
     explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
-    resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text), resolve_conflicts(jsonb, text, text, text),
-    auto_resolve(text, text, text, text, text), set(text, text, text, text), pause(text, text, timestamptz, text), resume(text, text), status(text, text, timestamptz, timestamptz), timeline(text, text)
+    resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text), resolve_conflicts(jsonb, text, text, text),
+    set(text, text, text, text), pause(text, text, timestamptz, text), resume(text, text), status(text, text, timestamptz, timestamptz), timeline(text, text)
     to pfa_sync_application;
 
 grant execute on function

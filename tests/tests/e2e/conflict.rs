@@ -141,8 +141,8 @@ async fn what_pems_refuses_as_stale_is_judged_against_its_record() -> Result<()>
 #[tokio::test]
 async fn rules_settle_conflicts_without_asking() -> Result<()> {
     let world = World::new().await?;
-    world.client.execute("select pfa_sync.auto_resolve('rates are PEMS''', 'use_pems', 'RIO', 'monthlyRate')", &[]).await?;
-    world.client.execute("select pfa_sync.auto_resolve('models are ours', 'use_local', null, 'model')", &[]).await?;
+    world.client.execute("select pfa_sync.set('auto_resolution.monthlyRate', 'use_pems', 'RIO')", &[]).await?;
+    world.client.execute("select pfa_sync.set('auto_resolution.model', 'use_local')", &[]).await?;
     let application = world.application();
     let given_up = application.draft(EDITOR, RIO, "1", json!({"monthlyRate": 13000})).await?;
     let mixed = application.draft(EDITOR, RIO, "2", json!({"monthlyRate": 13000, "model": "X", "areaSilo": "Silo 9"})).await?;
@@ -158,6 +158,9 @@ async fn rules_settle_conflicts_without_asking() -> Result<()> {
     assert_eq!(world.claim().await?[0].changes, json!({"model": "X", "areaSilo": "Silo 9"}));
     let rules = "select string_agg(pfa_id || ' ' || resolution || ' by ' || resolved_by, '; ' order by pfa_id) from pfa_sync.pfa_sync_conflict \
                  where status = 'resolved_auto' and conflict_fields <> '{}'";
-    assert_eq!(world.value::<String>(rules).await?, "1 use_pems by rates are PEMS'; 2 merge by models are ours, rates are PEMS'");
+    assert_eq!(
+        world.value::<String>(rules).await?,
+        "1 use_pems by auto_resolution.monthlyRate = use_pems; 2 merge by auto_resolution.model = use_local, auto_resolution.monthlyRate = use_pems"
+    );
     world.check().await
 }

@@ -41,17 +41,17 @@ impl Plant {
         // Waits are short, so that tests are.
         world
             .client
-            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms')")
+            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms'), pfa_sync.set('lease', '2 s')")
             .await?;
         Ok(Self { world, pems, ca })
     }
 
-    /// Starts a relay with short leases.
+    /// Starts a relay with short timeouts.
     pub fn relay(&self, subcommand: &str) -> Result<Process> {
         Process::start("pfa-relay", |command| {
             command
                 .arg(subcommand)
-                .args(["--lease", "3 s", "--request-timeout", "1 s", "--connect-timeout", "1 s"])
+                .args(["--request-timeout", "1 s", "--connect-timeout", "1 s"])
                 .env("DATABASE_URL", self.world.database.url_as(Login::Relay))
                 .env("PEMS_URL", self.pems.url())
                 .env("PEMS_CA", self.ca.path())

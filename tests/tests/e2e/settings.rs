@@ -16,6 +16,12 @@ async fn settings_are_checked_scoped_and_logged() -> Result<()> {
         ("pfa_sync.set('slot_interval', '0 s')", "PF001"),
         ("pfa_sync.set('slot_interval', '200 ms', 'RIO')", "PF001"),
         ("pfa_sync.set('max_retries', '1', 'ATLANTIS')", "PF008"),
+        ("pfa_sync.set('max_retries.model', '1')", "PF008"),
+        ("pfa_sync.set('auto_resolution.colour', 'newest')", "PF008"),
+        ("pfa_sync.set('auto_resolution.pfaId', 'newest')", "PF008"),
+        ("pfa_sync.set('auto_resolution.model', 'mine')", "PF001"),
+        ("pfa_sync.set('inbound', 'maybe', 'RIO')", "PF001"),
+        ("pfa_sync.set('lease', '1 min', 'RIO')", "PF001"),
     ] {
         let error = world.client.execute(&format!("select {call}"), &[]).await.unwrap_err().into();
         assert_eq!(refusal(&error).0, code, "{call}");
@@ -39,7 +45,7 @@ async fn settings_and_pauses_need_their_permission() -> Result<()> {
         "select pfa_sync.pause('RIO', 'because', null, $1)",
         "select pfa_sync.resume('RIO', $1)",
         "select pfa_sync.resume(null, $1)",
-        "select pfa_sync.auto_resolve('rule', 'use_pems', 'RIO', null, $1)",
+        "select pfa_sync.set('auto_resolution.monthlyRate', 'use_pems', 'RIO', $1)",
     ] {
         for (user, code) in [(Some("usr_editor"), Some("PF002")), (None, Some("PF002")), (Some("usr_admin"), None)] {
             let answer = session.query(call, &[&user]).await;
