@@ -37,9 +37,9 @@ lint: setup ## Check format and lints
 fmt: ## Format the code
 	cargo fmt --all
 
-bench: setup ## Measure, with commits forced to disk; results as a table and as JSON
+bench: setup ## Measure, with commits forced to disk; a table and JSON (SECTIONS='commit road': only these)
 	cargo build --release --workspace
-	target/release/bench
+	target/release/bench $(SECTIONS)
 
 clean: ## Remove all that was built
 	cargo clean

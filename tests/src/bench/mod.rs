@@ -8,6 +8,7 @@ mod report;
 mod road;
 
 use anyhow::Result;
+use clap::ValueEnum;
 
 use crate::cluster::{Cluster, Options};
 pub use report::{Report, Unit};
@@ -15,16 +16,28 @@ pub use report::{Report, Unit};
 /// Rounds of every comparison.
 pub const ROUNDS: usize = 7;
 
-/// Runs all benchmarks and returns what they measured.
-pub async fn run(progress: impl Fn(&str)) -> Result<Report> {
+/// A group of benchmarks that can be run by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Section {
+    /// What the extension costs the application's UPDATE.
+    Commit,
+    /// How long edits take to PEMS, through the relay.
+    Road,
+}
+
+/// Runs sections in the order given and returns what they measured.
+pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report> {
     // Starting and stopping a server blocks.
     let cluster = tokio::task::spawn_blocking(|| Cluster::start(&Options::default().durable())).await??;
     cluster.server().build_templates().await?;
     let mut report = Report::default();
-    progress("judging and queueing 1,000 edits");
-    commit::run(cluster.server(), &mut report).await?;
-    progress("1,000 edits to PEMS, and single ones");
-    road::run(cluster.server(), &mut report).await?;
+    for section in sections {
+        progress(&format!("{section:?}"));
+        match section {
+            Section::Commit => commit::run(cluster.server(), &mut report).await?,
+            Section::Road => road::run(cluster.server(), &mut report).await?,
+        }
+    }
     tokio::task::spawn_blocking(move || cluster.stop()).await??;
     Ok(report)
 }
