@@ -5,6 +5,7 @@ mod commit;
 mod concurrency;
 mod conflict;
 mod drafts;
+mod interleaving;
 mod outcome;
 mod plant;
 mod resolution;
