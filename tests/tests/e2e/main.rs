@@ -12,4 +12,5 @@ mod resolution;
 mod road;
 mod settings;
 mod surface;
+mod verdict;
 mod world;
