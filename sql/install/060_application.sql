@@ -227,7 +227,8 @@ declare
     went text[];
 begin
     select array_agg(n.id) filter (where n."syncState" = 'committed'),
-           array_agg(o.id) filter (where o."syncState" in ('committed', 'syncing', 'conflict')
+           array_agg(o.id) filter (where o."syncState" = 'sync_error'
+                                      or o."syncState" in ('committed', 'syncing', 'conflict')
                                      and coalesce(n."syncState", '') not in ('committed', 'syncing', 'conflict'))
       into came, went
       from new_rows n
@@ -243,7 +244,7 @@ create function modifications_deleted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    perform forget_modifications(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')));
+    perform forget_modifications(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict', 'sync_error')));
     return null;
 end
 $$;

@@ -143,6 +143,7 @@ begin
                      and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id));
     -- A conflict that the application commits again is judged anew.
     perform close_conflicts(rest);
+    perform close_dead_letters(rest, 'requeued', session_user, null);
     -- Several changes of one record are judged one after the other, each over those before it.
     while cardinality(rest) > 0 loop
         round_ids := array(select distinct on (m.mirror_id) m.modification_id from modification m
@@ -280,6 +281,7 @@ begin
       order by r.mirror_id for no key update;
     perform end_rows(queue_ids, 'withdrawn', null);
     perform close_conflicts(modification_ids);
+    perform close_dead_letters(modification_ids, 'withdrawn', session_user, null);
 end
 $$;
 
