@@ -281,7 +281,6 @@ begin
       order by r.mirror_id for no key update;
     perform end_rows(queue_ids, 'withdrawn', null);
     perform close_conflicts(modification_ids);
-    perform close_dead_letters(modification_ids, 'withdrawn', session_user, null);
 end
 $$;
 

@@ -92,7 +92,9 @@ async fn new_credentials_end_the_hold_by_themselves() -> Result<()> {
     assert_eq!(plant.world.value::<String>("select health from pfa_sync.status('RIO')").await?, "held");
     same.stop().await?;
 
-    let _relay = plant.relay_with("run", |command| drop(command.env("PEMS_PASSWORD", "changed")))?;
+    let _relay = plant.relay_with("run", |command| {
+        command.env("PEMS_PASSWORD", "changed");
+    })?;
     plant.until_drained().await?;
     assert_eq!(plant.applied().len(), 1);
     plant.check().await
@@ -117,7 +119,9 @@ async fn connections_that_die_in_silence_are_noticed_and_replaced() -> Result<()
     let server = plant.world.database.server();
     let proxy = Proxy::start(server.port()).await?;
     let url = plant.world.database.url_as(Login::Relay).replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
-    let _relay = plant.relay_with("run", |command| drop(command.env("DATABASE_URL", url)))?;
+    let _relay = plant.relay_with("run", |command| {
+        command.env("DATABASE_URL", url);
+    })?;
     plant.world.edit("1", json!({"model": "X"})).await?;
     plant.until_drained().await?;
     proxy.silence();
@@ -134,8 +138,9 @@ async fn the_next_host_is_taken_when_the_first_one_is_gone() -> Result<()> {
     let (first, second) = (Proxy::start(server.port()).await?, Proxy::start(server.port()).await?);
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", first.port(), second.port());
     let url = plant.world.database.url_as(Login::Relay).replace(&format!("127.0.0.1:{}", server.port()), &hosts);
-    let _relay =
-        plant.relay_with("run", |command| drop(command.env("DATABASE_URL", format!("{url}?target_session_attrs=read-write"))))?;
+    let _relay = plant.relay_with("run", |command| {
+        command.env("DATABASE_URL", format!("{url}?target_session_attrs=read-write"));
+    })?;
     plant.world.edit("1", json!({"model": "X"})).await?;
     plant.until_drained().await?;
     drop(first);
