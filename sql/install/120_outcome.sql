@@ -188,9 +188,9 @@ begin
            set held_since = now(), hold_reason = i.error,
                held_credentials = (select r.credentials from relay r where r.relay = hold_organizations.relay)
           from (select q.organization_id, max(i.error) as error
-                  from jsonb_to_recordset(items) i (queue_id bigint, attempt int, outcome text, error text)
+                  from jsonb_to_recordset(items) i (queue_id bigint, attempt int, outcome text, http_status int, error text)
                   join pfa_write_queue q on q.id = i.queue_id and q.attempt = i.attempt and q.status = 'processing'
-                 where i.outcome = 'unauthorized' group by 1) i
+                 where i.outcome = 'unauthorized' or i.http_status = 401 group by 1) i
          where s.organization_id = i.organization_id and s.held_since is null
         returning s.organization_id, i.error)
     insert into pfa_audit_log (event_type, organization_id, success, error_message)

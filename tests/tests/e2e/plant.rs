@@ -46,7 +46,8 @@ impl Plant {
         // Waits are short, so that tests are.
         world
             .client
-            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms'), pfa_sync.set('lease', '2 s')")
+            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms'), pfa_sync.set('lease', '2 s'), \
+                 pfa_sync.set('breaker_delay', '50 ms'), pfa_sync.set('breaker_delay_max', '200 ms')")
             .await?;
         Ok(Self { world, pems, ca })
     }
