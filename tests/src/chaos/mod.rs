@@ -200,7 +200,7 @@ fn summary(facts: &Facts) -> String {
     let ordered = facts.log.iter().filter(|request| request.fault.is_some()).count();
     format!(
         "{} committed, {} refused, {} rolled back; {} synced, {} in conflict, {} dead letters, {} withdrawn; \
-         {} requests, {ordered} of them shown a fault; {} foreign edits; {} conflicts resolved",
+         {} requests, {ordered} of them shown a fault; {} foreign edits; {} conflicts resolved, by people or by a merge",
         fates(Fate::Committed),
         fates(Fate::Refused),
         fates(Fate::RolledBack),

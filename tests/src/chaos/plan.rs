@@ -128,8 +128,11 @@ fn steps(rng: &mut Rng, editor: usize, edits: usize, seconds: u64) -> Vec<Timed>
         left -= size;
         let mut records: Vec<usize> = (0..RECORDS).filter(|record| record % ORGANIZATIONS.len() == organization).collect();
         rng.shuffle(&mut records);
-        let batch: Vec<Edit> = records.iter().take(size).map(|record| edit(rng, editor, *record, &mut next)).collect();
+        let mut batch: Vec<Edit> = records.iter().take(size).map(|record| edit(rng, editor, *record, &mut next)).collect();
         left += size - batch.len();
+        if rng.u8(..15) == 0 {
+            batch[0].delta = json!({"monthlyRate": -1});
+        }
         let step = match rng.u8(..20) {
             0 => Step::RollBack(batch),
             1 | 2 => Step::Commit(batch, Duration::from_millis(rng.u64(100..3_000))),
@@ -151,7 +154,7 @@ fn edit(rng: &mut Rng, editor: usize, record: usize, next: &mut usize) -> Edit {
     let mut delta = json!({ EDITORS[editor].1: modification });
     match rng.u8(..100) {
         0 => delta = json!({"isDiscontinued": true}),
-        1..=12 => {
+        1..=20 => {
             let field = CONTESTED[rng.usize(..CONTESTED.len())];
             delta[field] = value(rng, field, &modification);
         }
@@ -166,12 +169,18 @@ fn value(rng: &mut Rng, field: &str, text: &str) -> Value {
 
 fn events(rng: &mut Rng, seconds: u64) -> Vec<(Duration, Event)> {
     let mut events = Vec::new();
-    for _ in 0..seconds * 2 {
+    for _ in 0..seconds * 3 {
         let operation = [Operation::Batch, Operation::Batch, Operation::Put, Operation::Get, Operation::Delete][rng.usize(..5)];
         events.push((moment(rng, seconds), Event::Fault(operation, fault(rng, operation))));
     }
-    for number in 0..seconds * 2 {
-        let field = [CONTESTED[0], CONTESTED[1], CONTESTED[2], EDITORS[0].1][rng.usize(..4)];
+    // PEMS is down for some requests: enough for tries to run out.
+    for _ in 0..(seconds / 10).max(1) {
+        let at = moment(rng, seconds);
+        (0..rng.usize(2..8)).for_each(|_| events.push((at, Event::Fault(Operation::Batch, Fault::Status(503, None)))));
+    }
+    for number in 0..seconds * 4 {
+        let own = EDITORS[rng.usize(..EDITORS.len())].1;
+        let field = [CONTESTED[0], CONTESTED[1], CONTESTED[2], own][rng.usize(..4)];
         let value = value(rng, field, &format!("foreign-{number}"));
         events.push((moment(rng, seconds), Event::Foreign(rng.usize(..RECORDS), field, value)));
     }
