@@ -3,6 +3,7 @@
 use anyhow::{Result, bail};
 use clap::Parser;
 use testbed::chaos::{Order, run};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Edits, kills, crashes and an unreliable PEMS, drawn from a seed; then everything is checked. Ends with 1 if a promise
 /// was broken, and names each.
@@ -25,7 +26,12 @@ async fn main() -> Result<()> {
     let Arguments { seed, seconds, edits } = Arguments::parse();
     let order = Order { seed: seed.unwrap_or_else(|| fastrand::u64(..1_000_000)), seconds, edits };
     println!("{order}");
-    let outcome = run(&order, |line| println!("{line}")).await?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let outcome = tokio::select! {
+        outcome = run(&order, |line| println!("{line}")) => outcome?,
+        _ = tokio::signal::ctrl_c() => bail!("interrupted"),
+        _ = terminated.recv() => bail!("terminated"),
+    };
     println!("{}", outcome.summary);
     for violation in &outcome.violations {
         println!("{violation}");
