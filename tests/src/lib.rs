@@ -2,6 +2,7 @@
 
 pub mod application;
 pub mod bench;
+pub mod chaos;
 pub mod cluster;
 pub mod demo;
 pub mod export;
