@@ -102,7 +102,7 @@ impl Delivery<'_> {
                 Err(failure) => {
                     self.warn_of(Some(record), &failure);
                     self.halt_if_unauthorized(&failure);
-                    tries.push(self.failed_try(record, &failure, false));
+                    tries.push(self.failed_try(record, &failure, records.len() == 1));
                 }
             }
         }
