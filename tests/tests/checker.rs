@@ -15,13 +15,13 @@ fn key(pfa_id: &str) -> Key {
     ("RIO".to_owned(), pfa_id.to_owned())
 }
 
-fn ended(modification: &str, pfa_id: &str, status: &str, payload: Value, base: Value) -> Ended {
+fn ended(modification: &str, pfa_id: &str, status: &str, payload: Value, saw: Value) -> Ended {
     Ended {
         modification: modification.to_owned(),
         key: key(pfa_id),
         status: status.to_owned(),
         payload: fields(payload),
-        base: Some(fields(base)),
+        saw: Some(fields(saw)),
         accepted: None,
     }
 }
@@ -143,10 +143,10 @@ fn a_clean_run_has_no_violation() {
     facts.log[1].writes[0].version = 2;
 })]
 #[case::a_foreign_value_overwritten_unseen(Promise::NothingOverwritten, |facts: &mut Facts| {
-    facts.ended.get_mut(&2).unwrap().base = Some(fields(json!({"dor": "BEO"})));
+    facts.ended.get_mut(&2).unwrap().saw = Some(fields(json!({"dor": "BEO"})));
 })]
-#[case::a_foreign_value_overwritten_without_a_base(Promise::NothingOverwritten, |facts: &mut Facts| {
-    facts.ended.get_mut(&2).unwrap().base = None;
+#[case::a_foreign_value_overwritten_by_one_who_saw_nothing_known(Promise::NothingOverwritten, |facts: &mut Facts| {
+    facts.ended.get_mut(&2).unwrap().saw = None;
 })]
 #[case::a_mirror_that_strayed(Promise::Agreement, |facts: &mut Facts| {
     facts.mirror.get_mut(&key("1")).unwrap().insert("model".into(), json!("A"));

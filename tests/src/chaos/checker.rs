@@ -171,10 +171,21 @@ fn order(facts: &Facts, history: &History, found: &mut Found) {
 fn overwritten(facts: &Facts, history: &History, found: &mut Found) {
     for lost in history.foreign_values_overwritten() {
         let seen = facts.ended.get(&lost.queue_id).is_some_and(|row| {
-            [&row.base, &row.accepted].into_iter().flatten().any(|seen| same(seen.get(lost.field), Some(lost.value)))
+            [&row.saw, &row.accepted].into_iter().flatten().any(|seen| same(seen.get(lost.field), Some(lost.value)))
         });
         found.unless(seen, Promise::NothingOverwritten, || {
-            format!("queue {} overwrote {} = {} of record {:?} unseen", lost.queue_id, lost.field, lost.value, lost.key)
+            let row = facts.ended.get(&lost.queue_id);
+            let field = |fields: Option<&Fields>| fields.and_then(|fields| fields.get(lost.field)).cloned().unwrap_or_default();
+            format!(
+                "queue {} ({}) overwrote {} = {} of record {:?} unseen: its author saw {}, and {} was accepted",
+                lost.queue_id,
+                row.map_or("never ended", |row| row.status.as_str()),
+                lost.field,
+                lost.value,
+                lost.key,
+                field(row.and_then(|row| row.saw.as_ref())),
+                field(row.and_then(|row| row.accepted.as_ref()))
+            )
         });
     }
 }
