@@ -162,7 +162,7 @@ fn a_clean_run_has_no_violation() {
     facts.log.push(Request { arrived_ms: 15.0, ..request(2, Vec::new()) });
 })]
 #[case::a_request_before_its_slot(Promise::Pace, |facts: &mut Facts| facts.slots[1] = 40.0)]
-#[case::a_request_long_after_its_slot(Promise::Pace, |facts: &mut Facts| facts.log[1].arrived_ms = 5_000.0)]
+#[case::a_request_long_after_its_slot(Promise::Pace, |facts: &mut Facts| facts.log[1].arrived_ms = 10_000.0)]
 #[case::an_unordered_429(Promise::Pace, |facts: &mut Facts| facts.log[1].status = Some(429))]
 #[case::a_broken_invariant(Promise::Invariants, |facts: &mut Facts| facts.broken.push("heads".into()))]
 fn a_planted_violation_is_found_and_named(#[case] promise: Promise, #[case] plant: fn(&mut Facts)) {

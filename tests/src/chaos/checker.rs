@@ -11,8 +11,9 @@ use crate::simulator::Fault;
 
 /// How much earlier than its slot a request may seem to arrive: two clocks are compared, each read within a millisecond or so.
 const EARLY: f64 = 10.0;
-/// How late a request may be for its slot before the slot counts as unused: a relay that found no processor in time.
-const LATE: f64 = 1_000.0;
+/// How late a request may be for its slot before the slot counts as unused: it leaves at its slot, and is given up after
+/// the relay's request timeout, which a busy machine may well use up.
+const LATE: f64 = 6_000.0;
 /// How far two slots may be too close, from rounding to microseconds.
 const ROUNDING: f64 = 0.01;
 
