@@ -7,4 +7,5 @@ pub mod cluster;
 pub mod demo;
 pub mod export;
 pub mod process;
+pub mod proxy;
 pub mod simulator;
