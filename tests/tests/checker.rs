@@ -15,13 +15,13 @@ fn key(pfa_id: &str) -> Key {
     ("RIO".to_owned(), pfa_id.to_owned())
 }
 
-fn ended(modification: &str, pfa_id: &str, status: &str, payload: Value, base: Value) -> Ended {
+fn ended(modification: &str, pfa_id: &str, status: &str, payload: Value, saw: Value) -> Ended {
     Ended {
         modification: modification.to_owned(),
         key: key(pfa_id),
         status: status.to_owned(),
         payload: fields(payload),
-        base: Some(fields(base)),
+        saw: Some(fields(saw)),
         accepted: None,
     }
 }
@@ -143,10 +143,10 @@ fn a_clean_run_has_no_violation() {
     facts.log[1].writes[0].version = 2;
 })]
 #[case::a_foreign_value_overwritten_unseen(Promise::NothingOverwritten, |facts: &mut Facts| {
-    facts.ended.get_mut(&2).unwrap().base = Some(fields(json!({"dor": "BEO"})));
+    facts.ended.get_mut(&2).unwrap().saw = Some(fields(json!({"dor": "BEO"})));
 })]
-#[case::a_foreign_value_overwritten_without_a_base(Promise::NothingOverwritten, |facts: &mut Facts| {
-    facts.ended.get_mut(&2).unwrap().base = None;
+#[case::a_foreign_value_overwritten_by_one_who_saw_nothing_known(Promise::NothingOverwritten, |facts: &mut Facts| {
+    facts.ended.get_mut(&2).unwrap().saw = None;
 })]
 #[case::a_mirror_that_strayed(Promise::Agreement, |facts: &mut Facts| {
     facts.mirror.get_mut(&key("1")).unwrap().insert("model".into(), json!("A"));
@@ -162,7 +162,7 @@ fn a_clean_run_has_no_violation() {
     facts.log.push(Request { arrived_ms: 15.0, ..request(2, Vec::new()) });
 })]
 #[case::a_request_before_its_slot(Promise::Pace, |facts: &mut Facts| facts.slots[1] = 40.0)]
-#[case::a_request_long_after_its_slot(Promise::Pace, |facts: &mut Facts| facts.log[1].arrived_ms = 5_000.0)]
+#[case::a_request_long_after_its_slot(Promise::Pace, |facts: &mut Facts| facts.log[1].arrived_ms = 10_000.0)]
 #[case::an_unordered_429(Promise::Pace, |facts: &mut Facts| facts.log[1].status = Some(429))]
 #[case::a_broken_invariant(Promise::Invariants, |facts: &mut Facts| facts.broken.push("heads".into()))]
 fn a_planted_violation_is_found_and_named(#[case] promise: Promise, #[case] plant: fn(&mut Facts)) {

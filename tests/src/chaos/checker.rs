@@ -11,8 +11,9 @@ use crate::simulator::Fault;
 
 /// How much earlier than its slot a request may seem to arrive: two clocks are compared, each read within a millisecond or so.
 const EARLY: f64 = 10.0;
-/// How late a request may be for its slot before the slot counts as unused: a relay that found no processor in time.
-const LATE: f64 = 1_000.0;
+/// How late a request may be for its slot before the slot counts as unused: it leaves at its slot, and is given up after
+/// the relay's request timeout, which a busy machine may well use up.
+const LATE: f64 = 6_000.0;
 /// How far two slots may be too close, from rounding to microseconds.
 const ROUNDING: f64 = 0.01;
 
@@ -171,10 +172,21 @@ fn order(facts: &Facts, history: &History, found: &mut Found) {
 fn overwritten(facts: &Facts, history: &History, found: &mut Found) {
     for lost in history.foreign_values_overwritten() {
         let seen = facts.ended.get(&lost.queue_id).is_some_and(|row| {
-            [&row.base, &row.accepted].into_iter().flatten().any(|seen| same(seen.get(lost.field), Some(lost.value)))
+            [&row.saw, &row.accepted].into_iter().flatten().any(|seen| same(seen.get(lost.field), Some(lost.value)))
         });
         found.unless(seen, Promise::NothingOverwritten, || {
-            format!("queue {} overwrote {} = {} of record {:?} unseen", lost.queue_id, lost.field, lost.value, lost.key)
+            let row = facts.ended.get(&lost.queue_id);
+            let field = |fields: Option<&Fields>| fields.and_then(|fields| fields.get(lost.field)).cloned().unwrap_or_default();
+            format!(
+                "queue {} ({}) overwrote {} = {} of record {:?} unseen: its author saw {}, and {} was accepted",
+                lost.queue_id,
+                row.map_or("never ended", |row| row.status.as_str()),
+                lost.field,
+                lost.value,
+                lost.key,
+                field(row.and_then(|row| row.saw.as_ref())),
+                field(row.and_then(|row| row.accepted.as_ref()))
+            )
         });
     }
 }

@@ -34,8 +34,8 @@ pub struct Ended {
     pub status: String,
     /// The change, in canonical form.
     pub payload: Fields,
-    /// The changed fields as the author saw them; `None` = not known.
-    pub base: Option<Fields>,
+    /// The record as its author saw it, by the mirror and its history; `None` = not known.
+    pub saw: Option<Fields>,
     /// Values it may have found besides without losing anybody's.
     pub accepted: Option<Fields>,
 }

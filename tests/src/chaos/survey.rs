@@ -22,8 +22,14 @@ pub async fn complete(facts: &mut Facts, client: &Client, pems: &Simulator) -> R
     facts.states = states.iter().map(|row| (text(row, 0), text(row, 1))).collect();
     let live = client.query("select modification_id from pfa_sync.pfa_write_queue", &[]).await?;
     facts.live = live.iter().map(|row| text(row, 0)).collect();
-    let archive = "select a.id, a.modification_id, o.code, a.pfa_id, a.status, a.payload, a.base, a.accepted
-                     from pfa_sync.pfa_write_queue_archive a join organizations o on o.id = a.organization_id";
+    let archive = r#"select a.id, a.modification_id, o.code, a.pfa_id, a.status, a.payload,
+                            coalesce(case when m.version = a.base_version then m.data end,
+                                     (select h.data from pfa_mirror_history h
+                                       where h."mirrorId" = a.mirror_id and h.version = a.base_version order by h."archivedAt" desc limit 1)),
+                            a.accepted
+                       from pfa_sync.pfa_write_queue_archive a
+                       join organizations o on o.id = a.organization_id
+                       left join pfa_mirror m on m.id = a.mirror_id"#;
     facts.ended = client.query(archive, &[]).await?.iter().map(|row| (row.get(0), ended(row))).collect();
     let dead = client.query("select queue_id from pfa_sync.pfa_write_queue_dlq", &[]).await?;
     facts.dead_letters = dead.iter().map(|row| row.get(0)).collect();
@@ -77,7 +83,7 @@ fn ended(row: &Row) -> Ended {
         key: (row.get(2), row.get(3)),
         status: row.get(4),
         payload: fields(row.get(5)).unwrap_or_default(),
-        base: fields(row.get(6)),
+        saw: fields(row.get(6)),
         accepted: fields(row.get(7)),
     }
 }
