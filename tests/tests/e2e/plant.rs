@@ -38,19 +38,25 @@ impl Plant {
         world.ingest(&pems.records("RIO")).await?;
         let mut ca = NamedTempFile::new()?;
         ca.write_all(pems.ca_pem().as_bytes())?;
-        // Waits are short, so that tests are.
+        // Waits are short, so that tests are. Pulls are scheduled by the tests that are about them.
         world
             .client
-            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms'), pfa_sync.set('lease', '2 s')")
+            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms'), pfa_sync.set('lease', '2 s'), pfa_sync.set('inbound', 'off')")
             .await?;
         Ok(Self { world, pems, ca })
     }
 
     /// Starts a relay with short timeouts.
     pub fn relay(&self, subcommand: &str) -> Result<Process> {
+        self.relay_with(subcommand, &[])
+    }
+
+    /// The same, with further arguments.
+    pub fn relay_with(&self, subcommand: &str, arguments: &[&str]) -> Result<Process> {
         Process::start("pfa-relay", |command| {
             command
                 .arg(subcommand)
+                .args(arguments)
                 .args(["--request-timeout", "1 s", "--connect-timeout", "1 s"])
                 .env("DATABASE_URL", self.world.database.url_as(Login::Relay))
                 .env("PEMS_URL", self.pems.url())
@@ -76,6 +82,13 @@ impl Plant {
                 anyhow::bail!("still not so: {query}; queued: {}", self.world.value::<String>(queue).await?)
             }
         }
+    }
+
+    /// Has relays pull RIO as often as that, and in full as often as the other.
+    pub async fn pull_every(&self, interval: &str, full_interval: &str) -> Result<()> {
+        let set = "select pfa_sync.set('pull_interval', $1), pfa_sync.set('full_pull_interval', $2), pfa_sync.set('inbound', 'relay', 'RIO')";
+        self.world.client.query_one(set, &[&interval, &full_interval]).await?;
+        Ok(())
     }
 
     /// Waits until nothing is queued any more.
