@@ -60,9 +60,10 @@ end
 $$;
 
 -- The records of a page that may be news, typed and checked. One that is, to the letter, what PEMS listed last is left
--- out before it costs anything, unless the mirror has moved on by another hand since.
+-- out before it costs anything, unless the mirror has moved on by another hand since. Planned anew for each page: a plan
+-- made while the mirror was empty would scan it once for each record.
 create function arrivals_of(organization_id text, page jsonb) returns inbound_record[]
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp set plan_cache_mode = force_custom_plan
 as $$
 declare
     organization_code text := (select o.code from organization o where o.organization_id = arrivals_of.organization_id);
@@ -71,7 +72,7 @@ begin
         with news as materialized (
             select e.row_number, e.record, h.record_hash
               from jsonb_array_elements(page) with ordinality e (record, row_number)
-             cross join lateral jsonb_hash_extended(e.record, 0) h (record_hash)
+             cross join lateral (select jsonb_hash_extended(e.record, 0)) h (record_hash)
              where not exists (
                 select from mirror r
                   join pems_record p on p.mirror_id = r.mirror_id and p.mirror_version = r.version
@@ -112,7 +113,7 @@ $$;
 -- its data differs; the same version with other data (PEMS spelled it otherwise) is replaced in place. Returns how many
 -- mirror rows were made or changed. What is queued for those is judged again at once.
 create function promote(organization_id text, arrivals inbound_record[], source text) returns bigint
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
