@@ -12,8 +12,17 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    carrier::Carrier, database::Database, dispatcher::Dispatcher, limiter::Limiter, listener::Listener, pems::HttpPems,
-    pems::Pems, pull::Puller, queue::Queue, schedule::{PULLS_AT_A_TIME, Schedule}, settings::Settings,
+    carrier::Carrier,
+    database::Database,
+    dispatcher::Dispatcher,
+    limiter::Limiter,
+    listener::Listener,
+    pems::HttpPems,
+    pems::Pems,
+    pull::Puller,
+    queue::Queue,
+    schedule::{PULLS_AT_A_TIME, Schedule},
+    settings::Settings,
 };
 
 /// Connections beside one per batch and per pull: the dispatcher's, and some for renewing leases.
@@ -22,7 +31,11 @@ const SPARE_CONNECTIONS: usize = 4;
 /// Runs until SIGTERM or SIGINT, then finishes what is under way. A database or PEMS that is not there is waited for.
 pub async fn run(settings: &Settings) -> Result<()> {
     let max_in_flight = usize::from(settings.max_in_flight);
-    let database = Database::new(settings.database()?, settings.database_ca.as_deref(), max_in_flight + PULLS_AT_A_TIME + SPARE_CONNECTIONS)?;
+    let database = Database::new(
+        settings.database()?,
+        settings.database_ca.as_deref(),
+        max_in_flight + PULLS_AT_A_TIME + SPARE_CONNECTIONS,
+    )?;
     let endpoint = settings.pems()?;
     let queue = Queue::new(database.clone(), settings.relay_name());
     let stop = CancellationToken::new();
@@ -39,13 +52,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
         page_size: settings.page_size,
         stop: stop.clone(),
     };
-    let carrier = Carrier {
-        limiter,
-        queue: queue.clone(),
-        pems,
-        request_timeout: settings.request_timeout,
-        stop: stop.clone(),
-    };
+    let carrier = Carrier { limiter, queue: queue.clone(), pems, request_timeout: settings.request_timeout, stop: stop.clone() };
     let wake = Arc::new(Notify::new());
     let listening = tokio::spawn(Listener::new(database, wake.clone()).run(stop.clone()));
     let dispatcher = Dispatcher::new(Arc::new(carrier), wake, settings.batch_size, max_in_flight);

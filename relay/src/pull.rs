@@ -101,8 +101,7 @@ impl Puller {
             Err(PullError::Stopped) => (None, true),
             Err(error) => (Some(error.to_string()), error.resumable()),
         };
-        let unauthorized =
-            matches!(&result, Err(PullError::Pems(failure)) if failure.decision == Decision::Unauthorized);
+        let unauthorized = matches!(&result, Err(PullError::Pems(failure)) if failure.decision == Decision::Unauthorized);
         if let Err(error) = self.persist(pull, || self.queue.end_pull(pull, error.as_deref(), resume, unauthorized)).await {
             warn!(pull_id = pull.id, organization = pull.organization, %error, "can't record the end of a pull; its lease decides");
         }
@@ -112,7 +111,17 @@ impl Puller {
         let (pull_id, organization) = (pull.id, &pull.organization);
         match error {
             None => info!(
-                pull_id, organization, kind, read, changed, unchanged, rejected, discontinued, ms, whole = result.is_ok(), "pulled"
+                pull_id,
+                organization,
+                kind,
+                read,
+                changed,
+                unchanged,
+                rejected,
+                discontinued,
+                ms,
+                whole = result.is_ok(),
+                "pulled"
             ),
             Some(error) => {
                 warn!(pull_id, organization, kind, read, changed, unchanged, rejected, ms, resume, error, "the pull did not end");

@@ -365,7 +365,13 @@ impl Queue {
 
     /// Ends the work on a pull: completed, or failed with an error; with `resume` it goes on later from where it is, and
     /// with `unauthorized` the organization is held.
-    pub async fn end_pull(&self, pull: &Pull, error: Option<&str>, resume: bool, unauthorized: bool) -> Result<(), DatabaseError> {
+    pub async fn end_pull(
+        &self,
+        pull: &Pull,
+        error: Option<&str>,
+        resume: bool,
+        unauthorized: bool,
+    ) -> Result<(), DatabaseError> {
         let sql = "select pfa_sync.end_pull($1, $2, $3, $4, $5)";
         self.call(sql, &[&pull.id, &pull.attempt, &error, &resume, &unauthorized]).await.map(drop)
     }

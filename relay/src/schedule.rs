@@ -86,7 +86,13 @@ impl Schedule {
                 let progress = |totals: &Totals| {
                     if totals.read / PROGRESS_RECORDS > told {
                         told = totals.read / PROGRESS_RECORDS;
-                        info!(pull_id = pull.id, organization = pull.organization, read = totals.read, changed = totals.changed, "pulling");
+                        info!(
+                            pull_id = pull.id,
+                            organization = pull.organization,
+                            read = totals.read,
+                            changed = totals.changed,
+                            "pulling"
+                        );
                     }
                 };
                 // What went wrong is in the log and in the view pulls already.

@@ -84,7 +84,9 @@ async fn a_write_seen_before_its_answer_makes_one_version() -> Result<()> {
 #[tokio::test]
 async fn typed_columns_follow_data_and_zero_stays_zero() -> Result<()> {
     let world = World::new().await?;
-    world.foreign_edit("1", 2, json!({"monthlyRate": 0, "actualStart": "2026-03-01T12:00:00.000Z", "note": "unknown here"})).await?;
+    world
+        .foreign_edit("1", 2, json!({"monthlyRate": 0, "actualStart": "2026-03-01T12:00:00.000Z", "note": "unknown here"}))
+        .await?;
     let row = world
         .client
         .query_one(
@@ -92,7 +94,10 @@ async fn typed_columns_follow_data_and_zero_stays_zero() -> Result<()> {
             &[],
         )
         .await?;
-    assert_eq!((row.get::<_, f64>(0), row.get::<_, &str>(1), row.get::<_, &str>(2)), (0.0, "2026-03-01 12:00:00", "unknown here"));
+    assert_eq!(
+        (row.get::<_, f64>(0), row.get::<_, &str>(1), row.get::<_, &str>(2)),
+        (0.0, "2026-03-01 12:00:00", "unknown here")
+    );
     assert_eq!(row.get::<_, Value>(3), json!(0));
     Ok(())
 }
@@ -105,7 +110,9 @@ async fn what_waits_is_judged_when_its_record_moves() -> Result<()> {
     let clashing = world.edit("1", json!({"model": "ours"})).await?;
     let behind = world.edit("1", json!({"contract": "C-1"})).await?;
     let disjoint = world.edit("2", json!({"contract": "C-2"})).await?;
-    world.ingest(&[changed("1", 2, json!({"model": "theirs", "contract": "C-9"})), changed("2", 2, json!({"model": "theirs"}))]).await?;
+    world
+        .ingest(&[changed("1", 2, json!({"model": "theirs", "contract": "C-9"})), changed("2", 2, json!({"model": "theirs"}))])
+        .await?;
     assert_eq!(world.state(&clashing).await?, "conflict/conflict");
     assert_eq!(world.state(&behind).await?, "conflict/conflict");
     assert_eq!(world.state(&disjoint).await?, "committed/queued");
@@ -165,7 +172,8 @@ async fn a_field_that_vanishes_from_all_records_stops_promotion_until_it_is_acce
     let stopped: Option<String> = world.ingest(&page(Some("model"), &json!({}), 2)).await?.get("stopped");
     assert!(stopped.unwrap().contains("model vanished"));
     assert_eq!(world.mirror("1").await?["model"], "LTM 1100", "nothing is emptied");
-    let events = "select count(*) from pfa_sync.pfa_audit_log where event_type = 'SCHEMA_DRIFT' and changes->>'severity' = 'high'";
+    let events =
+        "select count(*) from pfa_sync.pfa_audit_log where event_type = 'SCHEMA_DRIFT' and changes->>'severity' = 'high'";
     assert_eq!(world.value::<i64>(events).await?, 1);
 
     // PEMS is as before: it goes on by itself.

