@@ -90,7 +90,9 @@ async fn a_move_of_the_mirror_is_found_at_the_claim() -> Result<()> {
     let disjoint = world.edit("2", json!({"model": "X"})).await?;
     world
         .client
-        .batch_execute(r#"update pfa_mirror set data = data || '{"monthlyRate": 11000}', version = version + 1 where "pfaId" in ('1', '2')"#)
+        .batch_execute(
+            r#"update pfa_mirror set data = data || '{"monthlyRate": 11000}', version = version + 1 where "pfaId" in ('1', '2')"#,
+        )
         .await?;
 
     let claimed = world.claim().await?;

@@ -95,7 +95,8 @@ async fn a_pull_goes_on_where_a_killed_relay_left_it() -> Result<()> {
 async fn two_relays_pull_an_organization_one_at_a_time() -> Result<()> {
     let plant = Plant::new(30).await?;
     plant.pull_every("1 s", "1 day").await?;
-    let relays = [plant.relay_with_arguments("run", &["--page-size", "10"])?, plant.relay_with_arguments("run", &["--page-size", "10"])?];
+    let relays =
+        [plant.relay_with_arguments("run", &["--page-size", "10"])?, plant.relay_with_arguments("run", &["--page-size", "10"])?];
     plant.until("select count(*) filter (where status = 'completed') >= 3 from pfa_sync.pulls").await?;
     for relay in relays {
         assert!(relay.stop().await?.success());
