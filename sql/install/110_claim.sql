@@ -140,7 +140,7 @@ begin
                             where q.organization_id = s.organization_id and q.status = 'processing'
                               and q.lease_until >= s.leases_from and q.lease_until <= at
                             order by q.lease_until limit 1))
-           and may_send(s)
+           and may_send(s) and breaker_lets(s.pems)
          order by s.served_at limit 1 for no key update skip locked;
         exit when found;
         if looked or not restore_fronts() then
@@ -150,6 +150,10 @@ begin
     end loop;
     served := chosen.organization_id;
     endpoint := chosen.pems;
+    max_records := breaker_admits(endpoint, max_records);
+    if max_records = 0 then
+        return;
+    end if;
     if chosen.fronts_checked_at < at - interval '1 minute' then
         perform restore_fronts();
         update sync_organization s set fronts_checked_at = at where s.organization_id = served returning s.* into chosen;
@@ -216,6 +220,7 @@ begin
       from pfa_write_queue q
      where q.batch_id = batch and q.status = 'processing' and q.id in (select (s->>'id')::bigint from jsonb_array_elements(sending) s)
        and m.modification_id = q.modification_id and m.sync_state <> 'syncing';
+    perform breaker_probed(endpoint, coalesce(lease, setting('lease')::interval));
     if kind = 'send' then
         wait := (select w from take_slots(endpoint, 1) w);
     end if;
@@ -265,7 +270,7 @@ begin
         return;
     end if;
     update pfa_write_queue q
-       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = now() + delay
+       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = clock_timestamp() + delay
      where q.id = any (queue_ids);
     update modification m
        set sync_state = 'committed', updated_at = now() at time zone 'utc'
@@ -274,7 +279,7 @@ begin
 end
 $$;
 
--- Milliseconds until something that is not yet due becomes due: a retry or a lease's end. Null = nothing.
+-- Milliseconds until something that is not yet due becomes due: a retry, a lease's end, or another try at a PEMS that was down. Null = nothing.
 create function next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -282,21 +287,25 @@ as $$
 declare
     due timestamptz;
 begin
-    select min(least(h.scheduled_at, l.lease_until)) into due
-      from sync_organization s
-      left join lateral (
-          select q.scheduled_at
-            from lanes(s) n
-           cross join lateral (select q.scheduled_at from pfa_write_queue q
-                                where q.organization_id = s.organization_id and q.priority = n.priority and q.status = 'pending' and q.head
-                                  and q.scheduled_at > now()
-                                order by q.scheduled_at limit 1) q) h on true
-      left join lateral (
-          select q.lease_until from pfa_write_queue q
-           where q.organization_id = s.organization_id and q.status = 'processing' and q.lease_until >= s.leases_from
-           order by q.lease_until limit 1) l on true
-     -- Only of an organization for which there is something: without attach() nobody can tell whether it may send.
-     where case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end;
+    select min(greatest(d.at, p.open_until)) into due
+      from (select least(h.scheduled_at, l.lease_until) as at, s.pems
+              from sync_organization s
+              left join lateral (
+                  select min(q.scheduled_at) as scheduled_at
+                    from lanes(s) n
+                   cross join lateral (select q.scheduled_at from pfa_write_queue q
+                                        where q.organization_id = s.organization_id and q.priority = n.priority and q.status = 'pending' and q.head
+                                          and q.scheduled_at > now()
+                                        order by q.scheduled_at limit 1) q) h on true
+              left join lateral (
+                  select q.lease_until from pfa_write_queue q
+                   where q.organization_id = s.organization_id and q.status = 'processing' and q.lease_until >= s.leases_from
+                   order by q.lease_until limit 1) l on true
+             -- Only where there is something: without attach() nobody can tell whether an organization may send.
+             where case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end
+             union all
+            select p.open_until, p.pems from pems p where p.open_until > now()) d
+      join pems p on p.pems = d.pems;
     return greatest(0, 1000 * extract(epoch from due - clock_timestamp()));
 end
 $$;

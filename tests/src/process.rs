@@ -2,12 +2,24 @@
 
 use std::env;
 use std::path::PathBuf;
-use std::process::{ExitStatus, Stdio};
+use std::process::{ExitCode, ExitStatus, Stdio};
 
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
+
+/// How a program of the test bed ends: what went wrong is told in one line, without the backtrace that is of no use to
+/// whoever gave it a bad file.
+pub fn exit_code(program: &str, outcome: Result<()>) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{program}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
 
 /// A running program. Dropping it kills it.
 pub struct Process {
@@ -66,6 +78,11 @@ impl Process {
         // Whoever ends may still have something to say, and must not block on a full pipe.
         while self.lines.next_line().await?.is_some() {}
         Ok(self.child.wait().await?)
+    }
+
+    /// How the program ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
     }
 
     fn signal(&self, signal: Signal) -> Result<()> {
