@@ -41,11 +41,18 @@ create table sync_organization (
     hold_reason     text,
     held_credentials text,
     served_at       timestamptz not null default '-infinity',
+    high_from       timestamptz not null default '-infinity',
+    normal_from     timestamptz not null default '-infinity',
+    low_from        timestamptz not null default '-infinity',
+    leases_from     timestamptz not null default '-infinity',
+    fronts_checked_at timestamptz not null default '-infinity',
     constraint sync_organization_pkey primary key (organization_id)
-);
+) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 comment on table sync_organization is 'What we know of an organization: whether it may send, and when it was last served.';
 comment on column sync_organization.held_since is 'PEMS refused its credentials then; nothing is sent until resume(), or until a relay has others';
 comment on column sync_organization.held_credentials is 'the fingerprint of the refused ones';
+comment on column sync_organization.normal_from is
+    'where claim begins to look among the heads of normal priority; high_from, low_from and leases_from alike, see 109_fronts.sql';
 select pg_catalog.pg_extension_config_dump('sync_organization', '');
 
 create table pems_record (
@@ -110,7 +117,7 @@ create table pfa_write_queue (
     priority         int         not null default 0,
     status           text        not null default 'pending',
     head             boolean     not null,
-    scheduled_at     timestamptz not null default now(),
+    scheduled_at     timestamptz not null default clock_timestamp(),
     created_at       timestamptz not null default now(),
     retry_count      int         not null default 0,
     rejudgements     int         not null default 0,
@@ -129,13 +136,16 @@ create table pfa_write_queue (
     constraint pfa_write_queue_modification unique (modification_id),
     constraint pfa_write_queue_operation check (operation in ('UPDATE', 'DELETE')),
     constraint pfa_write_queue_status check (status in ('pending', 'processing')),
+    constraint pfa_write_queue_priority check (priority in (10, 0, -10)),
     constraint pfa_write_queue_lease check ((status = 'processing') = (lease_until is not null))
-);
+) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000, autovacuum_analyze_scale_factor = 0.02);
 comment on table pfa_write_queue is 'Live work: one row per committed modification until it ends. Ended rows stand in pfa_write_queue_archive.';
 comment on column pfa_write_queue.payload is 'the delta in canonical form';
 comment on column pfa_write_queue.base is 'the delta''s fields as they were at base_version; null = unknown';
 comment on column pfa_write_queue.accepted is 'values the fields may have in the mirror without anybody''s value being lost: the author''s own earlier writes, and what was judged at commit';
 comment on column pfa_write_queue.head is 'no earlier row of its record is live: only heads are claimed, so a record''s changes keep their order';
+comment on column pfa_write_queue.scheduled_at is
+    'when it is due, and its place among the heads of its priority: the clock (not the transaction''s start) when it was queued, became head, changed its priority, or was put back, plus its delay';
 comment on column pfa_write_queue.attempt is 'counts claims; a relay that comes with an older number changes nothing';
 comment on column pfa_write_queue.request is 'the fields of the last or coming request; request_revision counts its changes';
 comment on column pfa_write_queue.sent_at is 'a request went out then and its outcome is not known: it is settled before another one';
@@ -144,9 +154,9 @@ comment on column pfa_write_queue.mirror_version is 'the mirror version that its
 -- Two heads of one record would break its order: the database itself forbids it.
 create unique index pfa_write_queue_one_head on pfa_write_queue (mirror_id) where head;
 create index pfa_write_queue_record on pfa_write_queue (mirror_id, id);
-create index pfa_write_queue_heads on pfa_write_queue (organization_id, priority desc, id) where status = 'pending' and head;
--- Only what was put off is in it: a fresh row is due when it is created, and costs its commit nothing here.
-create index pfa_write_queue_put_off on pfa_write_queue (scheduled_at) where status = 'pending' and head and scheduled_at > created_at;
+create index pfa_write_queue_followers on pfa_write_queue (mirror_id) where not head;
+-- In the order of claims: what is not due yet lies behind what is, and costs nothing.
+create index pfa_write_queue_heads on pfa_write_queue (organization_id, priority, scheduled_at, id) where status = 'pending' and head;
 create index pfa_write_queue_leases on pfa_write_queue (organization_id, lease_until) where status = 'processing';
 select pg_catalog.pg_extension_config_dump('pfa_write_queue', '');
 select pg_catalog.pg_extension_config_dump('pfa_write_queue_id_seq', '');

@@ -7,6 +7,7 @@ create function end_rows(queue_ids bigint[], ending text, error text) returns vo
 as $$
 declare
     records text[];
+    heads   bigint[];
 begin
     if coalesce(cardinality(queue_ids), 0) = 0 then
         return;
@@ -23,22 +24,22 @@ begin
                e.relay, e.batch_id, e.request, e.request_revision, e.expected_version, e.sent_at, coalesce(error, e.last_error), now(),
                e.mirror_version
           from ended e)
-    select array_agg(distinct e.mirror_id) into records from ended e;
+    select array_agg(e.mirror_id), array_agg(e.id) into records, heads from ended e where e.head;
 
-    perform promote_heads(records);
+    perform promote_heads(records, heads);
 end
 $$;
 
--- Makes the first live row of each record its head. The caller holds the mirror locks.
-create function promote_heads(records text[]) returns void
+-- Makes the first live row of each record, after the head that ended, its head. The caller holds the mirror locks.
+-- Looking only behind that head spares the record's ended rows, of which a hot record has many.
+create function promote_heads(records text[], ended bigint[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
     update pfa_write_queue q
-       set head = true
-      from unnest(records) r (mirror_id)
-     where q.id = (select n.id from pfa_write_queue n where n.mirror_id = r.mirror_id order by n.id limit 1)
-       and not q.head;
+       set head = true, scheduled_at = clock_timestamp()
+      from unnest(records, ended) r (mirror_id, id)
+     where q.id = (select n.id from pfa_write_queue n where n.mirror_id = r.mirror_id and n.id > r.id order by n.id limit 1);
 end
 $$;
 

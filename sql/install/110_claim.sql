@@ -109,40 +109,68 @@ create function claim(relay text, organization text default null, max_records in
                    pfa_id text, version bigint, changes jsonb, modified_by text, reason text, idempotency_key text, ambiguous boolean,
                    wait_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
     only_organization text := organization_of(organization);
-    served    text;
-    endpoint  text;
-    kind      text;
-    taken     bigint[];
-    sending   jsonb;
-    batch     bigint;
-    wait      double precision;
+    at         timestamptz := clock_timestamp();
+    looked     boolean := false;
+    chosen     sync_organization;
+    served     text;
+    endpoint   text;
+    expired    timestamptz;
+    kind       text;
+    candidates bigint[];
+    taken      bigint[];
+    sending    jsonb;
+    batch      bigint;
+    wait       double precision;
 begin
     perform ensure_sending();
-    select s.organization_id, s.pems into served, endpoint
-      from sync_organization s
-     where (only_organization is null or s.organization_id = only_organization)
-       and (exists (select from pfa_write_queue q
-                     where q.organization_id = s.organization_id and q.status = 'pending' and q.head and q.scheduled_at <= now())
-            or exists (select from pfa_write_queue q
-                        where q.organization_id = s.organization_id and q.status = 'processing' and q.lease_until <= now()))
-       and may_send(s) and breaker_lets(s.pems)
-     order by s.served_at limit 1 for no key update skip locked;
-    if not found then
-        return;
-    end if;
+    loop
+        select s.* into chosen
+          from sync_organization s
+         where (only_organization is null or s.organization_id = only_organization)
+           and (exists (select from lanes(s) l
+                         cross join lateral (select from pfa_write_queue q
+                                              where q.organization_id = s.organization_id and q.priority = l.priority and q.status = 'pending' and q.head
+                                                and q.scheduled_at >= l.due_from and q.scheduled_at <= at
+                                              order by q.scheduled_at limit 1) h)
+                or exists (select from pfa_write_queue q
+                            where q.organization_id = s.organization_id and q.status = 'processing'
+                              and q.lease_until >= s.leases_from and q.lease_until <= at
+                            order by q.lease_until limit 1))
+           and may_send(s) and breaker_lets(s.pems)
+         order by s.served_at limit 1 for no key update skip locked;
+        exit when found;
+        if looked or not restore_fronts() then
+            return;
+        end if;
+        looked := true;
+    end loop;
+    served := chosen.organization_id;
+    endpoint := chosen.pems;
     max_records := breaker_admits(endpoint, max_records);
     if max_records = 0 then
         return;
     end if;
-    update sync_organization s set served_at = clock_timestamp() where s.organization_id = served;
-    perform return_expired(served);
+    if chosen.fronts_checked_at < at - interval '1 minute' then
+        perform restore_fronts();
+        update sync_organization s set fronts_checked_at = at where s.organization_id = served returning s.* into chosen;
+    end if;
+    expired := (select q.lease_until from pfa_write_queue q
+                 where q.organization_id = served and q.status = 'processing' and q.lease_until >= chosen.leases_from and q.lease_until <= at
+                 order by q.lease_until limit 1);
+    update sync_organization s set served_at = clock_timestamp(), leases_from = front_at(expired, at) where s.organization_id = served;
+    if expired is not null then
+        perform return_expired(served);
+        -- What was given back is due right now.
+        at := clock_timestamp();
+        taken := lock_for_settling(served, max_records);
+    end if;
 
     -- What was sent and never answered is settled first: nothing else of those records can move before.
-    taken := lock_for_settling(served, max_records);
     if cardinality(taken) > 0 then
         kind := 'read';
         sending := (select jsonb_agg(jsonb_build_object('id', q.id, 'apply', q.request, 'version', q.expected_version))
@@ -150,16 +178,28 @@ begin
     else
         -- A round may end all that it takes; the queue behind it deserves another.
         loop
-            taken := lock_for_claim(array(
-                select q.id from pfa_write_queue q
-                 where q.organization_id = served and q.status = 'pending' and q.head and q.scheduled_at <= now()
-                 order by q.priority desc, q.id limit max_records));
+            select (array_agg(h.id order by h.priority desc, h.scheduled_at, h.id))[1:max_records],
+                   min(h.scheduled_at) filter (where h.priority = 10), min(h.scheduled_at) filter (where h.priority = 0),
+                   min(h.scheduled_at) filter (where h.priority = -10)
+              into candidates, chosen.high_from, chosen.normal_from, chosen.low_from
+              from lanes(chosen) l
+             cross join lateral (select q.id, q.priority, q.scheduled_at from pfa_write_queue q
+                                  where q.organization_id = served and q.priority = l.priority and q.status = 'pending' and q.head
+                                    and q.scheduled_at >= l.due_from and q.scheduled_at <= at
+                                  order by q.scheduled_at, q.id limit max_records) h;
+            chosen.high_from := front_at(chosen.high_from, at);
+            chosen.normal_from := front_at(chosen.normal_from, at);
+            chosen.low_from := front_at(chosen.low_from, at);
+            taken := lock_for_claim(coalesce(candidates, '{}'));
             exit when cardinality(taken) = 0;
             select jsonb_agg(jsonb_build_object('id', j.queue_id, 'apply', j.apply, 'version', j.version) order by array_position(taken, j.queue_id))
               into sending
               from judge_queued(taken, 'claim') j;
             exit when sending is not null;
         end loop;
+        update sync_organization s
+           set high_from = chosen.high_from, normal_from = chosen.normal_from, low_from = chosen.low_from
+         where s.organization_id = served;
         if sending is null then
             return;
         end if;
@@ -231,7 +271,7 @@ begin
         return;
     end if;
     update pfa_write_queue q
-       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = now() + delay
+       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = clock_timestamp() + delay
      where q.id = any (queue_ids);
     update modification m
        set sync_state = 'committed', updated_at = now() at time zone 'utc'
@@ -243,16 +283,27 @@ $$;
 -- Milliseconds until something that is not yet due becomes due: a retry, a lease's end, or another try at a PEMS that was down. Null = nothing.
 create function next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     due timestamptz;
 begin
     select min(greatest(d.at, p.open_until)) into due
-      from (select q.scheduled_at as at, s.pems from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
-             where q.status = 'pending' and q.head and q.scheduled_at > q.created_at and q.scheduled_at > now() and may_send(s)
-             union all
-            select q.lease_until, s.pems from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
-             where q.status = 'processing' and may_send(s)
+      from (select least(h.scheduled_at, l.lease_until) as at, s.pems
+              from sync_organization s
+              left join lateral (
+                  select min(q.scheduled_at) as scheduled_at
+                    from lanes(s) n
+                   cross join lateral (select q.scheduled_at from pfa_write_queue q
+                                        where q.organization_id = s.organization_id and q.priority = n.priority and q.status = 'pending' and q.head
+                                          and q.scheduled_at > now()
+                                        order by q.scheduled_at limit 1) q) h on true
+              left join lateral (
+                  select q.lease_until from pfa_write_queue q
+                   where q.organization_id = s.organization_id and q.status = 'processing' and q.lease_until >= s.leases_from
+                   order by q.lease_until limit 1) l on true
+             -- Only where there is something: without attach() nobody can tell whether an organization may send.
+             where case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end
              union all
             select p.open_until, p.pems from pems p where p.open_until > now()) d
       join pems p on p.pems = d.pems;

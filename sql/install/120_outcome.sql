@@ -26,6 +26,7 @@ $$;
 -- silence means that the outcome is settled before anything is sent again. The lease covers the request's timeout.
 create function sent(relay text, items jsonb, request_timeout interval default '30 s') returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
     return query
@@ -52,6 +53,7 @@ comment on function sent(text, jsonb, interval) is 'Marks records as under way; 
 -- Records what PEMS confirmed. Items carry version (the new one), updated_at and response besides.
 create function complete(relay text, items jsonb) returns table (queue_id bigint, status text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
@@ -96,6 +98,7 @@ $$;
 -- decides what follows.
 create function fail(relay text, items jsonb) returns table (queue_id bigint, status text, retry_in_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
@@ -222,6 +225,7 @@ $$;
 -- After a 409: PEMS' record as read back (null: PEMS does not have it) is taken into the mirror, and the change judged anew.
 create function conflict(relay text, items jsonb) returns table (queue_id bigint, status text)
     language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$ select * from judge_read(items, false) $$;
 comment on function conflict(text, jsonb) is 'After a 409, with PEMS'' record read back: rebased and pending again, or a question to a person.';
 
@@ -251,6 +255,7 @@ comment on function lost_since(jsonb) is 'The time of PEMS from which its list s
 -- Before a write: PEMS' record as read, because its version was unknown or an earlier outcome is ambiguous.
 create function settle(relay text, items jsonb) returns table (queue_id bigint, status text)
     language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$ select * from judge_read(items, true) $$;
 comment on function settle(text, jsonb) is 'With PEMS'' record read before a write: settles an ambiguous outcome, or makes the version known.';
 
@@ -327,6 +332,7 @@ $$;
 -- Gives back what was claimed and not sent; no try is burnt.
 create function release(relay text, items jsonb) returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     held bigint[] := lock_claimed(items);
@@ -341,6 +347,7 @@ comment on function release(text, jsonb) is 'Gives back what was claimed and not
 -- Prolongs leases from now on; returns those that are still the caller's.
 create function extend_lease(relay text, items jsonb, lease interval) returns setof bigint
     language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
     update pfa_write_queue q
        set lease_until = greatest(q.lease_until, clock_timestamp() + $3)

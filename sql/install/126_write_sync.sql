@@ -20,8 +20,8 @@ begin
     if scope is null then
         raise exception 'name the organization to sync' using errcode = 'PF001';
     end if;
-    if priority is null or priority not between -10 and 10 then
-        raise exception 'a priority is from -10 (low) to 10 (high), not %', coalesce(priority::text, 'nothing') using errcode = 'PF001';
+    if priority is null or priority not in (10, 0, -10) then
+        raise exception 'a priority is 10 (high), 0 (normal) or -10 (low), not %', coalesce(priority::text, 'nothing') using errcode = 'PF001';
     end if;
     perform require_permission(actor, scope, 'perm_Sync');
     unseen := array(
@@ -46,7 +46,8 @@ begin
            and q.id <= (select max(w.id) from wanted w where w.mirror_id = q.mirror_id)
          order by q.id for update),
     raised as (
-        update pfa_write_queue q set priority = write_sync.priority from before b where q.id = b.id)
+        update pfa_write_queue q set priority = write_sync.priority, scheduled_at = greatest(q.scheduled_at, clock_timestamp())
+          from before b where q.id = b.id)
     select count(*) into moved from wanted;
     update sync_job j set records = moved where j.job_id = job;
     insert into pfa_audit_log (event_type, organization_id, user_id, job_id, changes, success)

@@ -45,7 +45,7 @@ begin
          where r.mirror_id in (select q.mirror_id from pfa_write_queue q
                                 where not q.head and not exists (select from pfa_write_queue h where h.mirror_id = q.mirror_id and h.head))
          order by r.mirror_id for no key update skip locked);
-    perform promote_heads(headless);
+    perform promote_heads(headless, array_fill(0::bigint, array[cardinality(headless)]));
 end
 $$;
 
@@ -88,6 +88,10 @@ begin
         select 'the first live change of a record is its head', 'queue ' || q.id, format('record %s, head %s', q.pfa_id, q.head)
           from pfa_write_queue q
          where q.head <> (q.id = (select min(n.id) from pfa_write_queue n where n.mirror_id = q.mirror_id));
+    return query
+        select 'a front lies behind the clock', 'organization ' || s.organization_id, greatest(s.high_from, s.normal_from, s.low_from, s.leases_from)::text
+          from sync_organization s
+         where greatest(s.high_from, s.normal_from, s.low_from, s.leases_from) > clock_timestamp();
     return query
         select 'a queued modification tells so', 'modification ' || m.modification_id, format('queue %s, modification %s', q.status, m.sync_state)
           from pfa_write_queue q join modification m on m.modification_id = q.modification_id

@@ -1,0 +1,56 @@
+-- Fronts: where claim begins to look in each organization's heads and leases.
+--
+-- As long as somebody holds an old snapshot, the indexes keep what has ended, and every claim would read it again. So
+-- each organization remembers where its first live row was. Places are times of the clock, and a front stays 5 s behind
+-- it, since a row shows only when its transaction commits. A row of a longer transaction lies behind the front: a front
+-- is a hint, which a claim that finds nothing compares with the truth, and a busy queue once a minute.
+--
+-- The functions on the relay's road switch off the plans that read whole tables (and compiling, which their penalty
+-- would set off): a relay's session keeps its plans, and those made while the queue was short would be kept when it is not.
+
+-- The priorities of an organization's heads, each with its front.
+create function lanes(of_organization sync_organization) returns table (priority int, due_from timestamptz)
+    language sql immutable security invoker
+begin atomic
+    select * from (values (10, (of_organization).high_from), (0, (of_organization).normal_from), (-10, (of_organization).low_from)) l;
+end;
+
+-- Where a front may be, when the first live row found is due at first (null = there is none) and the clock shows at.
+create function front_at(first timestamptz, at timestamptz) returns timestamptz
+    language sql immutable security invoker
+    return least(first, at - interval '5 s');
+
+-- Moves fronts back to live rows behind them; whether there were any. An organization that is being claimed from just
+-- now is left out.
+create function restore_fronts() returns boolean
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+begin
+    with truth as materialized (
+        select s.organization_id, h.high, h.normal, h.low, l.lease_until
+          from sync_organization s
+         cross join lateral (
+             select min(f.scheduled_at) filter (where f.priority = 10) as high, min(f.scheduled_at) filter (where f.priority = 0) as normal,
+                    min(f.scheduled_at) filter (where f.priority = -10) as low
+               from lanes(s) n
+              cross join lateral (select q.priority, q.scheduled_at from pfa_write_queue q
+                                   where q.organization_id = s.organization_id and q.priority = n.priority and q.status = 'pending' and q.head
+                                   order by q.scheduled_at limit 1) f) h
+          left join lateral (select q.lease_until from pfa_write_queue q
+                              where q.organization_id = s.organization_id and q.status = 'processing'
+                              order by q.lease_until limit 1) l on true
+         where h.high < s.high_from or h.normal < s.normal_from or h.low < s.low_from or l.lease_until < s.leases_from),
+    behind as materialized (
+        select s.organization_id from sync_organization s
+         where s.organization_id in (select t.organization_id from truth t)
+         order by s.organization_id for no key update skip locked)
+    update sync_organization s
+       set high_from = least(s.high_from, t.high), normal_from = least(s.normal_from, t.normal), low_from = least(s.low_from, t.low),
+           leases_from = least(s.leases_from, t.lease_until)
+      from truth t
+      join behind b on b.organization_id = t.organization_id
+     where s.organization_id = t.organization_id;
+    return found;
+end
+$$;
