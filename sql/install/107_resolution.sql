@@ -205,6 +205,16 @@ end
 $$;
 comment on function preview_resolution(jsonb, text, text) is 'Counts and digest of a bulk resolution; stores nothing.';
 
+-- Raises PF002 unless the acting user may resolve in every organization of the conflicts.
+create function require_resolver(conflict_ids bigint[], actor text) returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    perform require_permission(actor, o.organization_id, 'perm_Sync')
+       from (select distinct c.organization_id from pfa_sync_conflict c where c.id = any (conflict_ids)) o;
+end
+$$;
+
 -- Carries out a bulk resolution if everything is still as previewed. Conflicts that can't be resolved so stay open.
 create function resolve_conflicts(filter jsonb, resolution text, resolved_by text, digest text)
     returns table (resolved bigint, queued bigint, refused bigint)
@@ -220,7 +230,9 @@ declare
     clean   judgement[];
     totals  bigint[] := '{0,0,0}';
 begin
-    ids := lock_conflicts(filtered_conflicts(filter));
+    ids := filtered_conflicts(filter);
+    perform require_resolver(ids, actor);
+    ids := lock_conflicts(ids);
     if conflicts_digest(ids, resolution) is distinct from digest then
         raise exception 'the conflicts or their records have changed since the preview'
             using errcode = 'PF006', hint = 'Look at pfa_sync.preview_resolution() again and pass its digest.';

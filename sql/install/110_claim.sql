@@ -219,7 +219,7 @@ begin
     update modification m
        set sync_state = 'syncing', updated_at = now() at time zone 'utc'
       from pfa_write_queue q
-     where q.batch_id = batch and q.status = 'processing' and q.id in (select (s->>'id')::bigint from jsonb_array_elements(sending) s)
+     where q.batch_id = batch and q.lease_until is not null and q.id in (select (s->>'id')::bigint from jsonb_array_elements(sending) s)
        and m.modification_id = q.modification_id and m.sync_state <> 'syncing';
     perform breaker_probed(endpoint, coalesce(lease, setting('lease')::interval));
     if kind = 'send' then

@@ -1,7 +1,8 @@
 -- What a relay reports. Every function takes items [{queue_id, attempt, …}], is set based, and is fenced: an item whose
 -- attempt is not the current one changes nothing and is missing from the answer.
 
--- Locks the rows of items that are still the caller's, in the order that everything uses.
+-- Locks the rows of items that are still the caller's, in the order that everything uses. Rows under way are told by
+-- their lease here and below, so that the planner finds them by id and never reads the index of all leases for each.
 create function lock_claimed(items jsonb) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
@@ -17,7 +18,7 @@ begin
     return array(
         select q.id from pfa_write_queue q
           join jsonb_to_recordset(items) i (queue_id bigint, attempt int) on i.queue_id = q.id and i.attempt = q.attempt
-         where q.status = 'processing'
+         where q.lease_until is not null
          order by q.id for update of q);
 end
 $$;
@@ -33,7 +34,7 @@ begin
     with due as materialized (
         select q.id from pfa_write_queue q
           join jsonb_to_recordset(items) i (queue_id bigint, attempt int) on i.queue_id = q.id and i.attempt = q.attempt
-         where q.status = 'processing' and q.relay = sent.relay and q.lease_until > clock_timestamp()
+         where q.lease_until is not null and q.relay = sent.relay and q.lease_until > clock_timestamp()
          order by q.id for update of q),
     marked as (
         update pfa_write_queue q
@@ -192,7 +193,7 @@ begin
                held_credentials = (select r.credentials from relay r where r.relay = hold_organizations.relay)
           from (select q.organization_id, max(i.error) as error
                   from jsonb_to_recordset(items) i (queue_id bigint, attempt int, outcome text, http_status int, error text)
-                  join pfa_write_queue q on q.id = i.queue_id and q.attempt = i.attempt and q.status = 'processing'
+                  join pfa_write_queue q on q.id = i.queue_id and q.attempt = i.attempt and q.lease_until is not null
                  where i.outcome = 'unauthorized' or i.http_status = 401 group by 1) i
          where s.organization_id = i.organization_id and s.held_since is null
         returning s.organization_id, i.error)
@@ -352,7 +353,7 @@ as $$
     update pfa_write_queue q
        set lease_until = greatest(q.lease_until, clock_timestamp() + $3)
       from jsonb_to_recordset($2) i (queue_id bigint, attempt int)
-     where q.id = i.queue_id and q.attempt = i.attempt and q.status = 'processing' and q.lease_until > clock_timestamp()
+     where q.id = i.queue_id and q.attempt = i.attempt and q.lease_until is not null and q.lease_until > clock_timestamp()
     returning q.id
 $$;
 comment on function extend_lease(text, jsonb, interval) is 'Prolongs the leases of a slow request.';

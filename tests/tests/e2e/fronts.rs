@@ -1,86 +1,14 @@
-//! What a claim reads stays the same however much has ended or waits, and nothing is lost behind a front.
+//! Nothing is lost behind a front.
 
 use anyhow::Result;
-use serde_json::{Value, json};
-use testbed::application::{Application, EDITOR, RIO, pems_record};
-use tokio_postgres::{Client, IsolationLevel};
+use serde_json::json;
+use testbed::application::Application;
 
 use crate::world::World;
 
 /// Makes every front lie at the present, as if all that waits had committed long after it was queued.
 const PASS_BY: &str = "update pfa_sync.sync_organization
     set (high_from, normal_from, low_from, leases_from) = (clock_timestamp(), clock_timestamp(), clock_timestamp(), clock_timestamp()), fronts_checked_at = clock_timestamp()";
-
-/// Queues an edit of each of many records, an hour ago.
-async fn queue(world: &World, records: usize) -> Result<()> {
-    let pems: Vec<Value> = (0..records).map(|id| pems_record("RIO", &format!("{id:05}"))).collect();
-    world.ingest(&pems).await?;
-    let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "baseVersion", "updatedAt")
-        select 'mod_' || "pfaId", id, "organizationId", $1, '{"model": "X"}', 'committed', version, now() from pfa_mirror where "organizationId" = $2"#;
-    assert_eq!(world.client.execute(insert, &[&EDITOR, &RIO]).await?, records as u64);
-    world.client.execute("update pfa_sync.pfa_write_queue set scheduled_at = scheduled_at - interval '1 hour'", &[]).await?;
-    Ok(())
-}
-
-/// What a transaction of its own reads of the queue while one batch goes through claim, sent and a report: entries of
-/// the indexes that grow with the queue, and scans of the whole table.
-async fn reads(session: &mut Client, report: &str) -> Result<(i64, i64)> {
-    let road = session.transaction().await?;
-    let claimed = road.query("select queue_id, attempt, version from pfa_sync.claim('relay-1')", &[]).await?;
-    assert_eq!(claimed.len(), 100);
-    let items: Value = claimed
-        .iter()
-        .map(|row| {
-            json!({"queue_id": row.get::<_, i64>(0), "attempt": row.get::<_, i32>(1), "version": row.get::<_, i64>(2) + 1,
-                          "updated_at": "2026-03-01T00:00:00.000Z", "outcome": "unavailable"})
-        })
-        .collect();
-    assert_eq!(road.execute("select pfa_sync.sent('relay-1', $1)", &[&items]).await?, 100);
-    assert_eq!(road.execute(&format!("select pfa_sync.{report}('relay-1', $1)"), &[&items]).await?, 100);
-    road.query_one("select pfa_sync.next_due_ms()", &[]).await?;
-    let select = "select (select sum(pg_stat_get_xact_tuples_returned(i)) from unnest(array['pfa_sync.pfa_write_queue_heads',
-                          'pfa_sync.pfa_write_queue_leases', 'pfa_sync.pfa_write_queue_record']::regclass[]) i)::bigint,
-                         pg_stat_get_xact_numscans('pfa_sync.pfa_write_queue'::regclass)";
-    let row = road.query_one(select, &[]).await?;
-    let read = (row.get(0), row.get(1));
-    road.commit().await?;
-    Ok(read)
-}
-
-/// The plans were made, and the statistics taken, while the queue was empty.
-#[tokio::test]
-async fn a_batch_reads_no_more_of_a_long_queue_than_it_takes() -> Result<()> {
-    let world = World::empty().await?;
-    let mut session = world.database.client().await?;
-    world.client.batch_execute("analyze pfa_sync.pfa_write_queue").await?;
-    for _ in 0..6 {
-        assert!(session.query("select * from pfa_sync.claim('relay-1')", &[]).await?.is_empty());
-    }
-    queue(&world, 2_000).await?;
-    for report in ["complete", "fail", "complete", "release"] {
-        let (entries, whole) = reads(&mut session, report).await?;
-        assert!(entries < 1_000, "{report} read {entries} entries");
-        assert_eq!(whole, 0, "{report} read the whole queue");
-    }
-    world.check().await
-}
-
-#[tokio::test]
-async fn what_ended_under_a_held_snapshot_is_not_read_again() -> Result<()> {
-    let world = World::empty().await?;
-    queue(&world, 3_000).await?;
-    let mut holder = world.database.client().await?;
-    let held = holder.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
-    held.batch_execute("create temporary table written as select 1 from pfa_sync.pfa_write_queue").await?;
-    let mut session = world.database.client().await?;
-    for _ in 0..25 {
-        reads(&mut session, "complete").await?;
-    }
-    let (entries, _) = reads(&mut session, "complete").await?;
-    assert!(entries < 1_000, "{entries} entries were read, with 2,500 rows ended");
-    held.commit().await?;
-    world.check().await
-}
 
 #[tokio::test]
 async fn an_idle_queue_finds_what_committed_behind_its_front() -> Result<()> {

@@ -167,3 +167,17 @@ async fn bulk_resolution_does_what_was_previewed_or_nothing() -> Result<()> {
     }
     world.check().await
 }
+
+/// To give up other people's edits takes the right to resolve, in bulk as one by one.
+#[tokio::test]
+async fn nobody_gives_up_others_edits_in_bulk_without_the_right_to_resolve() -> Result<()> {
+    let (world, modifications) = disputed(&["1"]).await?;
+    let digest: String =
+        world.value("select digest from pfa_sync.preview_resolution('{\"organization\": \"RIO\"}', 'use_pems')").await?;
+    let session = world.database.client_as(Login::Application).await?;
+    let call = "select * from pfa_sync.resolve_conflicts('{\"organization\": \"RIO\"}', 'use_pems', 'usr_viewer', $1)";
+    let error = session.query(call, &[&digest]).await.unwrap_err().into();
+    assert_eq!(refusal(&error).0, "PF002");
+    assert_eq!(world.state(&modifications[0]).await?, "conflict/conflict");
+    Ok(())
+}
