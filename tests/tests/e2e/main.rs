@@ -4,6 +4,7 @@ mod attach;
 mod commit;
 mod concurrency;
 mod conflict;
+mod doorbell;
 mod drafts;
 mod outcome;
 mod plant;
