@@ -95,7 +95,7 @@ fn judge(
     let base = object(base);
     let base = if unmoved == Some(true) { Some(&record) } else { base.as_ref() };
 
-    let verdict = pfa_rules::validate(&rules, &record, &delta);
+    let errors = pfa_rules::errors(&rules, &record, &delta);
     let changes = pfa_rules::canonical(&rules, &delta);
     let merge = pfa_rules::three_way(&rules, base, object(accepted).as_ref(), &changes, &record);
     let missing = granted.map_or_else(Vec::new, |granted| {
@@ -106,7 +106,7 @@ fn judge(
     let of_changes =
         |from: &Map| changes.keys().map(|name| (name.clone(), from.get(name).cloned().unwrap_or(Value::Null))).collect::<Map>();
     TableIterator::once((
-        JsonB(verdict.errors.iter().map(problem_json).collect()),
+        JsonB(errors.iter().map(problem_json).collect()),
         missing,
         pfa_rules::operation(&changes).as_str(),
         json(changes.clone()),

@@ -1,7 +1,7 @@
 //! The grid export as the demo reads it: the shipped one, and what people may hand in instead.
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{Read, Write};
 
 use anyhow::Result;
 use flate2::read::GzDecoder;
@@ -143,4 +143,23 @@ fn a_file_that_is_no_export_says_why() {
     let elsewhere = export(json!([row(&[("pfs_id", json!("1")), ("pfs_a_org", json!("LIMA"))])]));
     let told = error(&elsewhere);
     assert!(told.contains("of RIO, HARBOUR") && told.contains("its organizations are LIMA; ORGANIZATIONS='LIMA'"), "{told}");
+}
+
+#[test]
+fn the_demo_ends_with_one_clear_line_when_it_is_given_no_export() -> Result<()> {
+    let mut file = tempfile::NamedTempFile::new()?;
+    file.write_all(br#"{"some": "other JSON"}"#)?;
+    let demo = std::process::Command::new(testbed::process::program("demo")?)
+        .args(["--once", "--input"])
+        .arg(file.path())
+        .env("RUST_BACKTRACE", "1")
+        .output()?;
+    let expected = format!(
+        "pems-simulator: loading {}: this is no PEMS grid export: it has no Result.ResultData.GRID.DATA.ROW\n\
+         demo: pems-simulator ended with exit status: 1\n",
+        file.path().display()
+    );
+    assert_eq!((demo.status.code(), String::from_utf8_lossy(&demo.stderr).as_ref()), (Some(1), expected.as_str()));
+    assert_eq!(String::from_utf8_lossy(&demo.stdout), "");
+    Ok(())
 }

@@ -23,7 +23,7 @@ pub use field::{Rules, RulesError};
 pub use merge::{Merge, three_way};
 pub use problem::{Code, Problem};
 pub use serde_json::Value;
-pub use validation::{Verdict, validate};
+pub use validation::{Verdict, errors, validate};
 pub use value::{Typed, canonical, typed};
 
 /// A JSON object: a record, or a delta. Its keys are sorted.

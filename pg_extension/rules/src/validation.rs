@@ -26,6 +26,15 @@ pub struct Verdict {
 /// if the delta touches any of its fields, even when the record was at fault before: the user had it in hand. If the
 /// delta touches none of them, it is a warning.
 pub fn validate(rules: &Rules, record: &Map, delta: &Value) -> Verdict {
+    verdict(rules, record, delta, true)
+}
+
+/// The errors of [`validate`] alone, for whoever judges thousands: what the delta leaves alone is not looked at.
+pub fn errors(rules: &Rules, record: &Map, delta: &Value) -> Vec<Problem> {
+    verdict(rules, record, delta, false).errors
+}
+
+fn verdict(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool) -> Verdict {
     let delta = match delta {
         Value::Object(delta) if !delta.is_empty() => delta,
         Value::Object(_) => {
@@ -40,7 +49,9 @@ pub fn validate(rules: &Rules, record: &Map, delta: &Value) -> Verdict {
     let change = Change { record, delta };
     let mut verdict = Verdict::default();
     check_edited(rules, &change, &mut verdict.errors);
-    check_left_alone(rules, &change, &mut verdict.warnings);
+    if with_left_alone {
+        check_left_alone(rules, &change, &mut verdict.warnings);
+    }
     consistency::check(&change, &mut verdict);
     verdict
 }

@@ -1,10 +1,11 @@
 //! `demo`: what `make demo` runs.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
-use anyhow::Result;
 use clap::Parser;
 use testbed::demo;
+use testbed::process::exit_code;
 
 /// Shows an edit on its way from SQL to PEMS, on this machine and with nothing but what it starts itself.
 #[derive(Parser)]
@@ -22,7 +23,7 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
     let Arguments { once, input, organizations } = Arguments::parse();
-    demo::run(demo::Order { input, organizations, once }).await
+    exit_code("demo", demo::run(demo::Order { input, organizations, once }).await)
 }

@@ -4,11 +4,13 @@ use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use testbed::export;
+use testbed::process::exit_code;
 use testbed::simulator::{Config, Credentials, Simulator};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -52,8 +54,12 @@ struct Arguments {
 const TOLD: usize = 20;
 
 #[tokio::main]
-async fn main() -> Result<()> {
-    let arguments = Arguments::parse();
+async fn main() -> ExitCode {
+    exit_code("pems-simulator", serve(Arguments::parse()).await)
+}
+
+/// Runs until stopped.
+async fn serve(arguments: Arguments) -> Result<()> {
     let loaded = match &arguments.load {
         Some(file) => {
             let bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;

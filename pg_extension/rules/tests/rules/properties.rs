@@ -1,7 +1,7 @@
 //! What holds for all records and edits, however strange.
 
 use jiff::Timestamp;
-use pfa_rules::{Map, Value, canonical, required_permissions, three_way, typed, validate};
+use pfa_rules::{Map, Value, canonical, errors, required_permissions, three_way, typed, validate};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rust_decimal::Decimal;
@@ -111,6 +111,7 @@ proptest! {
     fn nothing_panics_and_the_verdict_is_stable(record in any_json().prop_map(fields_of), delta in any_json()) {
         let verdict = validate(rules(), &record, &delta);
         prop_assert_eq!(&verdict, &validate(rules(), &record, &delta));
+        prop_assert_eq!(&verdict.errors, &errors(rules(), &record, &delta));
         prop_assert!(verdict.errors.iter().all(|problem| !problem.message.chars().any(char::is_control)));
         let delta = fields_of(delta);
         required_permissions(rules(), &record, &delta);
