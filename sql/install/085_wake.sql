@@ -14,7 +14,12 @@ create function work_waits() returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    return exists (select from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
-                    where q.status = 'pending' and q.head and q.scheduled_at <= now() and may_send(s));
+    -- From the organizations to one row of each: a long queue of a paused one costs nothing.
+    return exists (
+        with sending as materialized (select s.organization_id from sync_organization s where may_send(s))
+        select from sending s
+         cross join lateral (select from pfa_write_queue q
+                              where q.organization_id = s.organization_id and q.status = 'pending' and q.head and q.scheduled_at <= now()
+                              limit 1) waiting);
 end
 $$;

@@ -46,12 +46,10 @@ fn level() -> i32 {
 #[pg_guard]
 unsafe extern "C-unwind" fn transaction_ends(event: pg_sys::XactEvent::Type, _argument: *mut std::ffi::c_void) {
     match event {
-        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT if LEVEL.load(Relaxed) != NOTHING => {
-            match bells::alive(database()) {
-                Some(bell) if WAKE.get() == Wake::Auto => BELL.store(bell, Relaxed),
-                _ => notify(),
-            }
-        }
+        pg_sys::XactEvent::XACT_EVENT_PRE_COMMIT if LEVEL.load(Relaxed) != NOTHING => match bells::alive(database()) {
+            Some(bell) if WAKE.get() == Wake::Auto => BELL.store(bell, Relaxed),
+            _ => notify(),
+        },
         pg_sys::XactEvent::XACT_EVENT_COMMIT => {
             LEVEL.store(NOTHING, Relaxed);
             let bell = BELL.swap(NO_BELL, Relaxed);
