@@ -50,7 +50,7 @@ create function setting(name text, organization_id text default null) returns te
     language sql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
     select coalesce(
-        (select v.value from setting_value v where v.name = $1 and v.organization_id = $2),
+        (select v.value from setting_value v where v.name = $1 and v.organization_id = $2 and sees($2)),
         (select v.value from setting_value v where v.name = $1 and v.organization_id = ''),
         d.default_value)
       from setting_definition d

@@ -1,4 +1,4 @@
--- Who may call what. Nothing is PUBLIC's; tables are nobody's. Triggers run as their definer.
+-- Who may call what. Nothing is PUBLIC's; only functions write. Triggers run as their definer.
 
 revoke execute on all functions in schema pfa_sync from public;
 
@@ -9,8 +9,10 @@ grant execute on function
     explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
     resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text), resolve_conflicts(jsonb, text, text, text),
-    set(text, text, text, text), pause(text, text, timestamptz, text), resume(text, text), status(text, text, timestamptz, timestamptz), timeline(text, text)
-    to pfa_sync_application;
+    set(text, text, text, text), pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint)
+    to pfa_sync_application, pfa_sync_api;
+grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text)
+    to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
 grant execute on function
     claim(text, text, int, interval), next_due_ms(), sent(text, jsonb, interval), complete(text, jsonb), fail(text, jsonb),
@@ -22,3 +24,19 @@ grant execute on function
 grant select on field, field_override, field_rules, rules_version, setting_definition, setting_value, settings
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 grant execute on function setting(text, text) to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+
+-- The views, what stands beneath them except what may hold prices, and what their policies and columns ask.
+grant select on queue, conflicts, dead_letters, jobs, batches, audit to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (id, organization_id, pfa_id, modification_id, author, operation, status, priority, retry_count, head, scheduled_at, created_at, relay,
+              lease_until, sent_at, last_error)
+    on pfa_write_queue, pfa_write_queue_archive to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, message, status, created_at)
+    on pfa_sync_conflict to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (queue_id, organization_id, pfa_id, modification_id, code, error, http_status, failed_at)
+    on pfa_write_queue_dlq to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select on sync_job, sync_batch to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (id, at, event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id, success, error_message)
+    on pfa_audit_log to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant execute on function organization_of(text), sees(text, text), visible_organizations(), shown_changes(bigint), shown_response(bigint), shown_sides(bigint),
+    shown_event(bigint, timestamptz, text)
+    to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

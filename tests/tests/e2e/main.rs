@@ -11,6 +11,7 @@ mod plant;
 mod resolution;
 mod road;
 mod settings;
+mod sight;
 mod surface;
 mod verdict;
 mod world;

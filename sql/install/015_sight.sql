@@ -1,0 +1,60 @@
+-- Who sees what: the one place that decides which rows and prices a session is shown.
+
+-- Whether the session may see an organization's rows, or with perm_ViewFinancials its prices; null = what is the whole
+-- fleet's. The application and the relay see all: they own or carry it. A reader sees all but prices. The API sees what
+-- its user may, by the rights of this moment. Anybody else sees nothing.
+create function sees(organization_id text, permission text default 'perm_Read') returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return case
+        when is_dba() then true
+        when pg_has_role(session_user, 'pfa_sync_api', 'member') then
+            permission = any (permissions_of(nullif(current_setting('pfa_sync.user_id', true), ''), organization_id))
+        when pg_has_role(session_user, 'pfa_sync_application', 'member') or pg_has_role(session_user, 'pfa_sync_relay', 'member') then true
+        else permission = 'perm_Read' and pg_has_role(session_user, 'pfa_sync_reader', 'member')
+    end;
+end
+$$;
+comment on function sees(text, text) is 'Whether this session may see an organization''s rows, or its prices (perm_ViewFinancials).';
+
+-- The organizations whose rows the session may see, those that the application has deleted included.
+create function visible_organizations() returns text[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return array(
+        select k.organization_id
+          from (select o.organization_id from organization o union select s.organization_id from sync_organization s) k
+         where sees(k.organization_id));
+end
+$$;
+comment on function visible_organizations() is 'The organizations whose rows this session may see.';
+
+-- JSON as the session may see it: whole, or without the prices anywhere in it.
+create function shown(data jsonb, organization_id text) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return case when data is null or sees(organization_id, 'perm_ViewFinancials') then data
+                else without_fields(data, array(select f.name from field_rules f where f.price)) end;
+end
+$$;
+
+-- JSON without fields of these names at any depth. Of an object about such a field (its key "field" says so) the values
+-- go and "hidden" says that there are some.
+create function without_fields(data jsonb, names text[]) returns jsonb
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return case jsonb_typeof(data)
+        when 'array' then (select coalesce(jsonb_agg(without_fields(e.value, names) order by e.ordinality), '[]')
+                             from jsonb_array_elements(data) with ordinality e)
+        when 'object' then (select coalesce(jsonb_object_agg(e.key, without_fields(e.value, names)), '{}')
+                              from jsonb_each(data) e
+                             where e.key <> all (names) and not (data->>'field' = any (names) and e.key in ('base', 'ours', 'theirs')))
+                           || case when data->>'field' = any (names) and data ?| array['base', 'ours', 'theirs'] then '{"hidden": true}' else '{}' end::jsonb
+        else data
+    end;
+end
+$$;
