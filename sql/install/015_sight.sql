@@ -58,3 +58,51 @@ begin
     end;
 end
 $$;
+
+-- The columns that may hold prices, of one row each: the views show them by these functions, since nobody who reads
+-- the views may read the columns themselves.
+create function shown_changes(queue_id bigint) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return (select shown(q.payload, q.organization_id)
+              from (select id, organization_id, payload from pfa_write_queue union all select id, organization_id, payload from pfa_write_queue_archive) q
+             where q.id = queue_id and sees(q.organization_id));
+end
+$$;
+comment on function shown_changes(bigint) is 'The changes of a row of the queue, as this session may see them.';
+
+create function shown_response(queue_id bigint) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return (select d.pems_response from pfa_write_queue_dlq d
+             where d.queue_id = shown_response.queue_id and sees(d.organization_id) and sees(d.organization_id, 'perm_ViewFinancials'));
+end
+$$;
+comment on function shown_response(bigint) is 'What PEMS answered to a dead letter, for those who may see prices.';
+
+create function shown_sides(conflict_id bigint, out base jsonb, out ours jsonb, out theirs jsonb)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    select shown(c.base_data, c.organization_id), shown(c.local_data, c.organization_id), shown(c.pems_data, c.organization_id)
+      into base, ours, theirs
+      from pfa_sync_conflict c
+     where c.id = conflict_id and sees(c.organization_id);
+end
+$$;
+comment on function shown_sides(bigint) is 'The three sides of a conflict, as this session may see them.';
+
+create function shown_event(event_id bigint, event_at timestamptz, organization text, out changes jsonb, out pems_response jsonb)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    select shown(l.changes, l.organization_id), case when sees(l.organization_id, 'perm_ViewFinancials') then l.pems_response end
+      into changes, pems_response
+      from pfa_audit_log l
+     where l.at = event_at and l.id = event_id and (l.organization_id = organization or organization is null and l.organization_id is null)
+       and sees(l.organization_id);
+end
+$$;
+comment on function shown_event(bigint, timestamptz, text) is 'What an entry of the log holds, as this session may see it.';

@@ -1,7 +1,7 @@
 -- What a DBA and the API ask.
 
 -- Where each organization stands: what waits, what ended in the time asked for, how long it took.
---   health  paused | held (PEMS refused its credentials) | failing (dead letters in that time) | waiting for people
+--   health  paused | held (PEMS refused its credentials) | PEMS down (the breaker is not closed) | failing (dead letters in that time) | waiting for people
 --           (open conflicts) | ok. A long queue is not sick: it drains at PEMS' pace.
 create function status(organization text default null, status text default null, since timestamptz default null, until timestamptz default null)
     returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint, conflicts bigint,
@@ -27,14 +27,15 @@ begin
          group by 1),
     dead as (
         select d.organization_id, count(*) as failed from pfa_write_queue_dlq d
-         where d.failed_at >= coalesce(since, now() - interval '1 day') and d.failed_at <= coalesce(until, 'infinity') group by 1),
+         where d.status = 'open' and d.failed_at >= coalesce(since, now() - interval '1 day') and d.failed_at <= coalesce(until, 'infinity') group by 1),
     open as (
         select c.organization_id, count(*) as conflicts from pfa_sync_conflict c where c.status = 'unresolved' group by 1),
     whole as (
         select s.organization_id, o.code, coalesce(l.queued, 0) as queued, coalesce(l.processing, 0) as processing, coalesce(e.completed, 0) as completed,
                coalesce(d.failed, 0) as failed, coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
                case when may_send(s) then l.next_at end as next_at, 'notify'::text as wake,
-               case when s.held_since is not null then 'held' when not may_send(s) then 'paused' when d.failed > 0 then 'failing'
+               case when s.held_since is not null then 'held' when not may_send(s) then 'paused' when in_outage(s.organization_id) then 'PEMS down'
+                    when d.failed > 0 then 'failing'
                     when c.conflicts > 0 then 'waiting for people' else 'ok' end as health
           from sync_organization s
           left join organization o using (organization_id)
@@ -73,54 +74,6 @@ end
 $$;
 comment on function timeline(text, text) is 'Everything that happened to a record, oldest first.';
 
--- The columns that may hold prices, of one row each: the views below show them by these functions, since nobody who reads
--- the views may read the columns themselves.
-create function shown_changes(queue_id bigint) returns jsonb
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
-as $$
-begin
-    return (select shown(q.payload, q.organization_id)
-              from (select id, organization_id, payload from pfa_write_queue union all select id, organization_id, payload from pfa_write_queue_archive) q
-             where q.id = queue_id and sees(q.organization_id));
-end
-$$;
-comment on function shown_changes(bigint) is 'The changes of a row of the queue, as this session may see them.';
-
-create function shown_response(queue_id bigint) returns jsonb
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
-as $$
-begin
-    return (select d.pems_response from pfa_write_queue_dlq d
-             where d.queue_id = shown_response.queue_id and sees(d.organization_id) and sees(d.organization_id, 'perm_ViewFinancials'));
-end
-$$;
-comment on function shown_response(bigint) is 'What PEMS answered to a dead letter, for those who may see prices.';
-
-create function shown_sides(conflict_id bigint, out base jsonb, out ours jsonb, out theirs jsonb)
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
-as $$
-begin
-    select shown(c.base_data, c.organization_id), shown(c.local_data, c.organization_id), shown(c.pems_data, c.organization_id)
-      into base, ours, theirs
-      from pfa_sync_conflict c
-     where c.id = conflict_id and sees(c.organization_id);
-end
-$$;
-comment on function shown_sides(bigint) is 'The three sides of a conflict, as this session may see them.';
-
-create function shown_event(event_id bigint, event_at timestamptz, organization text, out changes jsonb, out pems_response jsonb)
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
-as $$
-begin
-    select shown(l.changes, l.organization_id), case when sees(l.organization_id, 'perm_ViewFinancials') then l.pems_response end
-      into changes, pems_response
-      from pfa_audit_log l
-     where l.at = event_at and l.id = event_id and (l.organization_id = organization or organization is null and l.organization_id is null)
-       and sees(l.organization_id);
-end
-$$;
-comment on function shown_event(bigint, timestamptz, text) is 'What an entry of the log holds, as this session may see it.';
-
 -- Live work, open questions and dead letters, by the names of people.
 create view queue with (security_invoker = true) as
     select id as queue_id, organization_id, pfa_id, modification_id, author, operation, shown_changes(id) as changes, status, priority, retry_count,
@@ -135,13 +88,6 @@ create view conflicts with (security_invoker = true) as
      cross join lateral shown_sides(c.id) s
      where c.status = 'unresolved';
 comment on view conflicts is 'Open questions: edits that PEMS'' own changes stand against.';
-
-create view dead_letters with (security_invoker = true) as
-    select d.queue_id, d.organization_id, d.pfa_id, d.modification_id, a.author, shown_changes(d.queue_id) as changes, d.code, d.error, d.http_status,
-           shown_response(d.queue_id) as pems_response, a.retry_count, d.failed_at
-      from pfa_write_queue_dlq d
-      join pfa_write_queue_archive a on a.id = d.queue_id;
-comment on view dead_letters is 'Changes that will not reach PEMS by themselves, and why.';
 
 create view jobs with (security_invoker = true) as
     select job_id, kind, organization_id, user_id, records, created_at from sync_job;

@@ -24,28 +24,50 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     // The same tables with the same rows and columns, but nobody listens.
     without.batch_execute("select pfa_sync.detach()").await?;
 
-    let (mut judged, mut updated, mut judging) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut judged, mut updated) = (Vec::new(), Vec::new());
     // The first round fills caches on both sides and is not counted.
     for round in 0..=ROUNDS {
         draft(&without, round).await?;
         let alone = commit(&without).await?;
         draft(&with, round).await?;
-        let judge_started = Instant::now();
-        let select = r#"select count(*) from pfa_sync.judge_modifications(array(select id from pfa_modification where "syncState" = 'draft'))"#;
-        with.query_one(select, &[]).await?;
-        let judge = milliseconds(judge_started);
         let whole = commit(&with).await?;
         if round > 0 {
             updated.push(alone);
             judged.push(whole);
-            judging.push(judge);
         }
         clear(&with, &without).await?;
     }
     report.median("UPDATE of 1,000 drafts to committed, without the extension", &updated, Unit::Milliseconds, None);
     report.median("the same, judged and queued", &judged, Unit::Milliseconds, None);
     report.ratio("judged and queued, to without", &judged, &updated, Some("at most 6"));
-    report.median("of that: judging (validation, permissions, merge)", &judging, Unit::Milliseconds, None);
+    break_down(&with, &without, report).await
+}
+
+/// Where the time of a commit goes, by the functions it calls, in rounds of their own since counting costs time too.
+async fn break_down(with: &Client, without: &Client, report: &mut Report) -> Result<()> {
+    let parts = [
+        ("judge_modifications", "judging: validation, permissions, merge"),
+        ("insert_judged", "rows of queue, job and log"),
+        ("modification_stamped", "stamping each row"),
+        ("commit_modifications", "all that follows the UPDATE, with the first two"),
+    ];
+    let mut rounds: [Vec<f64>; 4] = Default::default();
+    with.batch_execute("set track_functions = 'all'").await?;
+    for round in 0..ROUNDS {
+        draft(with, ROUNDS + 1 + round).await?;
+        with.batch_execute("begin").await?;
+        commit(with).await?;
+        for (times, (function, _)) in rounds.iter_mut().zip(parts) {
+            let select = "select total_time from pg_stat_xact_user_functions where schemaname = 'pfa_sync' and funcname = $1";
+            times.push(with.query_one(select, &[&function]).await?.get(0));
+        }
+        with.batch_execute("commit").await?;
+        clear(with, without).await?;
+    }
+    with.batch_execute("reset track_functions").await?;
+    for ((_, part), times) in parts.iter().zip(&rounds) {
+        report.median(&format!("of that: {part}"), times, Unit::Milliseconds, None);
+    }
     Ok(())
 }
 

@@ -26,6 +26,9 @@ const SURFACE: &str = "
     function status a - i d           function sweep - r - -               function take_slots - r - -
     function three_way a r i d        function timeline a - i d            function validate a r i d
     function visible_organizations a r i d                                 function withdraw a - i -
+    function write_sync a - i -       function preview_dead_letters a - i - function requeue_dead_letters a - i -
+    function discard_dead_letters a - i -                                  function attempts a - i -
+    function lost_since - r - -
     relation audit a - i d            relation batches a - i d             relation conflicts a - i d
     relation dead_letters a - i d     relation field a r i d               relation field_override a r i d
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
@@ -223,6 +226,9 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
             format!("pfa_sync.resume('{organization}')"),
             format!("pfa_sync.set('max_retries', '1', '{organization}')"),
             format!("pfa_sync.preview_resolution('{{\"organization\": \"{organization}\"}}', 'use_pems')"),
+            format!("pfa_sync.write_sync('{organization}')"),
+            format!("pfa_sync.preview_dead_letters('{{\"organization\": \"{organization}\"}}')"),
+            format!("pfa_sync.requeue_dead_letters('{{\"organization\": \"{organization}\"}}')"),
             format!("pfa_sync.resolve_conflicts('{{\"organization\": \"{organization}\"}}', 'use_pems', null, '')"),
         ] {
             let error = session.query(&format!("select * from {call}"), &[]).await.unwrap_err().into();
@@ -243,6 +249,7 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
         format!("select count(*) from pfa_sync.state('{{{modification}}}')"),
         format!("select count(pfa_sync.conflict_state({conflict}))"),
         "select count(*) from pfa_sync.status() where organization_id <> 'org_RIO_173'".to_owned(),
+        "select count(a) from generate_series(1, 100) n, pfa_sync.attempts(n) a where n not in (select queue_id from pfa_sync.audit where queue_id is not null)".to_owned(),
         format!("select count(s.ours) from pfa_sync.shown_sides({conflict}) s"),
         "select count(pfa_sync.shown_changes(n)) from generate_series(1, 100) n where n not in (select queue_id from pfa_sync.queue union select queue_id from pfa_sync.audit where queue_id is not null)".to_owned(),
     ] {
