@@ -18,8 +18,9 @@ begin
      where p.pems = take_slots.pems
     returning p.next_slot - n * pace into first;
     return query
-        select greatest(0, 1000 * extract(epoch from first + i * pace - clock_timestamp()))::double precision
-          from generate_series(0, n - 1) i;
+        select greatest(0, 1000 * extract(epoch from first + i * pace - c.at))::double precision
+          from clock_timestamp() c (at), generate_series(0, n - 1) i
+         order by i;
 end
 $$;
 comment on function take_slots(text, int) is 'Takes n request slots of a PEMS; milliseconds to wait for each.';

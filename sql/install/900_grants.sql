@@ -9,7 +9,7 @@ grant execute on function
     explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
     resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text), resolve_conflicts(jsonb, text, text, text),
-    set(text, text, text, text), pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
+    set(text, text, text, text), accept_shape(text, text), pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
     write_sync(text, text[], int, text), preview_dead_letters(jsonb, text), requeue_dead_letters(jsonb, jsonb, text, text),
     discard_dead_letters(jsonb, text, text, text), attempts(bigint)
     to pfa_sync_application, pfa_sync_api;
@@ -19,7 +19,9 @@ grant execute on function status(text, text, timestamptz, timestamptz), timeline
 grant execute on function
     claim(text, text, int, interval), next_due_ms(), sent(text, jsonb, interval), complete(text, jsonb), fail(text, jsonb),
     conflict(text, jsonb), settle(text, jsonb), lost_since(jsonb), release(text, jsonb), extend_lease(text, jsonb, interval),
-    take_slots(text, int), heartbeat(text, text, text), sweep(), maintain(), ingest(text, jsonb, text), inbound_organizations(text)
+    take_slots(text, int), heartbeat(text, text, text), sweep(), maintain(), ingest(text, jsonb, text, bigint), inbound_organizations(text),
+    begin_pull(text, text), next_pull_ms(), ingest_page(bigint, int, jsonb, text), missing_records(bigint, int),
+    settle_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean)
     to pfa_sync_relay;
 
 -- What validate and three_way read on behalf of their caller.
@@ -28,7 +30,7 @@ grant select on field, field_override, field_rules, rules_version, setting_defin
 grant execute on function setting(text, text) to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
 -- The views, what stands beneath them except what may hold prices, and what their policies and columns ask.
-grant select on queue, conflicts, dead_letters, jobs, batches, audit to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select on queue, conflicts, dead_letters, jobs, batches, pulls, audit to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 grant select (id, organization_id, mirror_id, pfa_id, modification_id, author, operation, status, priority, retry_count, head, scheduled_at, created_at, relay,
               lease_until, sent_at, last_error)
     on pfa_write_queue, pfa_write_queue_archive to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
@@ -36,7 +38,7 @@ grant select (id, organization_id, pfa_id, modification_id, author, detected, co
     on pfa_sync_conflict to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 grant select (queue_id, organization_id, pfa_id, modification_id, code, error, http_status, failed_at, status)
     on pfa_write_queue_dlq to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant select on sync_job, sync_batch to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select on sync_job, sync_batch, sync_pull to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 grant select (id, at, event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id, success, error_message)
     on pfa_audit_log to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 grant execute on function organization_of(text), sees(text, text), visible_organizations(), shown_changes(bigint), shown_response(bigint), shown_sides(bigint),

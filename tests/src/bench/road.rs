@@ -28,6 +28,7 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     let database = Database::create(server, Template::Attached).await?;
     let client = database.client().await?;
     fill(&client).await?;
+    client.batch_execute("select pfa_sync.set('inbound', 'off')").await?;
     let pems = Simulator::start(Config::default()).await?;
     let rows = client.query(r#"select "pfaId" from pfa_mirror where "organizationId" = $1"#, &[&RIO]).await?;
     pems.load(rows.iter().map(|row| stored(row.get(0))));

@@ -28,12 +28,15 @@ const SURFACE: &str = "
     function visible_organizations a r i d                                 function withdraw a - i -
     function write_sync a - i -       function preview_dead_letters a - i - function requeue_dead_letters a - i -
     function discard_dead_letters a - i -                                  function attempts a - i -
-    function lost_since - r - -
+    function lost_since - r - -       function accept_shape a - i -        function begin_pull - r - -
+    function next_pull_ms - r - -     function ingest_page - r - -         function missing_records - r - -
+    function settle_missing - r - -   function end_pull - r - -
     relation audit a - i d            relation batches a - i d             relation conflicts a - i d
     relation dead_letters a - i d     relation field a r i d               relation field_override a r i d
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
     relation rules_version a r i d    relation setting_definition a r i d  relation setting_value a r i d
-    relation settings a r i d         relation sync_batch a - i d          relation sync_job a - i d";
+    relation settings a r i d         relation sync_batch a - i d          relation sync_job a - i d
+    relation pulls a - i d            relation sync_pull a - i d";
 
 const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];
