@@ -4,6 +4,10 @@
 //! disturbs both sides alike.
 
 mod commit;
+mod drain;
+#[cfg(feature = "peers")]
+mod peers;
+mod plant;
 mod report;
 mod road;
 
@@ -23,6 +27,15 @@ pub enum Section {
     Commit,
     /// How long edits take to PEMS, through the relay.
     Road,
+    /// How long they take while many others are committed.
+    Load,
+    /// How a full queue empties at PEMS' limit, and what memory the relay takes for that.
+    Drain,
+    /// How a full queue empties without a limit, and where the time goes.
+    Free,
+    /// Other queues in Postgres, with the same job.
+    #[cfg(feature = "peers")]
+    Peers,
 }
 
 /// Runs sections in the order given and returns what they measured.
@@ -36,6 +49,11 @@ pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report
         match section {
             Section::Commit => commit::run(cluster.server(), &mut report).await?,
             Section::Road => road::run(cluster.server(), &mut report).await?,
+            Section::Load => road::run_under_load(cluster.server(), &mut report).await?,
+            Section::Drain => drain::run(cluster.server(), &mut report, &progress).await?,
+            Section::Free => drain::run_without_limit(cluster.server(), &mut report, &progress).await?,
+            #[cfg(feature = "peers")]
+            Section::Peers => peers::run(cluster.server(), &mut report).await?,
         }
     }
     tokio::task::spawn_blocking(move || cluster.stop()).await??;

@@ -192,6 +192,11 @@ impl Simulator {
         self.shared.released.notify_waiters();
     }
 
+    /// The clock of [`Request::arrived_ms`]: milliseconds since the start.
+    pub fn clock_ms(&self) -> f64 {
+        self.shared.started.elapsed().as_secs_f64() * 1_000.0
+    }
+
     /// Every request so far.
     pub fn log(&self) -> Vec<Request> {
         self.shared.log.borrow().clone()
