@@ -9,7 +9,7 @@ export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
 with_cluster := target/debug/testbed with-cluster --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test build install lint fmt bench clean setup
+.PHONY: help demo test chaos build install lint fmt bench clean setup
 
 help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -21,6 +21,9 @@ demo: setup ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a P
 test: build ## Run everything that proves the project, on a private PostgreSQL cluster; then lint
 	$(with_cluster) cargo nextest run --workspace
 	@$(MAKE) --no-print-directory lint
+
+chaos: build ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
+	target/debug/chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(EDITS),--edits $(EDITS))
 
 build: setup ## Build all of it, for development
 	cargo build --workspace --all-targets

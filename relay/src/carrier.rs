@@ -122,7 +122,7 @@ impl Delivery<'_> {
             };
             let wait = match error {
                 DatabaseError::Contended(_) => Duration::ZERO,
-                DatabaseError::Unreachable(_) | DatabaseError::Refused(_) => backoff.wait(),
+                DatabaseError::Unreachable(_) | DatabaseError::Silent(_) | DatabaseError::Refused(_) => backoff.wait(),
             };
             if Instant::now() + wait > deadline {
                 error!(batch_id = self.batch.id, organization = self.batch.organization, what, %error,

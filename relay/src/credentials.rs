@@ -2,13 +2,18 @@
 
 use std::{
     fs, io,
+    num::NonZeroU32,
     path::{Path, PathBuf},
 };
 
-use secrecy::SecretString;
+use aws_lc_rs::pbkdf2;
+use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::settings::Settings;
+
+/// Rounds of the fingerprint's derivation: some tens of milliseconds, once per start.
+const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 
 /// How the relay logs in to PEMS: derived from which secret was given.
 #[derive(Clone, Debug)]
@@ -81,6 +86,20 @@ impl Credentials {
         }
     }
 
+    /// Six hexadecimal digits that tell these credentials apart from others for the same place.
+    ///
+    /// Derived slowly, and so short that thousands of passwords share each value: nobody can test a guess by it.
+    pub fn fingerprint(&self, place: &[&str]) -> String {
+        let (user, secret) = match self {
+            Self::Basic { user, password } => (user.as_str(), password),
+            Self::Bearer(secret) | Self::ApiKey(secret) => ("", secret),
+        };
+        let salt = [&["pfa-sync", self.kind(), user], place].concat().join("\0");
+        let mut derived = [0; 3];
+        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt.as_bytes(), secret.expose_secret().as_bytes(), &mut derived);
+        derived.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// What kind of login this is, for people.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -132,6 +151,18 @@ mod tests {
     fn there_must_be_exactly_one(#[case] variables: &[(&str, &str)], #[case] expected: &str) {
         let error = find(&["--pems-user", "relay"], variables).unwrap_err();
         assert!(matches!(&error, CredentialsError::NotOne { given } if given == expected), "{error}");
+    }
+
+    #[test]
+    fn a_fingerprint_tells_other_credentials_apart_and_holds_no_secret() {
+        let of = |user: &str, password: &str| {
+            let credentials = Credentials::Basic { user: user.to_owned(), password: password.into() };
+            credentials.fingerprint(&["https://pems.example", "TEST"])
+        };
+        assert_eq!(of("relay", "hush"), of("relay", "hush"));
+        assert_ne!(of("relay", "hush"), of("relay", "hush2"));
+        assert_ne!(of("relay", "hush"), of("relay2", "hush"));
+        assert_eq!(of("relay", "hush").len(), 6);
     }
 
     #[test]

@@ -24,7 +24,8 @@ pub async fn run(settings: &Settings) -> Result<()> {
     let max_in_flight = usize::from(settings.max_in_flight);
     let database = Database::new(settings.database()?, settings.database_ca.as_deref(), max_in_flight + SPARE_CONNECTIONS)?;
     let endpoint = settings.pems()?;
-    let queue = Queue::new(database.clone(), settings.relay_name());
+    let queue = Queue::new(database.clone(), settings.relay_name())
+        .with_credentials(endpoint.credentials.fingerprint(&[endpoint.url.as_str(), &endpoint.tenant]));
     let stop = CancellationToken::new();
     let mut terminations = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
     let mut interrupts = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;

@@ -13,15 +13,21 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject},
 };
 use thiserror::Error;
+use tokio::time::timeout;
 use tokio_postgres::{
-    Client, Config, Connection, Socket,
+    Client, Config, Connection, Row, Socket,
     config::{Host, SslMode},
     tls::MakeTlsConnect,
+    types::ToSql,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// A peer that is gone without a word is noticed after about this long, on idle connections and on busy ones.
 const DEAD_PEER: Duration = Duration::from_secs(10);
+
+/// The longest that a call takes that a relay makes for a batch. A connection that stays silent so long is given up, and
+/// the idle ones with it: whoever cuts one without a word cuts all.
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A connection that must be driven, for its notifications.
 pub type RawConnection = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
@@ -65,6 +71,10 @@ pub enum DatabaseError {
     /// There is no connection, or there was one: try again after a while. Whether the call was done is unknown.
     #[error("no connection to the database: {}", told_by_pool(.0))]
     Unreachable(#[source] PoolError),
+    /// No answer in time: the server or the way to it is gone without a word. Try again after a while, on another
+    /// connection. Whether the call was done is unknown.
+    #[error("the database does not answer within {} s", .0.as_secs())]
+    Silent(Duration),
     /// Postgres says no, and will until somebody changes something: not attached, a copy, a missing right.
     #[error("{}", told(.0))]
     Refused(#[source] tokio_postgres::Error),
@@ -101,6 +111,23 @@ impl Database {
     /// A connection of the pool.
     pub async fn get(&self) -> Result<Object, DatabaseError> {
         self.pool.get().await.map_err(DatabaseError::from)
+    }
+
+    /// Calls a function that answers soon.
+    pub async fn call(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DatabaseError> {
+        let client = self.get().await?;
+        let answer = timeout(CALL_TIMEOUT, async {
+            let statement = client.prepare_cached(sql).await?;
+            client.query(&statement, parameters).await
+        });
+        match answer.await {
+            Ok(rows) => Ok(rows?),
+            Err(_) => {
+                drop(Object::take(client));
+                self.pool.retain(|_, _| false);
+                Err(DatabaseError::Silent(CALL_TIMEOUT))
+            }
+        }
     }
 
     /// A connection outside the pool, with its other half, which the caller drives.

@@ -135,7 +135,7 @@ impl Dispatcher {
         let orders = queue.heartbeat().await?;
         self.lease = orders.lease().max(self.carrier.request_timeout + LEASE_MARGIN);
         self.poll = orders.poll();
-        debug!(relay = queue.relay(), paused = ?orders.paused, lease = ?self.lease, poll = ?self.poll, "heartbeat");
+        debug!(relay = queue.relay(), paused = ?orders.paused, down = ?orders.down, lease = ?self.lease, poll = ?self.poll, "heartbeat");
         queue.maintain().await?;
         for (organization_id, queued, failed) in queue.sweep().await? {
             info!(relay = queue.relay(), organization_id, queued, failed, "swept up committed work that no trigger saw");
@@ -150,7 +150,7 @@ impl Trouble {
         let message = error.to_string();
         match error {
             DatabaseError::Contended(_) => Some(SHORTEST_PAUSE),
-            DatabaseError::Unreachable(_) => {
+            DatabaseError::Unreachable(_) | DatabaseError::Silent(_) => {
                 if self.unreachable.is_none() {
                     warn!(error = message, "the database does not answer; trying until it does");
                 }

@@ -23,6 +23,7 @@ const PEMS: &str = "default";
 pub struct Queue {
     database: Database,
     relay: String,
+    credentials: Option<String>,
 }
 
 /// Records of one organization, claimed together.
@@ -108,6 +109,8 @@ pub struct FailedTry {
     pub retry_after_ms: Option<u64>,
     /// PEMS' answer, for the log.
     pub response: Option<Value>,
+    /// The request failed, and not this record alone.
+    pub whole: bool,
 }
 
 /// A record read from PEMS because of a change.
@@ -121,6 +124,8 @@ pub struct ReadBack {
     pub record: Option<Value>,
     /// PEMS' answer to the write before, for the log.
     pub response: Option<Value>,
+    /// PEMS' list of changes since before the write does not show it, so that the write was not applied.
+    pub unchanged: bool,
 }
 
 /// How many records of a report ended how: completed, pending, failed, conflict, processing.
@@ -131,6 +136,8 @@ pub type Statuses = BTreeMap<String, usize>;
 pub struct Orders {
     /// Ids of the organizations that may not send.
     pub paused: Vec<String>,
+    /// The PEMS whose circuit breaker is not closed.
+    pub down: Vec<String>,
     lease_ms: f64,
     poll_ms: f64,
 }
@@ -174,7 +181,12 @@ pub struct Organization {
 impl Queue {
     /// The queue in a database, for the relay of that name.
     pub fn new(database: Database, relay: String) -> Self {
-        Self { database, relay }
+        Self { database, relay, credentials: None }
+    }
+
+    /// The same for a relay whose credentials have this fingerprint: other ones than those that PEMS refused end the hold.
+    pub fn with_credentials(self, fingerprint: String) -> Self {
+        Self { credentials: Some(fingerprint), ..self }
     }
 
     /// The name of this relay.
@@ -235,6 +247,12 @@ impl Queue {
         self.report("select status from pfa_sync.settle($1, $2)", items).await
     }
 
+    /// The time, as PEMS spells it, from which PEMS' list shows what it applied of lost requests; `None` = not known.
+    pub async fn lost_since(&self, tickets: &[Ticket]) -> Result<Option<String>, DatabaseError> {
+        let rows = self.call("select pfa_sync.lost_since($1)", &[&Json(tickets)]).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.flatten())
+    }
+
     /// Gives back what was not sent.
     pub async fn release(&self, tickets: &[Ticket]) -> Result<Vec<i64>, DatabaseError> {
         ids(&self.call("select pfa_sync.release($1, $2)", &[&self.relay, &Json(tickets)]).await?)
@@ -256,21 +274,21 @@ impl Queue {
 
     /// Notes that this relay lives; what it is to work by.
     pub async fn heartbeat(&self) -> Result<Orders, DatabaseError> {
-        let client = self.database.get().await?;
-        let statement = client.prepare_cached("select pfa_sync.heartbeat($1, $2)").await?;
-        let Json(orders) = client.query_one(&statement, &[&self.relay, &env!("CARGO_PKG_VERSION")]).await?.try_get(0)?;
+        let version = env!("CARGO_PKG_VERSION");
+        let rows = self.call("select pfa_sync.heartbeat($1, $2, $3)", &[&self.relay, &version, &self.credentials]).await?;
+        let Json(orders) = rows[0].try_get(0)?;
         Ok(orders)
     }
 
     /// Queues committed work that no trigger saw; for each organization where there was any: id, queued, failed.
     pub async fn sweep(&self) -> Result<Vec<(String, i64, i64)>, DatabaseError> {
-        let rows = self.call("select organization_id, queued, failed from pfa_sync.sweep()", &[]).await?;
+        let rows = self.call_patiently("select organization_id, queued, failed from pfa_sync.sweep()").await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
     }
 
     /// Lets the extension do its regular chores.
     pub async fn maintain(&self) -> Result<(), DatabaseError> {
-        self.call("select from pfa_sync.maintain()", &[]).await.map(drop)
+        self.call_patiently("select from pfa_sync.maintain()").await.map(drop)
     }
 
     /// Takes a page of records, as PEMS lists them, into the mirror.
@@ -304,9 +322,13 @@ impl Queue {
     }
 
     async fn call(&self, sql: &str, parameters: &[&(dyn ToSql + Sync)]) -> Result<Vec<Row>, DatabaseError> {
+        self.database.call(sql, parameters).await
+    }
+
+    /// For what may take long: work found by a sweep, a log's partitions.
+    async fn call_patiently(&self, sql: &str) -> Result<Vec<Row>, DatabaseError> {
         let client = self.database.get().await?;
-        let statement = client.prepare_cached(sql).await?;
-        Ok(client.query(&statement, parameters).await?)
+        Ok(client.query(&client.prepare_cached(sql).await?, &[]).await?)
     }
 }
 

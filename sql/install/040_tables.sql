@@ -17,9 +17,17 @@ select pg_catalog.pg_extension_config_dump('installation', '');
 create table pems (
     pems      text        not null,
     next_slot timestamptz not null default '-infinity',
-    constraint pems_pkey primary key (pems)
+    failures  int         not null default 0,
+    opened_at timestamptz,
+    open_until timestamptz,
+    probe_at  timestamptz,
+    constraint pems_pkey primary key (pems),
+    constraint pems_open check ((opened_at is null) = (open_until is null))
 );
-comment on table pems is 'One row per PEMS: its next free request slot. Locked last in every transaction.';
+comment on table pems is 'One row per PEMS: its next free request slot, and its circuit breaker. Locked last in every transaction.';
+comment on column pems.failures is 'requests in a row that brought no answer or a 5xx';
+comment on column pems.open_until is 'nothing is claimed before; null = the breaker is closed';
+comment on column pems.probe_at is 'the probe of a half-open breaker was claimed then, and has until open_until to report';
 select pg_catalog.pg_extension_config_dump('pems', '');
 
 create table sync_organization (
@@ -31,11 +39,13 @@ create table sync_organization (
     paused_by       text,
     held_since      timestamptz,
     hold_reason     text,
+    held_credentials text,
     served_at       timestamptz not null default '-infinity',
     constraint sync_organization_pkey primary key (organization_id)
 );
 comment on table sync_organization is 'What we know of an organization: whether it may send, and when it was last served.';
-comment on column sync_organization.held_since is 'PEMS refused its credentials then; nothing is sent until resume()';
+comment on column sync_organization.held_since is 'PEMS refused its credentials then; nothing is sent until resume(), or until a relay has others';
+comment on column sync_organization.held_credentials is 'the fingerprint of the refused ones';
 select pg_catalog.pg_extension_config_dump('sync_organization', '');
 
 create table pems_record (
@@ -158,10 +168,17 @@ create table pfa_write_queue_dlq (
     http_status     int,
     pems_response   jsonb,
     failed_at       timestamptz not null default now(),
-    constraint pfa_write_queue_dlq_pkey primary key (queue_id)
+    status          text        not null default 'open',
+    ended_at        timestamptz,
+    ended_by        text,
+    reason          text,
+    constraint pfa_write_queue_dlq_pkey primary key (queue_id),
+    constraint pfa_write_queue_dlq_status check (status in ('open', 'requeued', 'discarded', 'withdrawn')),
+    constraint pfa_write_queue_dlq_ended check ((status = 'open') = (ended_at is null))
 );
 comment on table pfa_write_queue_dlq is 'Dead letters: why a change will not reach PEMS by itself. The change stands in pfa_write_queue_archive.';
-create index pfa_write_queue_dlq_organization on pfa_write_queue_dlq (organization_id, failed_at);
+create index pfa_write_queue_dlq_organization on pfa_write_queue_dlq (organization_id, failed_at) where status = 'open';
+create index pfa_write_queue_dlq_modification on pfa_write_queue_dlq (modification_id);
 select pg_catalog.pg_extension_config_dump('pfa_write_queue_dlq', '');
 
 create table pfa_sync_conflict (
@@ -206,9 +223,11 @@ select pg_catalog.pg_extension_config_dump('pfa_sync_conflict_id_seq', '');
 create table relay (
     relay      text        not null,
     version    text        not null,
+    credentials text,
     started_at timestamptz not null default now(),
     seen_at    timestamptz not null default now(),
     constraint relay_pkey primary key (relay)
 );
 comment on table relay is 'Relays and when each was last heard of.';
+comment on column relay.credentials is 'a fingerprint that tells other credentials apart and too short to test a guess by';
 select pg_catalog.pg_extension_config_dump('relay', '');

@@ -223,17 +223,20 @@ create function modifications_updated() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 declare
-    came text[];
-    went text[];
+    came     text[];
+    went     text[];
+    given_up text[];
 begin
     select array_agg(n.id) filter (where n."syncState" = 'committed'),
            array_agg(o.id) filter (where o."syncState" in ('committed', 'syncing', 'conflict')
-                                     and coalesce(n."syncState", '') not in ('committed', 'syncing', 'conflict'))
-      into came, went
+                                     and coalesce(n."syncState", '') not in ('committed', 'syncing', 'conflict')),
+           array_agg(o.id) filter (where o."syncState" = 'sync_error' and coalesce(n."syncState", '') <> 'committed')
+      into came, went, given_up
       from new_rows n
       full join old_rows o on o.id = n.id
      where n."syncState" is distinct from o."syncState";
     perform withdraw_modifications(went);
+    perform close_dead_letters(given_up, 'withdrawn', session_user, null);
     perform commit_modifications(came);
     return null;
 end
@@ -244,6 +247,7 @@ create function modifications_deleted() returns trigger
 as $$
 begin
     perform forget_modifications(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')));
+    perform close_dead_letters(array(select id from old_rows where "syncState" = 'sync_error'), 'withdrawn', session_user, null);
     return null;
 end
 $$;

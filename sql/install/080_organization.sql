@@ -71,6 +71,23 @@ end
 $$;
 comment on function pause(text, text, timestamptz, text) is 'Stops sending for an organization (id or code), for good or until a time; edits are still queued.';
 
+-- A relay comes with these credentials: organizations that were held because of others may send again.
+create function take_credentials(fingerprint text) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    with freed as (
+        update sync_organization s
+           set held_since = null, hold_reason = null, held_credentials = null
+         where s.held_since is not null and s.held_credentials <> fingerprint
+        returning s.organization_id)
+    insert into pfa_audit_log (event_type, organization_id, success) select 'CREDENTIALS_CHANGED', f.organization_id, true from freed f;
+    if found then
+        perform wake();
+    end if;
+end
+$$;
+
 -- Lets an organization send (null = all), queues what was committed before attach(), and wakes the relay.
 create function resume(organization text default null, user_id text default null)
     returns table (organization_id text, queued bigint, failed bigint)
@@ -87,7 +104,8 @@ begin
         on conflict do nothing;
     with resumed as (
         update sync_organization s
-           set paused = false, pause_reason = null, paused_until = null, paused_by = null, held_since = null, hold_reason = null
+           set paused = false, pause_reason = null, paused_until = null, paused_by = null, held_since = null, hold_reason = null,
+               held_credentials = null
          where (scope is null or s.organization_id = scope) and (s.paused or s.held_since is not null)
         returning s.organization_id)
     insert into pfa_audit_log (event_type, organization_id, user_id, success)

@@ -143,6 +143,7 @@ begin
                    where not exists (select from pfa_write_queue q where q.modification_id = m.modification_id));
     -- A conflict that the application commits again is judged anew.
     perform close_conflicts(rest);
+    perform close_dead_letters(rest, 'requeued', session_user, null);
     -- Several changes of one record are judged one after the other, each over those before it.
     while cardinality(rest) > 0 loop
         round_ids := array(select distinct on (m.mirror_id) m.modification_id

@@ -128,9 +128,13 @@ begin
                      where q.organization_id = s.organization_id and q.status = 'pending' and q.head and q.scheduled_at <= now())
             or exists (select from pfa_write_queue q
                         where q.organization_id = s.organization_id and q.status = 'processing' and q.lease_until <= now()))
-       and may_send(s)
+       and may_send(s) and breaker_lets(s.pems)
      order by s.served_at limit 1 for no key update skip locked;
     if not found then
+        return;
+    end if;
+    max_records := breaker_admits(endpoint, max_records);
+    if max_records = 0 then
         return;
     end if;
     update sync_organization s set served_at = clock_timestamp() where s.organization_id = served;
@@ -176,6 +180,7 @@ begin
       from pfa_write_queue q
      where q.batch_id = batch and q.status = 'processing' and q.id in (select (s->>'id')::bigint from jsonb_array_elements(sending) s)
        and m.modification_id = q.modification_id and m.sync_state <> 'syncing';
+    perform breaker_probed(endpoint, coalesce(lease, setting('lease')::interval));
     if kind = 'send' then
         wait := (select w from take_slots(endpoint, 1) w);
     end if;
@@ -234,19 +239,22 @@ begin
 end
 $$;
 
--- Milliseconds until something that is not yet due becomes due: a retry or a lease's end. Null = nothing.
+-- Milliseconds until something that is not yet due becomes due: a retry, a lease's end, or another try at a PEMS that was down. Null = nothing.
 create function next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 declare
     due timestamptz;
 begin
-    select min(d.at) into due
-      from (select q.scheduled_at as at from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
+    select min(greatest(d.at, p.open_until)) into due
+      from (select q.scheduled_at as at, s.pems from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
              where q.status = 'pending' and q.head and q.scheduled_at > q.created_at and q.scheduled_at > now() and may_send(s)
              union all
-            select q.lease_until from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
-             where q.status = 'processing' and may_send(s)) d;
+            select q.lease_until, s.pems from pfa_write_queue q join sync_organization s on s.organization_id = q.organization_id
+             where q.status = 'processing' and may_send(s)
+             union all
+            select p.open_until, p.pems from pems p where p.open_until > now()) d
+      join pems p on p.pems = d.pems;
     return greatest(0, 1000 * extract(epoch from due - clock_timestamp()));
 end
 $$;

@@ -36,7 +36,7 @@ begin
          order by q.id for update of q),
     marked as (
         update pfa_write_queue q
-           set sent_at = clock_timestamp(), lease_until = greatest(q.lease_until, clock_timestamp() + request_timeout)
+           set sent_at = now(), lease_until = greatest(q.lease_until, clock_timestamp() + request_timeout)
           from due where q.id = due.id
         returning q.id, q.organization_id, q.author, q.pfa_id, q.modification_id, q.job_id, q.batch_id, q.request),
     logged as (
@@ -58,6 +58,7 @@ declare
     held bigint[] := lock_claimed(items);
 begin
     perform end_as_completed((select coalesce(jsonb_agg(i), '[]') from jsonb_array_elements(items) i where (i->>'queue_id')::bigint = any (held)));
+    perform note_pems(organizations_of(held), false, null);
     return query select unnest(held), 'completed';
 end
 $$;
@@ -65,7 +66,9 @@ comment on function complete(text, jsonb) is 'Records what PEMS confirmed, in mi
 
 -- What follows a failed try: the one place for it. verdict is pending (again after delay; burns says whether that was
 -- one of its tries), settle (its outcome is read first, after the lease), failed (dead letter) or conflict.
-create function retry_policy(organization_id text, outcome text, retry_count int, retry_after_ms double precision)
+--
+-- While PEMS is known to be down, what brings no answer from it is no try of the change's: an outage makes no dead letters.
+create function retry_policy(organization_id text, outcome text, retry_count int, retry_after_ms double precision, outage boolean default false)
     returns table (verdict text, burns boolean, delay interval)
     language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
@@ -73,11 +76,12 @@ as $$
              when outcome in ('throttled', 'unauthorized') then 'pending'
              when outcome = 'ambiguous' then 'settle'
              when outcome = 'rejected' then 'failed'
+             when outage and outcome = 'unavailable' then 'pending'
              when retry_count < setting('max_retries', organization_id)::int then 'pending'
              when outcome = 'locked' then 'conflict'
              else 'failed'
            end,
-           outcome in ('unavailable', 'locked'),
+           outcome in ('unavailable', 'locked') and not (outage and outcome = 'unavailable'),
            case
              when outcome = 'unauthorized' then interval '0'
              when retry_after_ms is not null then make_interval(secs => retry_after_ms / 1000)
@@ -88,7 +92,8 @@ as $$
 $$;
 
 -- Records failed tries. Items carry outcome (throttled, unavailable, unauthorized, rejected, locked, ambiguous),
--- http_status, error, retry_after_ms and response besides; retry_policy decides what follows.
+-- http_status, error, retry_after_ms, response, and whole (the request failed, not the record alone) besides; retry_policy
+-- decides what follows.
 create function fail(relay text, items jsonb) returns table (queue_id bigint, status text, retry_in_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
@@ -97,18 +102,22 @@ declare
     held    bigint[];
     decided jsonb;
     calm    timestamptz;
+    down    boolean := says_down(items);
+    organizations text[];
 begin
     if exists (select from jsonb_to_recordset(items) i (outcome text)
                 where i.outcome is null or i.outcome not in ('throttled', 'unavailable', 'unauthorized', 'rejected', 'locked', 'ambiguous')) then
         raise exception 'fail() takes outcomes throttled, unavailable, unauthorized, rejected, locked and ambiguous' using errcode = 'PF001';
     end if;
-    perform hold_organizations(items);
+    perform hold_organizations(relay, items);
     held := lock_claimed(items);
+    organizations := organizations_of(held);
     decided := (
         select coalesce(jsonb_agg(to_jsonb(i) || jsonb_build_object('verdict', p.verdict, 'burns', p.burns, 'delay', p.delay)), '[]')
           from jsonb_to_recordset(items) i (queue_id bigint, outcome text, http_status int, error text, retry_after_ms double precision, response jsonb)
           join pfa_write_queue q on q.id = i.queue_id
-         cross join lateral retry_policy(q.organization_id, i.outcome, q.retry_count, i.retry_after_ms) p
+         cross join lateral retry_policy(q.organization_id, i.outcome, q.retry_count, i.retry_after_ms,
+                  down and coalesce(i.http_status, 503) in (502, 503, 504) and in_outage(q.organization_id)) p
          where q.id = any (held));
 
     insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id, changes,
@@ -137,6 +146,10 @@ begin
         update pems p set next_slot = greatest(p.next_slot, calm)
          where p.pems in (select s.pems from sync_organization s join pfa_write_queue q on q.organization_id = s.organization_id where q.id = any (held));
     end if;
+    -- judge_read hands in what it read: PEMS answered, and has been noted.
+    if relay <> '' then
+        perform note_pems(organizations, down, (select max(i->>'error') from jsonb_array_elements(items) i));
+    end if;
     return query
         select o.queue_id, o.status, case when o.status = 'pending' then 1000 * extract(epoch from d.delay) end::double precision
           from outcome_of(held) o
@@ -145,18 +158,39 @@ end
 $$;
 comment on function fail(text, jsonb) is 'Records failed tries; the database decides what follows.';
 
--- PEMS refused the credentials of an organization: it is held until resume(), no try is burnt, no other is concerned.
-create function hold_organizations(items jsonb) returns void
+-- Whether the breaker of an organization's PEMS is open or being probed.
+create function in_outage(organization_id text) returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return exists (select from sync_organization s join pems p on p.pems = s.pems
+                    where s.organization_id = in_outage.organization_id and p.open_until is not null);
+end
+$$;
+
+-- The organizations of queue rows, live or ended.
+create function organizations_of(queue_ids bigint[]) returns text[]
+    language sql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+    select array(select q.organization_id from pfa_write_queue q where q.id = any ($1)
+                 union
+                 select a.organization_id from pfa_write_queue_archive a where a.id = any ($1))
+$$;
+
+-- PEMS refused the credentials of an organization: it is held until resume() or until a relay comes with others; no try
+-- is burnt, no other organization is concerned.
+create function hold_organizations(relay text, items jsonb) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
     with held as (
         update sync_organization s
-           set held_since = now(), hold_reason = i.error
+           set held_since = now(), hold_reason = i.error,
+               held_credentials = (select r.credentials from relay r where r.relay = hold_organizations.relay)
           from (select q.organization_id, max(i.error) as error
-                  from jsonb_to_recordset(items) i (queue_id bigint, attempt int, outcome text, error text)
+                  from jsonb_to_recordset(items) i (queue_id bigint, attempt int, outcome text, http_status int, error text)
                   join pfa_write_queue q on q.id = i.queue_id and q.attempt = i.attempt and q.status = 'processing'
-                 where i.outcome = 'unauthorized' group by 1) i
+                 where i.outcome = 'unauthorized' or i.http_status = 401 group by 1) i
          where s.organization_id = i.organization_id and s.held_since is null
         returning s.organization_id, i.error)
     insert into pfa_audit_log (event_type, organization_id, success, error_message)
@@ -191,13 +225,37 @@ create function conflict(relay text, items jsonb) returns table (queue_id bigint
 as $$ select * from judge_read(items, false) $$;
 comment on function conflict(text, jsonb) is 'After a 409, with PEMS'' record read back: rebased and pending again, or a question to a person.';
 
+-- The time from which PEMS' list of changes shows whatever it applied of lost requests; null = not known.
+--
+-- It is a time of PEMS' own clock, whatever ours says: the latest stamp that was known of the records of one request
+-- before it was sent (rows sent together share sent_at), of the earliest request; five minutes of overlap forgive PEMS
+-- clocks that differ. Should even that be wrong, a request that was applied is sent again, refused by its version, and read.
+create function lost_since(items jsonb) returns text
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return (
+        select case when bool_and(r.stamp is not null) then
+                   to_char((min(r.stamp) - interval '5 minutes') at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') end
+          from (select max(p.pems_updated_at::timestamptz) as stamp
+                  from jsonb_to_recordset(items) i (queue_id bigint, attempt int)
+                  join pfa_write_queue q on q.id = i.queue_id and q.attempt = i.attempt
+                  left join pems_record p on p.mirror_id = q.mirror_id and p.pems_version = q.expected_version
+                 group by q.organization_id, q.sent_at) r);
+exception when data_exception then
+    return null;
+end
+$$;
+comment on function lost_since(jsonb) is 'The time of PEMS from which its list shows what became of lost requests; null = read record by record.';
+
 -- Before a write: PEMS' record as read, because its version was unknown or an earlier outcome is ambiguous.
 create function settle(relay text, items jsonb) returns table (queue_id bigint, status text)
     language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$ select * from judge_read(items, true) $$;
 comment on function settle(text, jsonb) is 'With PEMS'' record read before a write: settles an ambiguous outcome, or makes the version known.';
 
--- One rule for every record that was read because of a change. Items carry record (with version and updatedAt).
+-- One rule for every record that was read because of a change. Items carry record (with version and updatedAt), or
+-- unchanged: PEMS' list since lost_since() does not show it, so its request was not applied.
 --
 -- A request whose outcome is unknown was sent at expected_version, and PEMS counts by one:
 --   still at that version             not applied: another try
@@ -230,6 +288,7 @@ begin
     decided := (
         select coalesce(jsonb_agg(jsonb_build_object('queue_id', q.id, 'version', i.version, 'updated_at', i.record->>'updatedAt',
                    'response', i.record, 'verdict', case
+                     when i.unchanged and settling and q.sent_at is not null then 'retry'
                      when i.version is null then 'failed'
                      when q.sent_at is null or q.expected_version is null then 'judge'
                      when i.version = q.expected_version and settling then 'retry'
@@ -237,8 +296,8 @@ begin
                      when i.version > q.expected_version + 1 and settling then 'judge without base'
                      when q.rejudgements >= setting('max_rejudgements', q.organization_id)::int then 'retry'
                      else 'judge' end)), '[]')
-          from (select i.queue_id, i.record, (i.record->>'version')::bigint as version
-                  from jsonb_to_recordset(items) i (queue_id bigint, record jsonb)) i
+          from (select i.queue_id, i.record, i.unchanged, (i.record->>'version')::bigint as version
+                  from jsonb_to_recordset(items) i (queue_id bigint, record jsonb, unchanged boolean)) i
           join pfa_write_queue q on q.id = i.queue_id
          cross join lateral three_way(null, q.request, coalesce(i.record, '{}')) m
          where q.id = any (held));
@@ -260,6 +319,7 @@ begin
         select d.queue_id from jsonb_to_recordset(decided) d (queue_id bigint, verdict text) where d.verdict like 'judge%'), 'pems') j);
     perform return_to_pending(clean, interval '0');
     perform wake();
+    perform note_pems(organizations_of(held), false, null);
     return query select * from outcome_of(held);
 end
 $$;

@@ -49,19 +49,22 @@ begin
 end
 $$;
 
--- Notes that a relay lives; tells it which organizations are paused or held, and the settings it works by.
-create function heartbeat(relay text, version text) returns jsonb
+-- Notes that a relay lives, and a fingerprint of its credentials; tells it which organizations are paused or held, which
+-- PEMS are down, and the settings it works by.
+create function heartbeat(relay text, version text, credentials text default null) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    insert into relay as r (relay, version) values (heartbeat.relay, heartbeat.version)
-        on conflict on constraint relay_pkey do update set version = excluded.version, seen_at = now();
+    insert into relay as r (relay, version, credentials) values (heartbeat.relay, heartbeat.version, heartbeat.credentials)
+        on conflict on constraint relay_pkey do update set version = excluded.version, credentials = excluded.credentials, seen_at = now();
+    perform take_credentials(heartbeat.credentials);
     return jsonb_build_object('paused', coalesce((select jsonb_agg(s.organization_id order by s.organization_id)
         from sync_organization s where not may_send(s)), '[]'),
+        'down', coalesce((select jsonb_agg(b.pems order by b.pems) from breakers b where b.state <> 'closed'), '[]'),
         'lease_ms', 1000 * extract(epoch from setting('lease')::interval), 'poll_ms', 1000 * extract(epoch from setting('poll')::interval));
 end
 $$;
-comment on function heartbeat(text, text) is 'Notes that a relay lives; returns the organizations that may not send, and the settings for relays.';
+comment on function heartbeat(text, text, text) is 'Notes that a relay lives; returns the organizations that may not send, the PEMS that are down, and the settings for relays.';
 
 -- Makes the log's next partitions. Called by the relay from time to time.
 create function maintain() returns table (object text, action text)

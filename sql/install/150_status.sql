@@ -1,7 +1,7 @@
 -- What a DBA and the API ask.
 
 -- Where each organization stands: what waits, what ended in the time asked for, how long it took.
---   health  paused | held (PEMS refused its credentials) | failing (dead letters in that time) | waiting for people
+--   health  paused | held (PEMS refused its credentials) | PEMS down (the breaker is not closed) | failing (dead letters in that time) | waiting for people
 --           (open conflicts) | ok. A long queue is not sick: it drains at PEMS' pace.
 create function status(organization text default null, status text default null, since timestamptz default null, until timestamptz default null)
     returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint, conflicts bigint,
@@ -26,14 +26,15 @@ begin
          group by 1),
     dead as (
         select d.organization_id, count(*) as failed from pfa_write_queue_dlq d
-         where d.failed_at >= coalesce(since, now() - interval '1 day') and d.failed_at <= coalesce(until, 'infinity') group by 1),
+         where d.status = 'open' and d.failed_at >= coalesce(since, now() - interval '1 day') and d.failed_at <= coalesce(until, 'infinity') group by 1),
     open as (
         select c.organization_id, count(*) as conflicts from pfa_sync_conflict c where c.status = 'unresolved' group by 1),
     whole as (
         select s.organization_id, o.code, coalesce(l.queued, 0) as queued, coalesce(l.processing, 0) as processing, coalesce(e.completed, 0) as completed,
                coalesce(d.failed, 0) as failed, coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
                case when may_send(s) then l.next_at end as next_at, 'notify'::text as wake,
-               case when s.held_since is not null then 'held' when not may_send(s) then 'paused' when d.failed > 0 then 'failing'
+               case when s.held_since is not null then 'held' when not may_send(s) then 'paused' when in_outage(s.organization_id) then 'PEMS down'
+                    when d.failed > 0 then 'failing'
                     when c.conflicts > 0 then 'waiting for people' else 'ok' end as health
           from sync_organization s
           left join organization o using (organization_id)
@@ -79,10 +80,3 @@ create view conflicts with (security_invoker = true) as
       from pfa_sync_conflict
      where status = 'unresolved';
 comment on view conflicts is 'Open questions: edits that PEMS'' own changes stand against.';
-
-create view dead_letters with (security_invoker = true) as
-    select d.queue_id, d.organization_id, d.pfa_id, d.modification_id, a.author, a.payload as changes, d.code, d.error, d.http_status, d.pems_response,
-           a.retry_count, d.failed_at
-      from pfa_write_queue_dlq d
-      join pfa_write_queue_archive a on a.id = d.queue_id;
-comment on view dead_letters is 'Changes that will not reach PEMS by themselves, and why.';

@@ -9,13 +9,15 @@ grant execute on function
     explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
     resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text), resolve_conflicts(jsonb, text, text, text),
-    set(text, text, text, text), pause(text, text, timestamptz, text), resume(text, text), status(text, text, timestamptz, timestamptz), timeline(text, text)
+    set(text, text, text, text), pause(text, text, timestamptz, text), resume(text, text), status(text, text, timestamptz, timestamptz), timeline(text, text),
+    write_sync(text, text[], int, text), preview_dead_letters(jsonb, text), requeue_dead_letters(jsonb, jsonb, text, text),
+    discard_dead_letters(jsonb, text, text, text), attempts(bigint)
     to pfa_sync_application;
 
 grant execute on function
     claim(text, text, int, interval), next_due_ms(), sent(text, jsonb, interval), complete(text, jsonb), fail(text, jsonb),
-    conflict(text, jsonb), settle(text, jsonb), release(text, jsonb), extend_lease(text, jsonb, interval),
-    take_slots(text, int), heartbeat(text, text), sweep(), maintain(), ingest(text, jsonb, text), inbound_organizations(text)
+    conflict(text, jsonb), settle(text, jsonb), lost_since(jsonb), release(text, jsonb), extend_lease(text, jsonb, interval),
+    take_slots(text, int), heartbeat(text, text, text), sweep(), maintain(), ingest(text, jsonb, text), inbound_organizations(text)
     to pfa_sync_relay;
 
 -- What validate and three_way read on behalf of their caller.

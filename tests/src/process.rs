@@ -85,6 +85,11 @@ impl Process {
         Ok(self.child.wait().await?)
     }
 
+    /// How the program ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        Ok(self.child.try_wait()?)
+    }
+
     fn signal(&self, signal: Signal) -> Result<()> {
         let pid = self.child.id().and_then(|id| Pid::from_raw(id as i32));
         match pid {

@@ -298,6 +298,18 @@ async fn a_held_request_is_applied_and_answered_when_let_go() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_request_whose_sender_has_gone_is_carried_out_all_the_same() -> Result<()> {
+    let pems = Pems::new(1).await?;
+    pems.simulator.fault(Operation::Put, Fault::Latency(500));
+    let impatient = pems.request(Method::PUT, "pfa/1").json(&body("1", json!({}))).timeout(Duration::from_millis(100));
+    assert!(impatient.send().await.is_err_and(|error| error.is_timeout()));
+    let log = pems.simulator.wait_for(|log| !log.is_empty()).await;
+    assert_eq!(log[0].writes[0].status, 200);
+    assert_eq!(pems.simulator.record("RIO", "1").context("it is there")?["version"], 2);
+    Ok(())
+}
+
+#[tokio::test]
 async fn people_can_ask_and_order_over_http() -> Result<()> {
     let pems = Pems::new(1).await?;
     let url = |command: &str| format!("{}/simulator/{command}", pems.simulator.url());

@@ -187,6 +187,16 @@ impl Simulator {
         lock(&self.shared.faults).push(operation, fault);
     }
 
+    /// Takes back the faults that no request has met yet.
+    pub fn clear_faults(&self) {
+        *lock(&self.shared.faults) = Faults::default();
+    }
+
+    /// How long it has been running: the clock of its log.
+    pub fn elapsed(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
     /// Lets go the requests that [`Fault::Hold`] holds.
     pub fn release(&self) {
         self.shared.released.notify_waiters();
@@ -243,7 +253,7 @@ async fn accept(
             let serve = async {
                 let _ = stream.set_nodelay(true);
                 let Ok(stream) = acceptor.accept(stream).await else { return };
-                let service = hyper::service::service_fn(|request| service::answer(&shared, request));
+                let service = hyper::service::service_fn(|request| service::answer(Arc::clone(&shared), request));
                 // An error is a client that went away, or a connection that a fault ended.
                 let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
             };

@@ -1,11 +1,13 @@
 //! One request and its answer.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::http::request::Parts;
 use hyper::{Method, Request as HttpRequest, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
@@ -36,11 +38,16 @@ pub(super) type Answer = (u16, Value);
 /// Longest page of the list.
 const PAGE: usize = 1_000;
 
-/// Answers a request, or ends its connection.
-pub(super) async fn answer(shared: &Shared, request: HttpRequest<Incoming>) -> Result<Response<Full<Bytes>>, Ended> {
+/// Answers a request, or ends its connection. What has arrived whole is carried out, whether or not its sender is still
+/// there to hear of it.
+pub(super) async fn answer(shared: Arc<Shared>, request: HttpRequest<Incoming>) -> Result<Response<Full<Bytes>>, Ended> {
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Ended)?.to_bytes();
+    tokio::spawn(async move { carry_out(&shared, arrived, parts, body).await }).await.map_err(|_| Ended)?
+}
+
+async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Ended> {
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let headers =
         parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();

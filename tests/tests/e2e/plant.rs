@@ -11,6 +11,7 @@ use testbed::cluster::Login;
 use testbed::export::Record;
 use testbed::process::Process;
 use testbed::simulator::{Config, Credentials, Request, Simulator};
+use tokio::process::Command;
 
 use crate::world::World;
 
@@ -32,7 +33,11 @@ impl Plant {
 
     /// These records of RIO, in PEMS and in the mirror alike.
     pub async fn with(ids: &[&str]) -> Result<Self> {
-        let world = World::empty().await?;
+        Self::around(World::empty().await?, ids).await
+    }
+
+    /// These records of RIO, in PEMS and in the mirror of this world alike.
+    pub async fn around(world: World, ids: &[&str]) -> Result<Self> {
         let pems = Simulator::start(Config::default()).await?;
         pems.load(ids.iter().map(|id| stored(id)));
         world.ingest(&pems.records("RIO")).await?;
@@ -41,13 +46,19 @@ impl Plant {
         // Waits are short, so that tests are.
         world
             .client
-            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms'), pfa_sync.set('lease', '2 s')")
+            .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms'), pfa_sync.set('lease', '2 s'), \
+                 pfa_sync.set('breaker_delay', '50 ms'), pfa_sync.set('breaker_delay_max', '200 ms')")
             .await?;
         Ok(Self { world, pems, ca })
     }
 
     /// Starts a relay with short timeouts.
     pub fn relay(&self, subcommand: &str) -> Result<Process> {
+        self.relay_with(subcommand, |_| {})
+    }
+
+    /// Starts a relay that differs from the others.
+    pub fn relay_with(&self, subcommand: &str, configure: impl FnOnce(&mut Command)) -> Result<Process> {
         Process::start("pfa-relay", |command| {
             command
                 .arg(subcommand)
@@ -58,6 +69,7 @@ impl Plant {
                 .env("PEMS_USER", "pfa-sync")
                 .env("PEMS_PASSWORD", "secret")
                 .env("PEMS_TENANT", "TEST");
+            configure(command);
         })
     }
 

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use serde_json::{Value, json};
 use testbed::application::{Application, EDITOR, RIO, pems_record};
-use testbed::cluster::{Database, Login, Template, shared};
+use testbed::cluster::{Database, Login, Server, Template, shared};
 use tokio_postgres::{Client, Row};
 
 pub struct World {
@@ -24,10 +24,22 @@ impl World {
 
     /// A database without records.
     pub async fn empty() -> Result<Self> {
-        let database = Database::create(&shared()?, Template::Attached).await?;
+        Self::on(&shared()?).await
+    }
+
+    /// A database without records in a server of the test's own, which has built its templates.
+    pub async fn on(server: &Server) -> Result<Self> {
+        let database = Database::create(server, Template::Attached).await?;
         let client = database.client().await?;
         let session = database.client_as(Login::Application).await?;
         Ok(Self { client, session, database })
+    }
+
+    /// New sessions, after the server has been away.
+    pub async fn reconnect(&mut self) -> Result<()> {
+        self.client = self.database.client().await?;
+        self.session = self.database.client_as(Login::Application).await?;
+        Ok(())
     }
 
     pub fn application(&self) -> Application<'_> {
