@@ -25,7 +25,7 @@ pub struct Carrier {
     /// Where changes go.
     pub pems: Arc<dyn Pems>,
     /// What every request passes.
-    pub limiter: Limiter,
+    pub limiter: Arc<Limiter>,
     /// The longest that a request takes.
     pub request_timeout: Duration,
     /// Cancelled when the relay is to stop: nothing new is sent.

@@ -16,6 +16,8 @@ pub mod listener;
 pub mod logging;
 pub mod pems;
 pub mod pull;
+pub mod pull_command;
 pub mod queue;
 mod reading;
+pub mod schedule;
 pub mod settings;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use pfa_relay::{
-    daemon, doctor, logging, pull,
+    daemon, doctor, logging, pull_command,
     settings::{self, Settings, SettingsError},
 };
 
@@ -57,7 +57,7 @@ async fn start() -> anyhow::Result<bool> {
     logging::start(settings.log_format, &settings.log_level)?;
     match action {
         Action::Run => daemon::run(&settings).await.map(|()| true),
-        Action::Pull { organizations } => pull::pull(&settings, &organizations).await,
+        Action::Pull { organizations } => pull_command::pull(&settings, &organizations).await,
         Action::Doctor => Ok(doctor::examine(&settings).await),
     }
 }

@@ -1,143 +1,230 @@
-//! `pfa-relay pull`: reads PEMS' list of an organization from beginning to end into the mirror.
+//! Reads PEMS' list of an organization, page by page, into the mirror: one pull, from where it stands to its end.
 
-use std::{
-    io::{IsTerminal, Write, stderr},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use anyhow::{Context, Result, bail};
 use serde_json::Value;
+use thiserror::Error;
 use tokio::time::{Instant, sleep};
-use tracing::{error, info, warn};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
 
 use crate::{
     backoff::Backoff,
-    database::{Database, DatabaseError},
+    database::DatabaseError,
     limiter::Limiter,
-    pems::{Decision, Failure, HttpPems, ListQuery, Page, Pems},
-    queue::{Ingested, Organization, Queue},
-    settings::Settings,
+    pems::{Decision, Failure, ListQuery, Page, Pems},
+    queue::{Ingested, Missing, Pull, Queue},
 };
 
-/// Tries for a page, waits for a throttled or absent PEMS between them.
+/// Tries for a page, with waits for a throttled or absent PEMS between them.
 const TRIES: usize = 6;
 
 /// The wait after a 429 that says nothing of it, and the first one after a failure.
 const FIRST_WAIT: Duration = Duration::from_secs(1);
 
-/// How many refused records are shown with their reasons; all are counted.
+/// How many refused records are shown with their reasons; all are counted, and kept in the database.
 const SHOWN_REJECTS: usize = 5;
 
-/// How often progress is told where no terminal shows it.
-const PROGRESS_EVERY: Duration = Duration::from_secs(5);
-
-struct Pull {
-    queue: Queue,
-    pems: HttpPems,
-    limiter: Limiter,
-    page_size: u16,
+/// What it takes to pull.
+#[derive(Clone)]
+pub struct Puller {
+    /// Where pulls come from, and pages go.
+    pub queue: Queue,
+    /// Where pages come from.
+    pub pems: Arc<dyn Pems>,
+    /// What every request passes; writes pass it, too.
+    pub limiter: Arc<Limiter>,
+    /// Records of a page.
+    pub page_size: u16,
+    /// Cancelled when the relay is to stop: the pull is left as it is, for the next relay.
+    pub stop: CancellationToken,
 }
 
-/// What a pull of one organization has done so far.
-#[derive(Default)]
-struct Totals {
-    read: i64,
-    changed: i64,
-    unchanged: i64,
-    rejected: i64,
-    rejects: Vec<String>,
+/// What a pull has done under our lease.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Records read.
+    pub read: i64,
+    /// Mirror rows made or changed.
+    pub changed: i64,
+    /// Records that the mirror had already.
+    pub unchanged: i64,
+    /// Records refused.
+    pub rejected: i64,
+    /// Records that PEMS no longer has.
+    pub discontinued: i64,
+    /// The first refused ones, with their reasons.
+    pub rejects: Vec<String>,
 }
 
-/// Pulls the organizations named by id or code, or all active ones. `Ok(false)` = at least one failed.
-pub async fn pull(settings: &Settings, only: &[String]) -> Result<bool> {
-    let database = Database::new(settings.database()?, settings.database_ca.as_deref(), 2)?;
-    let queue = Queue::new(database, settings.relay_name());
-    let pull = Pull {
-        pems: HttpPems::new(settings.pems()?)?,
-        limiter: Limiter::new(queue.clone(), settings.requests_per_second),
-        queue,
-        page_size: settings.page_size,
-    };
-    let mut organizations = Vec::new();
-    if only.is_empty() {
-        organizations = pull.queue.inbound_organizations(None).await?;
-    }
-    for name in only {
-        let found = pull.queue.inbound_organizations(Some(name)).await?;
-        organizations.push(found.into_iter().next().with_context(|| format!("organization {name} is not active"))?);
-    }
+/// Why a pull did not come to its end.
+#[derive(Debug, Error)]
+pub enum PullError {
+    /// The relay stops.
+    #[error("the relay stops; the pull goes on later from where it is")]
+    Stopped,
+    /// Its lease ended, and another relay has taken it over.
+    #[error("another relay has taken over the pull")]
+    TakenOver,
+    /// The page was kept, but not promoted.
+    #[error("{0}")]
+    Halted(String),
+    /// The list repeats itself.
+    #[error("PEMS' list goes round in a circle")]
+    Circle,
+    /// PEMS did not give a page or a record.
+    #[error(transparent)]
+    Pems(#[from] Failure),
+    /// The database did not take it.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
 
-    let mut all_well = true;
-    for organization in &organizations {
-        let started = Instant::now();
-        let mut totals = Totals::default();
-        let result = pull.organization(organization, &mut totals).await;
-        totals.print(organization, started.elapsed(), result.is_ok());
-        if let Err(error) = result {
-            error!(organization = organization.code, error = format!("{error:#}"), "the pull failed");
-            all_well = false;
+impl PullError {
+    /// Whether it is worth going on later from where the pull is, or it is to be begun anew.
+    fn resumable(&self) -> bool {
+        match self {
+            Self::Stopped | Self::TakenOver | Self::Database(_) => true,
+            Self::Halted(_) | Self::Circle => false,
+            Self::Pems(failure) => !matches!(failure.decision, Decision::Rejected | Decision::Conflict),
         }
     }
-    Ok(all_well)
 }
 
-impl Pull {
-    async fn organization(&self, organization: &Organization, totals: &mut Totals) -> Result<()> {
-        let mut progress = Progress::new(&organization.code);
-        let mut query = ListQuery { limit: self.page_size, ..ListQuery::default() };
-        loop {
-            let page = self.page(organization, &query).await?;
-            totals.add(self.ingest(organization, &page.records).await?);
-            progress.show(totals);
-            match page.next {
-                None => return Ok(()),
-                next if next == query.after => bail!("PEMS' list goes round in a circle after {} records", totals.read),
-                next => query.after = next,
+impl Puller {
+    /// Carries a pull to its end, and has recorded what came of it. `told` hears of the totals after each page.
+    pub async fn carry(&self, pull: &Pull, totals: &mut Totals, told: impl FnMut(&Totals)) -> Result<(), PullError> {
+        let started = Instant::now();
+        let result = self.read(pull, totals, told).await;
+        let (error, resume) = match &result {
+            Ok(()) => (None, false),
+            Err(PullError::Stopped) => (None, true),
+            Err(error) => (Some(error.to_string()), error.resumable()),
+        };
+        let unauthorized = matches!(&result, Err(PullError::Pems(failure)) if failure.decision == Decision::Unauthorized);
+        if let Err(error) = self.persist(pull, || self.queue.end_pull(pull, error.as_deref(), resume, unauthorized)).await {
+            warn!(pull_id = pull.id, organization = pull.organization, %error, "can't record the end of a pull; its lease decides");
+        }
+        let Totals { read, changed, unchanged, rejected, discontinued, .. } = totals;
+        let kind = if pull.full { "full" } else { "incremental" };
+        let ms = started.elapsed().as_millis() as u64;
+        let (pull_id, organization) = (pull.id, &pull.organization);
+        match error {
+            None => info!(
+                pull_id,
+                organization,
+                kind,
+                read,
+                changed,
+                unchanged,
+                rejected,
+                discontinued,
+                ms,
+                whole = result.is_ok(),
+                "pulled"
+            ),
+            Some(error) => {
+                warn!(pull_id, organization, kind, read, changed, unchanged, rejected, ms, resume, error, "the pull did not end");
             }
         }
+        result
     }
 
-    /// Gets a page, in a slot of its own each time it is tried.
-    async fn page(&self, organization: &Organization, query: &ListQuery) -> Result<Page> {
+    async fn read(&self, pull: &Pull, totals: &mut Totals, mut told: impl FnMut(&Totals)) -> Result<(), PullError> {
+        let mut query =
+            ListQuery { updated_since: pull.updated_since.clone(), after: pull.next_page.clone(), limit: self.page_size };
+        let mut whole = pull.whole;
+        while !whole {
+            let page = self.page(pull, &query).await?;
+            if page.next.is_some() && page.next == query.after {
+                return Err(PullError::Circle);
+            }
+            let ingest = || self.queue.ingest_page(pull, &page.records, page.next.as_deref());
+            let ingested = self.persist(pull, ingest).await?.ok_or(PullError::TakenOver)?;
+            let stopped = ingested.stopped.clone();
+            totals.add(ingested);
+            told(totals);
+            if let Some(reason) = stopped {
+                return Err(PullError::Halted(reason));
+            }
+            whole = page.next.is_none();
+            query.after = page.next;
+        }
+        if pull.full { self.settle_missing(pull, totals).await } else { Ok(()) }
+    }
+
+    /// Asks PEMS for the records that no page held: pages may have shifted while they were read.
+    async fn settle_missing(&self, pull: &Pull, totals: &mut Totals) -> Result<(), PullError> {
+        let mut answers = Vec::new();
+        for (pfa_id, version) in self.persist(pull, || self.queue.missing_records(pull)).await? {
+            let record = self.request(pull, || self.pems.get(&pull.organization, &pfa_id)).await?;
+            answers.push(Missing { pfa_id, version, record });
+        }
+        if !answers.is_empty() {
+            totals.discontinued += self.persist(pull, || self.queue.settle_missing(pull, &answers)).await?;
+        }
+        Ok(())
+    }
+
+    async fn page(&self, pull: &Pull, query: &ListQuery) -> Result<Page, PullError> {
+        self.request(pull, || self.pems.list(&pull.organization, query)).await
+    }
+
+    /// Makes a request that reads, in a slot of its own each time it is tried.
+    async fn request<T, F>(&self, pull: &Pull, call: impl Fn() -> F) -> Result<T, PullError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
         let mut wait = FIRST_WAIT;
-        for attempt in 1.. {
-            self.limiter.next().await?;
-            let failure = match self.pems.list(&organization.code, query).await {
-                Ok(page) => return Ok(page),
+        let mut attempt = 1;
+        loop {
+            self.unless_stopped(self.limiter.next()).await??;
+            let failure = match call().await {
+                Ok(answer) => return Ok(answer),
                 Err(failure) if attempt == TRIES => return Err(failure.into()),
                 Err(failure) => failure,
             };
-            match failure.decision {
-                Decision::Throttled { retry_after } => sleep(retry_after.unwrap_or(FIRST_WAIT)).await,
-                Decision::Unavailable | Decision::Ambiguous | Decision::Locked => {
-                    self.warn_of(organization, &failure);
-                    sleep(wait).await;
-                    wait *= 2;
-                }
+            attempt += 1;
+            let pause = match failure.decision {
+                Decision::Throttled { retry_after } => retry_after.unwrap_or(FIRST_WAIT),
+                Decision::Unavailable | Decision::Ambiguous | Decision::Locked => wait,
                 Decision::Unauthorized | Decision::Rejected | Decision::Conflict => return Err(failure.into()),
-            }
+            };
+            // What PEMS says in words may quote prices; what kept the request from it does not.
+            let cause = failure.source.as_ref().map(|_| failure.message.as_str());
+            warn!(
+                pull_id = pull.id,
+                organization = pull.organization,
+                http_status = failure.status,
+                cause,
+                "PEMS did not answer a pull; trying again"
+            );
+            self.unless_stopped(sleep(pause)).await?;
+            wait *= 2;
         }
-        unreachable!("the last try returns")
     }
 
-    async fn ingest(&self, organization: &Organization, records: &Value) -> Result<Ingested> {
+    async fn persist<T, F>(&self, pull: &Pull, call: impl Fn() -> F) -> Result<T, DatabaseError>
+    where
+        F: Future<Output = Result<T, DatabaseError>>,
+    {
         let mut backoff = Backoff::new();
-        for attempt in 1.. {
-            match self.queue.ingest(&organization.id, records).await {
-                Err(DatabaseError::Contended(_)) => continue,
+        let mut attempt = 1;
+        loop {
+            match call().await {
+                Err(DatabaseError::Contended(_)) => {}
                 Err(error @ DatabaseError::Unreachable(_)) if attempt < TRIES => {
-                    warn!(organization = organization.code, %error, "the database does not answer");
+                    warn!(pull_id = pull.id, organization = pull.organization, %error, "the database does not answer");
                     sleep(backoff.wait()).await;
+                    attempt += 1;
                 }
-                done => return Ok(done?),
+                done => return done,
             }
         }
-        unreachable!("the last try returns")
     }
 
-    fn warn_of(&self, organization: &Organization, failure: &Failure) {
-        let cause = failure.source.as_ref().map(|_| failure.message.as_str());
-        warn!(organization = organization.code, http_status = failure.status, cause, "PEMS did not give a page; trying again");
+    async fn unless_stopped<T>(&self, waiting: impl Future<Output = T>) -> Result<T, PullError> {
+        self.stop.run_until_cancelled(waiting).await.ok_or(PullError::Stopped)
     }
 }
 
@@ -151,56 +238,8 @@ impl Totals {
         let room = SHOWN_REJECTS.saturating_sub(self.rejects.len());
         for reject in page.rejects.as_array().into_iter().flatten().take(room) {
             let row = before + reject["row"].as_i64().unwrap_or_default();
-            let text = |key: &str| reject[key].as_str().unwrap_or("none").to_owned();
+            let text = |key: &str| reject.get(key).and_then(Value::as_str).unwrap_or("none").to_owned();
             self.rejects.push(format!("record {row} (pfaId {}): {}", text("pfaId"), text("reason")));
-        }
-    }
-
-    fn print(&self, organization: &Organization, took: Duration, whole: bool) {
-        let Self { read, changed, unchanged, rejected, rejects } = self;
-        let verdict = if whole { "" } else { ", then failed" };
-        println!(
-            "{}: {read} read, {changed} changed, {unchanged} unchanged, {rejected} rejected in {:.1} s{verdict}",
-            organization.code,
-            took.as_secs_f64()
-        );
-        for reject in rejects {
-            println!("  rejected: {reject}");
-        }
-        if *rejected > rejects.len() as i64 {
-            println!("  and {} more", *rejected - rejects.len() as i64);
-        }
-    }
-}
-
-/// Shows how far a pull is: a line that changes on a terminal, else a log line from time to time.
-struct Progress<'a> {
-    organization: &'a str,
-    on_terminal: bool,
-    last: Instant,
-}
-
-impl<'a> Progress<'a> {
-    fn new(organization: &'a str) -> Self {
-        Self { organization, on_terminal: stderr().is_terminal(), last: Instant::now() }
-    }
-
-    fn show(&mut self, totals: &Totals) {
-        let Totals { read, changed, rejected, .. } = totals;
-        if self.on_terminal {
-            // A terminal that is gone is no reason to stop.
-            let _ = write!(stderr(), "\r\x1b[2K{}: {read} read, {changed} changed, {rejected} rejected", self.organization);
-        } else if self.last.elapsed() >= PROGRESS_EVERY {
-            self.last = Instant::now();
-            info!(organization = self.organization, read, changed, rejected, "pulling");
-        }
-    }
-}
-
-impl Drop for Progress<'_> {
-    fn drop(&mut self) {
-        if self.on_terminal {
-            let _ = write!(stderr(), "\r\x1b[2K");
         }
     }
 }

@@ -167,6 +167,8 @@ pub struct Ingested {
     pub rejected: i64,
     /// The refused ones: JSON array of `{row, pfaId, reason}`.
     pub rejects: Value,
+    /// Why the page was not promoted, and the pull has ended.
+    pub stopped: Option<String>,
 }
 
 /// An organization whose records may be pulled.
@@ -176,6 +178,36 @@ pub struct Organization {
     pub id: String,
     /// Its code in PEMS.
     pub code: String,
+}
+
+/// A pull under our lease.
+#[derive(Clone, Debug)]
+pub struct Pull {
+    /// The pull.
+    pub id: i64,
+    /// Which taking of it this is: what is reported under an older one changes nothing.
+    pub attempt: i32,
+    /// The organization's code in PEMS.
+    pub organization: String,
+    /// It reads all records, and finds those that PEMS no longer has.
+    pub full: bool,
+    /// It reads what changed at this time or later, as PEMS spells times.
+    pub updated_since: Option<String>,
+    /// PEMS' cursor of the page to read next.
+    pub next_page: Option<String>,
+    /// All pages are taken in.
+    pub whole: bool,
+}
+
+/// A record that a full pull did not meet, and what PEMS said of it when asked.
+#[derive(Debug, Serialize)]
+pub struct Missing {
+    /// Its id in PEMS.
+    pub pfa_id: String,
+    /// The mirror's version of it.
+    pub version: i32,
+    /// The record; `None` when PEMS has none.
+    pub record: Option<Value>,
 }
 
 impl Queue {
@@ -291,19 +323,75 @@ impl Queue {
         self.call_patiently("select from pfa_sync.maintain()").await.map(drop)
     }
 
-    /// Takes a page of records, as PEMS lists them, into the mirror.
-    pub async fn ingest(&self, organization_id: &str, page: &Value) -> Result<Ingested, DatabaseError> {
-        let sql =
-            "select records_read, records_changed, records_unchanged, records_rejected, rejects from pfa_sync.ingest($1, $2)";
-        let client = self.database.get().await?;
-        let row = client.query_one(&client.prepare_cached(sql).await?, &[&organization_id, page]).await?;
-        Ok(Ingested {
-            read: row.try_get(0)?,
-            changed: row.try_get(1)?,
-            unchanged: row.try_get(2)?,
-            rejected: row.try_get(3)?,
-            rejects: row.try_get(4)?,
-        })
+    /// The pull to work on now, of the organization of that id or code if given; `None` = none is due, or it is being pulled.
+    pub async fn begin_pull(&self, only: Option<&str>) -> Result<Option<Pull>, DatabaseError> {
+        let sql = "select pull_id, attempt, organization_code, kind = 'full', \
+                   to_char(updated_since at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), next_page, whole \
+                   from pfa_sync.begin_pull($1, $2)";
+        let rows = self.call(sql, &[&self.relay, &only]).await?;
+        let pull = |row: &Row| {
+            Ok(Pull {
+                id: row.try_get(0)?,
+                attempt: row.try_get(1)?,
+                organization: row.try_get(2)?,
+                full: row.try_get(3)?,
+                updated_since: row.try_get(4)?,
+                next_page: row.try_get(5)?,
+                whole: row.try_get(6)?,
+            })
+        };
+        rows.first().map(pull).transpose()
+    }
+
+    /// How long until a pull is due; `None` = none will be.
+    pub async fn next_pull(&self) -> Result<Option<Duration>, DatabaseError> {
+        let rows = self.call("select pfa_sync.next_pull_ms()", &[]).await?;
+        let due: Option<f64> = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+        Ok(due.map(milliseconds))
+    }
+
+    /// Takes a page of records, as PEMS lists them, into the mirror, and notes where the next one begins. `None` = the pull
+    /// is another relay's by now.
+    pub async fn ingest_page(&self, pull: &Pull, page: &Value, next: Option<&str>) -> Result<Option<Ingested>, DatabaseError> {
+        let sql = "select records_read, records_changed, records_unchanged, records_rejected, rejects, stopped \
+                   from pfa_sync.ingest_page($1, $2, $3, $4)";
+        let rows = self.call(sql, &[&pull.id, &pull.attempt, page, &next]).await?;
+        let ingested = |row: &Row| {
+            Ok(Ingested {
+                read: row.try_get(0)?,
+                changed: row.try_get(1)?,
+                unchanged: row.try_get(2)?,
+                rejected: row.try_get(3)?,
+                rejects: row.try_get(4)?,
+                stopped: row.try_get(5)?,
+            })
+        };
+        rows.first().map(ingested).transpose()
+    }
+
+    /// Records that a full pull did not meet, and about which PEMS is to be asked: their ids and mirror versions.
+    pub async fn missing_records(&self, pull: &Pull) -> Result<Vec<(String, i32)>, DatabaseError> {
+        let rows = self.call("select pfa_id, version from pfa_sync.missing_records($1, $2)", &[&pull.id, &pull.attempt]).await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
+    }
+
+    /// Hands in what PEMS said of records that a full pull did not meet; how many it no longer has.
+    pub async fn settle_missing(&self, pull: &Pull, items: &[Missing]) -> Result<i64, DatabaseError> {
+        let rows = self.call("select pfa_sync.settle_missing($1, $2, $3)", &[&pull.id, &pull.attempt, &Json(items)]).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
+    }
+
+    /// Ends the work on a pull: completed, or failed with an error; with `resume` it goes on later from where it is, and
+    /// with `unauthorized` the organization is held.
+    pub async fn end_pull(
+        &self,
+        pull: &Pull,
+        error: Option<&str>,
+        resume: bool,
+        unauthorized: bool,
+    ) -> Result<(), DatabaseError> {
+        let sql = "select pfa_sync.end_pull($1, $2, $3, $4, $5)";
+        self.call(sql, &[&pull.id, &pull.attempt, &error, &resume, &unauthorized]).await.map(drop)
     }
 
     /// The organizations whose records may be pulled; only the one of that id or code, if given.

@@ -28,6 +28,11 @@ insert into setting_definition (name, type, default_value, minimum, maximum, per
     ('max_rejudgements', 'integer', '10',     '1',    '1000',     true,  'how often a change may find that PEMS moved between judging and writing before that counts as a failed try'),
     ('lease',           'interval', '60 s',   '1 s',  '1 hour',   false, 'how long claimed changes are a relay''s before others take them up; it renews them while it works on them'),
     ('poll',            'interval', '60 s',   '1 s',  '1 hour',   false, 'how often relays look without being notified, sweep, and take up settings'),
+    ('pull_interval',   'interval', '60 s',   '1 s',  '1 day',    true,  'time from the end of one pull of PEMS'' changes to the next'),
+    ('full_pull_interval', 'interval', '1 day', '1 s', '365 days', true, 'how often a pull reads all records and finds those that PEMS no longer has'),
+    ('pull_overlap',    'interval', '5 s',    '0 s',  '1 day',    true,  'how far before the last change that it knows a pull begins, for what PEMS made visible late'),
+    ('discontinue_limit', 'integer', '10',    '0',    '100',      true,  'percent of an organization''s records that one pull may find missing in PEMS; with more of them (and more than 10 records) none is marked'),
+    ('bronze_retention', 'interval', '90 days', '1 day', '3650 days', false, 'how long pages of records are kept as they came, and the results of pulls'),
     ('text_limit',      'integer',  '80',     '1',    '4000',     false, 'longest text PEMS takes, in characters, where a field has no limit of its own');
 insert into setting_definition (name, type, default_value, choices, per_organization, per_field, description) values
     ('auto_resolution', 'choice', 'ask', array['ask', 'use_pems', 'use_local', 'newest'], true, true,

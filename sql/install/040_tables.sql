@@ -53,11 +53,14 @@ create table pems_record (
     pems_version   bigint not null,
     mirror_version int    not null,
     pems_updated_at text,
+    record_hash    bigint,
     constraint pems_record_pkey primary key (mirror_id)
 );
 comment on table pems_record is 'PEMS'' version of each mirror row.';
 comment on column pems_record.mirror_version is
     'the mirror version that pems_version belongs to; when the mirror has moved on without us, PEMS'' version is unknown';
+comment on column pems_record.record_hash is
+    'of the record as PEMS listed it last: the same one again is no news and costs neither typing nor a write';
 select pg_catalog.pg_extension_config_dump('pems_record', '');
 
 create table sync_job (

@@ -9,7 +9,7 @@ grant execute on function
     explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
     resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text), resolve_conflicts(jsonb, text, text, text),
-    set(text, text, text, text), pause(text, text, timestamptz, text), resume(text, text), status(text, text, timestamptz, timestamptz), timeline(text, text),
+    set(text, text, text, text), accept_shape(text, text), pause(text, text, timestamptz, text), resume(text, text), status(text, text, timestamptz, timestamptz), timeline(text, text),
     write_sync(text, text[], int, text), preview_dead_letters(jsonb, text), requeue_dead_letters(jsonb, jsonb, text, text),
     discard_dead_letters(jsonb, text, text, text), attempts(bigint)
     to pfa_sync_application;
@@ -17,7 +17,9 @@ grant execute on function
 grant execute on function
     claim(text, text, int, interval), next_due_ms(), sent(text, jsonb, interval), complete(text, jsonb), fail(text, jsonb),
     conflict(text, jsonb), settle(text, jsonb), lost_since(jsonb), release(text, jsonb), extend_lease(text, jsonb, interval),
-    take_slots(text, int), heartbeat(text, text, text), sweep(), maintain(), ingest(text, jsonb, text), inbound_organizations(text)
+    take_slots(text, int), heartbeat(text, text, text), sweep(), maintain(), ingest(text, jsonb, text, bigint), inbound_organizations(text),
+    begin_pull(text, text), next_pull_ms(), ingest_page(bigint, int, jsonb, text), missing_records(bigint, int),
+    settle_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean)
     to pfa_sync_relay;
 
 -- What validate and three_way read on behalf of their caller.

@@ -43,6 +43,8 @@ impl Plant {
         let database = Database::create(server, Template::Attached).await?;
         let client = database.client().await?;
         fill(&client, records).await?;
+        // A pull would take slots of its own.
+        client.batch_execute("select pfa_sync.set('inbound', 'off')").await?;
         let per_second = (pace == Pace::Limited).then_some(10);
         let pems = Simulator::start(Config { per_second, ..Config::default() }).await?;
         pems.load((0..records).map(|id| stored(&format!("{id:05}"))));

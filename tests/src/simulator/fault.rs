@@ -38,6 +38,14 @@ pub enum Fault {
     Partial(usize),
     /// All is applied, and the answer is no JSON.
     Malformed,
+    /// All is applied, and the answer's JSON ends half-way.
+    Truncated,
+    /// All is applied, and the connection breaks half-way through the answer.
+    Cut,
+    /// Nothing is applied, and status 200 comes with the body of an error.
+    ErrorBody,
+    /// A page of the list leaves out its last records, as pages do that shift while they are read.
+    Skip(usize),
     /// All is applied, and the request waits until it is let go.
     Hold,
 }

@@ -172,6 +172,11 @@ impl Simulator {
         lock(&self.shared.records).edit(code, pfa_id, changes)
     }
 
+    /// PEMS loses a record; whether it had it.
+    pub fn remove(&self, code: &str, pfa_id: &str) -> bool {
+        lock(&self.shared.records).remove(code, pfa_id)
+    }
+
     /// Another user of PEMS opens a record, or closes it.
     pub fn lock_record(&self, code: &str, pfa_id: &str, locked: bool) {
         lock(&self.shared.records).lock(code, pfa_id, locked);

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use futures_util::stream;
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Method, Request as HttpRequest, Response};
 use percent_encoding::percent_decode_str;
@@ -32,6 +34,9 @@ pub(super) struct Call {
     pub body: Bytes,
 }
 
+/// The body of an answer; an error in it ends the connection.
+type Body = BoxBody<Bytes, Ended>;
+
 /// A status and a body.
 pub(super) type Answer = (u16, Value);
 
@@ -40,14 +45,14 @@ const PAGE: usize = 1_000;
 
 /// Answers a request, or ends its connection. What has arrived whole is carried out, whether or not its sender is still
 /// there to hear of it.
-pub(super) async fn answer(shared: Arc<Shared>, request: HttpRequest<Incoming>) -> Result<Response<Full<Bytes>>, Ended> {
+pub(super) async fn answer(shared: Arc<Shared>, request: HttpRequest<Incoming>) -> Result<Response<Body>, Ended> {
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Ended)?.to_bytes();
     tokio::spawn(async move { carry_out(&shared, arrived, parts, body).await }).await.map_err(|_| Ended)?
 }
 
-async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes) -> Result<Response<Full<Bytes>>, Ended> {
+async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes) -> Result<Response<Body>, Ended> {
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let headers =
         parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
@@ -93,6 +98,10 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
             record(shared, entry);
             return Err(Ended);
         }
+        Some(Fault::ErrorBody) => {
+            let body = json!({"success": false, "error": "FAULT", "message": "as ordered"});
+            return Ok(logged(shared, entry, 200, body, None));
+        }
         Some(Fault::Latency(milliseconds)) => latency = Duration::from_millis(*milliseconds),
         _ => {}
     }
@@ -103,7 +112,10 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
         Some(Fault::Partial(most)) => *most,
         _ => usize::MAX,
     };
-    let (status, body) = perform(shared, operation, &call, most, &mut entry.writes);
+    let (status, mut body) = perform(shared, operation, &call, most, &mut entry.writes);
+    if let (Some(Fault::Skip(last)), Some(records)) = (&fault, body["records"].as_array_mut()) {
+        records.truncate(records.len().saturating_sub(*last));
+    }
     match fault {
         Some(Fault::ResetAfter | Fault::Partial(_)) => {
             record(shared, entry);
@@ -119,7 +131,20 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
         Some(Fault::Malformed) => {
             entry.status = Some(status);
             record(shared, entry);
-            Ok(Response::new(Full::from("<html>what PEMS' proxy says on a bad day")))
+            Ok(Response::new(whole("<html>what PEMS' proxy says on a bad day".to_owned())))
+        }
+        Some(Fault::Truncated) => {
+            entry.status = Some(status);
+            record(shared, entry);
+            let mut text = body.to_string();
+            text.truncate(text.floor_char_boundary(text.len() / 2));
+            Ok(Response::new(whole(text)))
+        }
+        Some(Fault::Cut) => {
+            record(shared, entry);
+            let text = body.to_string().into_bytes();
+            let half = Bytes::copy_from_slice(&text[..text.len() / 2]);
+            Ok(Response::new(BodyExt::boxed(StreamBody::new(stream::iter([Ok(Frame::data(half)), Err(Ended)])))))
         }
         _ => Ok(logged(shared, entry, status, body, None)),
     }
@@ -252,16 +277,20 @@ fn record(shared: &Shared, mut entry: Request) {
     });
 }
 
-fn logged(shared: &Shared, mut entry: Request, status: u16, body: Value, retry_after: Option<u64>) -> Response<Full<Bytes>> {
+fn logged(shared: &Shared, mut entry: Request, status: u16, body: Value, retry_after: Option<u64>) -> Response<Body> {
     entry.status = Some(status);
     record(shared, entry);
     respond(status, &body, retry_after)
 }
 
-fn respond(status: u16, body: &Value, retry_after: Option<u64>) -> Response<Full<Bytes>> {
+fn respond(status: u16, body: &Value, retry_after: Option<u64>) -> Response<Body> {
     let mut response = Response::builder().status(status).header("content-type", "application/json");
     if let Some(seconds) = retry_after {
         response = response.header("retry-after", seconds.to_string());
     }
-    response.body(Full::from(body.to_string())).unwrap_or_default()
+    response.body(whole(body.to_string())).expect("a status and headers of ours are valid")
+}
+
+fn whole(text: String) -> Body {
+    Full::from(text).map_err(|never| match never {}).boxed()
 }

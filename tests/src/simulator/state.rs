@@ -116,6 +116,11 @@ impl Records {
         Some(stored.version)
     }
 
+    /// PEMS loses a record.
+    pub fn remove(&mut self, code: &str, pfa_id: &str) -> bool {
+        self.organizations.get_mut(code).is_some_and(|records| records.remove(pfa_id).is_some())
+    }
+
     /// Another user of PEMS opens a record, or closes it.
     pub fn lock(&mut self, code: &str, pfa_id: &str, locked: bool) {
         let key = (code.to_owned(), pfa_id.to_owned());

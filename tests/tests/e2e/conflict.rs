@@ -82,19 +82,21 @@ async fn a_field_changed_there_and_back_is_no_conflict() -> Result<()> {
     Ok(())
 }
 
+/// The application's own reader moves the mirror without a word to the extension.
 #[tokio::test]
 async fn a_move_of_the_mirror_is_found_at_the_claim() -> Result<()> {
     let world = World::new().await?;
     let clashing = world.edit("1", json!({"monthlyRate": 13000})).await?;
     let disjoint = world.edit("2", json!({"model": "X"})).await?;
-    for record in ["1", "2"] {
-        world.foreign_edit(record, 2, json!({"monthlyRate": 11000})).await?;
-    }
+    world
+        .client
+        .batch_execute(r#"update pfa_mirror set data = data || '{"monthlyRate": 11000}', version = version + 1 where "pfaId" in ('1', '2')"#)
+        .await?;
 
     let claimed = world.claim().await?;
 
     assert_eq!(claimed.len(), 1);
-    assert_eq!((claimed[0].pfa_id.as_str(), claimed[0].version), ("2", Some(2)));
+    assert_eq!((claimed[0].pfa_id.as_str(), claimed[0].version, claimed[0].step.as_str()), ("2", None, "read"));
     assert_eq!([world.state(&clashing).await?, world.state(&disjoint).await?], ["conflict/conflict", "syncing/syncing"]);
     assert_eq!(conflicts(&world).await?[0]["detected"], "claim");
     world.check().await

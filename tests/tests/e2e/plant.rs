@@ -43,11 +43,11 @@ impl Plant {
         world.ingest(&pems.records("RIO")).await?;
         let mut ca = NamedTempFile::new()?;
         ca.write_all(pems.ca_pem().as_bytes())?;
-        // Waits are short, so that tests are.
+        // Waits are short, so that tests are. Pulls are scheduled by the tests that are about them.
         world
             .client
             .batch_execute("select pfa_sync.set('retry_delay', '50 ms'), pfa_sync.set('retry_delay_max', '200 ms'), pfa_sync.set('lease', '2 s'), \
-                 pfa_sync.set('breaker_delay', '50 ms'), pfa_sync.set('breaker_delay_max', '200 ms')")
+                 pfa_sync.set('breaker_delay', '50 ms'), pfa_sync.set('breaker_delay_max', '200 ms'), pfa_sync.set('inbound', 'off')")
             .await?;
         Ok(Self { world, pems, ca })
     }
@@ -55,6 +55,13 @@ impl Plant {
     /// Starts a relay with short timeouts.
     pub fn relay(&self, subcommand: &str) -> Result<Process> {
         self.relay_with(subcommand, |_| {})
+    }
+
+    /// Starts a relay with further arguments.
+    pub fn relay_with_arguments(&self, subcommand: &str, arguments: &[&str]) -> Result<Process> {
+        self.relay_with(subcommand, |command| {
+            command.args(arguments);
+        })
     }
 
     /// Starts a relay that differs from the others.
@@ -88,6 +95,13 @@ impl Plant {
                 anyhow::bail!("still not so: {query}; queued: {}", self.world.value::<String>(queue).await?)
             }
         }
+    }
+
+    /// Has relays pull RIO as often as that, and in full as often as the other.
+    pub async fn pull_every(&self, interval: &str, full_interval: &str) -> Result<()> {
+        let set = "select pfa_sync.set('pull_interval', $1), pfa_sync.set('full_pull_interval', $2), pfa_sync.set('inbound', 'relay', 'RIO')";
+        self.world.client.query_one(set, &[&interval, &full_interval]).await?;
+        Ok(())
     }
 
     /// Waits until nothing is queued any more.

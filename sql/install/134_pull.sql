@@ -1,0 +1,273 @@
+-- Pulls: which organization is due, by whom it is read, how far it is, and which records PEMS no longer has.
+
+-- Gives a relay the pull to work on now, under a lease (setting lease): one that another relay left unfinished goes on
+-- where it stopped; else a new one of the organization that is due longest. Nothing to do = no row.
+-- With an organization named, it is due whatever the settings say, and read in full.
+create function begin_pull(relay text, organization text default null)
+    returns table (pull_id bigint, attempt int, organization_id text, organization_code text, kind text, updated_since timestamptz, next_page text, whole boolean)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    only_organization text := organization_of(organization);
+    served text;
+    taken  bigint;
+    since  timestamptz;
+    lease  timestamptz := clock_timestamp() + setting('lease')::interval;
+begin
+    perform ensure_sending();
+    for served in
+        select d.organization_id from due_pulls() d
+         where case when only_organization is null then d.scheduled and d.due_at <= now()
+                    else d.organization_id = only_organization end
+         order by d.due_at, d.organization_id
+    loop
+        update sync_pull p
+           set status = 'failed', ended_at = now(), last_error = concat_ws('; ', p.last_error, 'given up: it is too old to go on, or all is to be read anew')
+         where p.organization_id = served and p.status = 'running' and p.lease_until <= clock_timestamp()
+           and (p.started_at < now() - setting('full_pull_interval', served)::interval or (only_organization is not null and p.kind <> 'full'));
+        update sync_pull p
+           set relay = begin_pull.relay, attempt = p.attempt + 1, lease_until = lease
+         where p.organization_id = served and p.status = 'running' and p.lease_until <= clock_timestamp()
+        returning p.pull_id into taken;
+        if taken is null then
+            -- Changes since are enough while a full pull is behind us that is young enough.
+            select l.high_water - setting('pull_overlap', served)::interval into since
+              from sync_pull l
+             where l.organization_id = served and l.status = 'completed' and only_organization is null
+               and exists (select from sync_pull f
+                            where f.organization_id = served and f.status = 'completed' and f.kind = 'full'
+                              and f.ended_at > now() - setting('full_pull_interval', served)::interval)
+             order by l.ended_at desc, l.pull_id desc limit 1;
+            insert into sync_pull (organization_id, kind, relay, lease_until, updated_since, high_water)
+            values (served, case when since is null then 'full' else 'incremental' end, begin_pull.relay, lease, since,
+                    since + setting('pull_overlap', served)::interval)
+            on conflict do nothing
+            returning sync_pull.pull_id into taken;
+        end if;
+        exit when taken is not null;
+    end loop;
+    return query
+        select p.pull_id, p.attempt, p.organization_id, o.code, p.kind, p.updated_since, p.next_page, p.whole
+          from sync_pull p join organization o on o.organization_id = p.organization_id
+         where p.pull_id = taken;
+end
+$$;
+comment on function begin_pull(text, text) is 'The pull that a relay is to work on, under a lease. No row = none is due, or the organization named is being pulled.';
+
+-- When each active organization is to be pulled next; scheduled = by relays. One whose credentials PEMS refused waits
+-- for resume(). A paused one is read: it only sends nothing.
+create function due_pulls() returns table (organization_id text, due_at timestamptz, scheduled boolean)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    return query
+        select o.organization_id,
+               coalesce(r.lease_until, (select max(p.ended_at) from sync_pull p where p.organization_id = o.organization_id)
+                                           + setting('pull_interval', o.organization_id)::interval, '-infinity'),
+               setting('inbound', o.organization_id) = 'relay' and s.held_since is null
+          from organization o
+          left join sync_organization s on s.organization_id = o.organization_id
+          left join sync_pull r on r.organization_id = o.organization_id and r.status = 'running'
+         where o.may_sync;
+end
+$$;
+
+-- Milliseconds until a pull is due; null = none will be.
+create function next_pull_ms() returns double precision
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return (select greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now()) - clock_timestamp())) from due_pulls() d where d.scheduled);
+end
+$$;
+comment on function next_pull_ms() is 'Milliseconds until an organization is to be pulled; null = none is.';
+
+-- Takes a page of a pull into the mirror, and notes where the next one begins; null = that was the last. No row = the
+-- pull is another relay's by now, and nothing was done.
+create function ingest_page(pull_id bigint, attempt int, page jsonb, next_page text)
+    returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint, rejects jsonb, stopped text)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    pull   sync_pull;
+    result record;
+begin
+    select * into pull from sync_pull p
+     where p.pull_id = ingest_page.pull_id and p.attempt = ingest_page.attempt and p.status = 'running' for no key update;
+    if not found then
+        return;
+    end if;
+    select * into result from ingest(pull.organization_id, page, pull.kind || ' pull', pull.pull_id);
+    if result.stopped is not null then
+        update sync_pull p set status = 'failed', ended_at = now(), last_error = result.stopped, pages = p.pages + 1,
+                               records_read = p.records_read + result.records_read
+         where p.pull_id = pull.pull_id;
+    else
+        update sync_pull p
+           set pages = p.pages + 1, next_page = ingest_page.next_page, whole = ingest_page.next_page is null,
+               lease_until = clock_timestamp() + setting('lease')::interval, last_error = null,
+               records_read = p.records_read + result.records_read, records_changed = p.records_changed + result.records_changed,
+               records_unchanged = p.records_unchanged + result.records_unchanged, records_rejected = p.records_rejected + result.records_rejected,
+               high_water = greatest(p.high_water, latest_change(page))
+         where p.pull_id = pull.pull_id;
+    end if;
+    return query select result.records_read, result.records_changed, result.records_unchanged, result.records_rejected, result.rejects, result.stopped;
+end
+$$;
+comment on function ingest_page(bigint, int, jsonb, text) is 'Takes a page of a pull into the mirror and notes where to go on. No row = the pull is another relay''s.';
+
+-- The latest time of change in a page; null = none in UTC that could be one. They are compared as text, which orders them
+-- to the second at least. A time in the far future must not hide all changes to come.
+create function latest_change(page jsonb) returns timestamptz
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp set timezone = 'UTC'
+as $$
+declare
+    latest text;
+begin
+    select max(r->>'updatedAt' collate "C") into latest
+      from jsonb_array_elements(page) r
+     where r->>'updatedAt' ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?Z$'
+       and r->>'updatedAt' < to_char(now() + interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS') collate "C";
+    return case when is_time(latest) then latest::timestamptz end;
+end
+$$;
+
+-- Records that a full pull did not meet, at most 100: PEMS is asked for each, since pages may have shifted while they
+-- were read. None when a page of the pull is not here any more, or when there are suspiciously many.
+create function missing_records(pull_id bigint, attempt int) returns table (pfa_id text, version int)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    pull    sync_pull;
+    missing text[];
+    known   bigint;
+    most    int;
+begin
+    select * into pull from sync_pull p
+     where p.pull_id = missing_records.pull_id and p.attempt = missing_records.attempt and p.status = 'running' and p.whole and p.kind = 'full'
+       for no key update;
+    if not found or pull.pages <> (select count(*) from sync_pull_page g where g.pull_id = pull.pull_id) then
+        return;
+    end if;
+    select count(*) into known from mirror r where r.organization_id = pull.organization_id;
+    missing := array(
+        with met as materialized (
+            select e->>'pfaId' as pfa_id from sync_pull_page g cross join lateral jsonb_array_elements(g.records) e
+             where g.pull_id = pull.pull_id and jsonb_typeof(e) = 'object')
+        select r.mirror_id from mirror r
+         where r.organization_id = pull.organization_id and r.pfa_id not in (select m.pfa_id from met m where m.pfa_id is not null)
+           -- What is marked already has no version in PEMS.
+           and not (r.is_discontinued is true and not exists (select from pems_record p where p.mirror_id = r.mirror_id))
+         order by r.pfa_id);
+    most := greatest(10, known * setting('discontinue_limit', pull.organization_id)::int / 100);
+    if cardinality(missing) > most then
+        update sync_pull p set last_error = format('%s of %s records were not in PEMS'' list, more than setting discontinue_limit allows; none is marked discontinued',
+                                                   cardinality(missing), known)
+         where p.pull_id = pull.pull_id;
+        return;
+    end if;
+    return query select r.pfa_id, r.version from mirror r where r.mirror_id = any (missing[1:100]) order by 1;
+end
+$$;
+comment on function missing_records(bigint, int) is 'Records that a whole full pull did not meet: PEMS is to be asked for each.';
+
+-- What PEMS said of them: items {pfa_id, version, record}; record null = PEMS has none. Such a record is marked discontinued
+-- in the mirror, unless that moved since, and never deleted. PEMS' version of it is unknown from then on.
+create function settle_missing(pull_id bigint, attempt int, items jsonb) returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    pull    sync_pull;
+    changes mirror_change[];
+    waiting text[];
+    gone    jsonb := (select coalesce(jsonb_agg(i), '[]') from jsonb_array_elements(items) i where coalesce(i->'record', 'null') = 'null');
+begin
+    select * into pull from sync_pull p
+     where p.pull_id = settle_missing.pull_id and p.attempt = settle_missing.attempt and p.status = 'running' for no key update;
+    if not found then
+        return 0;
+    end if;
+    perform ingest_records(pull.organization_id,
+        (select coalesce(jsonb_agg(i->'record'), '[]') from jsonb_array_elements(items) i where i->'record' <> 'null'), 'full pull');
+    waiting := lock_waiting(array(select r.mirror_id from mirror r join jsonb_to_recordset(gone) i (pfa_id text) on i.pfa_id = r.pfa_id
+                                   where r.organization_id = pull.organization_id));
+    perform from mirror r
+      where r.organization_id = pull.organization_id and r.pfa_id in (select i->>'pfa_id' from jsonb_array_elements(gone) i)
+      order by r.mirror_id for no key update;
+    changes := array(
+        select row(r.mirror_id, r.data || '{"isDiscontinued": true}', null, 'PEMS_SYNC', 'PEMS no longer has the record', true)::mirror_change
+          from mirror r join jsonb_to_recordset(gone) i (pfa_id text, version int) on i.pfa_id = r.pfa_id and i.version = r.version
+         where r.organization_id = pull.organization_id);
+    perform change_mirrors(changes);
+    delete from pems_record p where p.mirror_id in (select c.mirror_id from unnest(changes) c);
+    perform judge_waiting(waiting, changes);
+    insert into pfa_audit_log (event_type, organization_id, pfa_id, success, changes)
+    select 'DISCONTINUED', r.organization_id, r.pfa_id, true, '{"isDiscontinued": true}'
+      from mirror r where r.mirror_id in (select c.mirror_id from unnest(changes) c);
+    update sync_pull p set discontinued = p.discontinued + cardinality(changes), lease_until = clock_timestamp() + setting('lease')::interval
+     where p.pull_id = pull.pull_id;
+    return cardinality(changes);
+end
+$$;
+comment on function settle_missing(bigint, int, jsonb) is 'What PEMS said of records that a full pull did not meet; how many were marked discontinued.';
+
+-- Ends a pull: completed when all of it is read; failed for good with an error; with resume, it goes on from where it is,
+-- at once, or after an error at the next time. unauthorized: PEMS refused the credentials, and the organization is held
+-- until resume(), since trying on might lock them.
+create function end_pull(pull_id bigint, attempt int, error text default null, resume boolean default false, unauthorized boolean default false) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    update sync_pull p
+       set status = case when resume then 'running' when error is null and p.whole then 'completed' else 'failed' end,
+           ended_at = case when not resume then now() end,
+           last_error = coalesce(error, p.last_error),
+           lease_until = case when resume and error is not null then now() + setting('pull_interval', p.organization_id)::interval else now() end
+     where p.pull_id = end_pull.pull_id and p.attempt = end_pull.attempt and p.status = 'running';
+    if found and unauthorized then
+        with held as (
+            update sync_organization s set held_since = now(), hold_reason = error
+             where s.held_since is null
+               and s.organization_id = (select p.organization_id from sync_pull p where p.pull_id = end_pull.pull_id)
+            returning s.organization_id)
+        insert into pfa_audit_log (event_type, organization_id, success, error_message)
+        select 'CREDENTIALS_REFUSED', h.organization_id, false, error from held h;
+    end if;
+end
+$$;
+comment on function end_pull(bigint, int, text, boolean, boolean) is 'Ends a relay''s work on a pull: completed, failed with an error, or to be gone on with.';
+
+create view pulls with (security_invoker = true) as
+    select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed, p.records_unchanged, p.records_rejected,
+           p.discontinued, p.pages, p.updated_since, p.started_at, p.ended_at,
+           extract(epoch from coalesce(p.ended_at, clock_timestamp()) - p.started_at)::double precision as seconds, p.last_error
+      from sync_pull p;
+comment on view pulls is 'Every pull of PEMS'' records: how far it is or what came of it.';
+
+-- Takes away pages and results of pulls that are older than setting bronze_retention; what the next pull begins from stays.
+create function prune_bronze() returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    before timestamptz := now() - setting('bronze_retention')::interval;
+    pruned bigint;
+begin
+    -- A portion each time: nobody waits for a long transaction.
+    delete from sync_pull_page g
+     where g.page_id in (select o.page_id from sync_pull_page o where o.received_at < before
+                            and not exists (select from sync_pull p where p.pull_id = o.pull_id and p.status = 'running')
+                          order by o.received_at limit 1000);
+    get diagnostics pruned = row_count;
+    delete from sync_pull p
+     where p.ended_at < before
+       and exists (select from sync_pull n
+                    where n.organization_id = p.organization_id and n.kind = p.kind and n.status = 'completed' and n.ended_at > p.ended_at);
+    return pruned;
+end
+$$;
