@@ -131,25 +131,16 @@ begin
       where r.organization_id = promote.organization_id and r.pfa_id in (select a.pfa_id from unnest(arrivals) a)
       order by r.mirror_id for no key update;
 
-    with fresh as (
-        insert into mirror (mirror_id, organization_id, pfa_id, data, version, pems_version, last_synced_at, created_at, updated_at,
-               category, class, source, dor, area_silo, manufacturer, model, monthly_rate, purchase_price, forecast_start, forecast_end,
-               original_start, original_end, actual_start, actual_end, is_actualized, is_discontinued, is_funds_transferable, has_plan, has_actuals)
-        select gen_random_uuid()::text, promote.organization_id, a.pfa_id, a.data, 1, a.pems_stamp,
-               now() at time zone 'utc', now() at time zone 'utc', now() at time zone 'utc', t.*
-          from unnest(arrivals) a
-         cross join lateral typed_columns(a.data) t
-         where not exists (select from mirror r where r.organization_id = promote.organization_id and r.pfa_id = a.pfa_id)
-        on conflict do nothing
-        returning mirror_id, pfa_id),
-    known as (
-        insert into pems_record (mirror_id, pems_version, mirror_version, pems_updated_at, record_hash)
-        select f.mirror_id, a.pems_version, 1, a.pems_stamp, a.record_hash
-          from fresh f join unnest(arrivals) a on a.pfa_id = f.pfa_id)
-    select count(*) into inserted from fresh;
-    if inserted = cardinality(arrivals) then
-        return inserted;
-    end if;
+    insert into mirror (mirror_id, organization_id, pfa_id, data, version, pems_version, last_synced_at, created_at, updated_at,
+           category, class, source, dor, area_silo, manufacturer, model, monthly_rate, purchase_price, forecast_start, forecast_end,
+           original_start, original_end, actual_start, actual_end, is_actualized, is_discontinued, is_funds_transferable, has_plan, has_actuals)
+    select gen_random_uuid()::text, promote.organization_id, a.pfa_id, a.data, 1, a.pems_stamp,
+           now() at time zone 'utc', now() at time zone 'utc', now() at time zone 'utc', t.*
+      from unnest(arrivals) a
+     cross join lateral typed_columns(a.data) t
+     where not exists (select from mirror r where r.organization_id = promote.organization_id and r.pfa_id = a.pfa_id)
+    on conflict do nothing;
+    get diagnostics inserted = row_count;
 
     changes := array(
         select row(r.mirror_id, a.data, a.pems_stamp, 'PEMS_SYNC', source, p.pems_version is distinct from a.pems_version)::mirror_change
