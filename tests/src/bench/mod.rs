@@ -6,6 +6,7 @@
 mod commit;
 mod report;
 mod road;
+mod writers;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -28,13 +29,16 @@ pub enum Section {
 /// Runs sections in the order given and returns what they measured.
 pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report> {
     // Starting and stopping a server blocks.
-    let cluster = tokio::task::spawn_blocking(|| Cluster::start(&Options::default().durable())).await??;
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(&Options::default().durable().preloaded())).await??;
     cluster.server().build_templates().await?;
     let mut report = Report::default();
     for section in sections {
         progress(&format!("{section:?}"));
         match section {
-            Section::Commit => commit::run(cluster.server(), &mut report).await?,
+            Section::Commit => {
+                commit::run(cluster.server(), &mut report).await?;
+                writers::run(cluster.server(), &mut report).await?;
+            }
             Section::Road => road::run(cluster.server(), &mut report).await?,
         }
     }
