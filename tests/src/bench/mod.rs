@@ -4,6 +4,10 @@
 //! disturbs both sides alike.
 
 mod commit;
+mod drain;
+#[cfg(feature = "peers")]
+mod peers;
+mod plant;
 mod report;
 mod road;
 mod writers;
@@ -20,10 +24,19 @@ pub const ROUNDS: usize = 7;
 /// A group of benchmarks that can be run by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Section {
-    /// What the extension costs the application's UPDATE.
+    /// What the extension, and waking the relay, cost the application's UPDATE.
     Commit,
     /// How long edits take to PEMS, through the relay.
     Road,
+    /// How long they take while many others are committed.
+    Load,
+    /// How a full queue empties at PEMS' limit, and what memory the relay takes for that.
+    Drain,
+    /// How a full queue empties without a limit, and where the time goes.
+    Free,
+    /// Other queues in Postgres, with the same job.
+    #[cfg(feature = "peers")]
+    Peers,
 }
 
 /// Runs sections in the order given and returns what they measured.
@@ -40,6 +53,11 @@ pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report
                 writers::run(cluster.server(), &mut report).await?;
             }
             Section::Road => road::run(cluster.server(), &mut report).await?,
+            Section::Load => road::run_under_load(cluster.server(), &mut report).await?,
+            Section::Drain => drain::run(cluster.server(), &mut report, &progress).await?,
+            Section::Free => drain::run_without_limit(cluster.server(), &mut report, &progress).await?,
+            #[cfg(feature = "peers")]
+            Section::Peers => peers::run(cluster.server(), &mut report).await?,
         }
     }
     tokio::task::spawn_blocking(move || cluster.stop()).await??;
