@@ -22,7 +22,8 @@ const POOL: usize = 16;
 /// How a commit wakes the relays, as `pfa_sync.wake` says it.
 const WAKES: [&str; 3] = ["auto", "notify", "off"];
 
-const UPDATE: &str = r#"update pfa_modification set "syncState" = 'committed', "updatedAt" = now() at time zone 'utc' where id = $1"#;
+const UPDATE: &str =
+    r#"update pfa_modification set "syncState" = 'committed', "updatedAt" = now() at time zone 'utc' where id = $1"#;
 
 /// Measures 1,000 edits, each a transaction of its own: over 1, 16 and 64 sessions, without the extension and with each
 /// way of waking, in turns; then by as many callers at once.

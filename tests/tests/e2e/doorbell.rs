@@ -50,11 +50,16 @@ async fn worker(client: &Client) -> Result<Option<i32>> {
 /// Commits until a worker is alive; its process.
 async fn bring_up(client: &Client) -> Result<i32> {
     let alive = async {
-        while in_force(client).await? != "doorbell" {
+        loop {
+            // Postgres may show the worker's type a little later than the worker is there.
+            if in_force(client).await? == "doorbell"
+                && let Some(worker) = worker(client).await?
+            {
+                return Ok(worker);
+            }
             client.batch_execute(RING).await?;
             sleep(Duration::from_millis(5)).await;
         }
-        worker(client).await?.context("a doorbell without a worker")
     };
     timeout(PATIENCE, alive).await.context("no worker comes")?
 }
