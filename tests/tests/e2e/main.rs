@@ -1,5 +1,6 @@
 //! End-to-end tests on a real Postgres, the real relay and the PEMS simulator over TLS. `make test` runs them.
 
+mod api;
 mod attach;
 mod commit;
 mod concurrency;
@@ -16,6 +17,7 @@ mod pull;
 mod resolution;
 mod road;
 mod settings;
+mod sight;
 mod surface;
 mod verdict;
 mod world;
