@@ -7,13 +7,13 @@ use axum::{
     response::{AppendHeaders, IntoResponse},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::{
     once::Once,
     problem::Problem,
-    request::{Body, Page, Parameters},
+    request::{Body, Page, Parameters, given},
     session::{Caller, in_camel_case},
 };
 
@@ -209,10 +209,10 @@ pub(crate) struct ConflictFilter {
 impl ConflictFilter {
     /// As the functions take it.
     fn json(&self) -> Value {
-        serde_json::json!({
+        given(json!({
             "organization": self.organization_id, "field": self.field, "author": self.author,
             "older_than": self.older_than, "conflicts": self.conflict_ids
-        })
+        }))
     }
 }
 

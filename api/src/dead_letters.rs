@@ -2,13 +2,13 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
 use crate::{
     once::Once,
     problem::Problem,
-    request::{Body, Page, Parameters},
+    request::{Body, Page, Parameters, given},
     session::Caller,
 };
 
@@ -71,10 +71,10 @@ pub(crate) struct DeadLetterFilter {
 impl DeadLetterFilter {
     /// As the functions take it.
     fn json(&self) -> Value {
-        serde_json::json!({
+        given(json!({
             "organization": self.organization_id, "code": self.code, "author": self.author, "pfa_id": self.pfa_id,
             "older_than": self.older_than, "dead_letters": self.queue_ids
-        })
+        }))
     }
 }
 

@@ -7,6 +7,7 @@ use axum::{
     http::{header, request::Parts},
 };
 use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
 use utoipa::IntoParams;
 
 use crate::problem::Problem;
@@ -94,4 +95,12 @@ pub(crate) fn page_limit(asked: Option<i64>) -> Result<i64, Problem> {
         limit @ 1..=200 => Ok(limit),
         _ => Err(Problem::new("invalid", "limit is from 1 to 200.")),
     }
+}
+
+/// A filter as the database's functions take it: without the keys that were not given.
+pub(crate) fn given(mut filter: Value) -> Value {
+    if let Value::Object(keys) = &mut filter {
+        keys.retain(|_, value| !value.is_null());
+    }
+    filter
 }

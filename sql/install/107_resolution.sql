@@ -24,8 +24,7 @@ begin
      -- Giving a change up needs no more than the right to resolve.
      cross join lateral (
          select case when judge_resolutions.resolution = 'use_pems' then '[]' else j.errors end,
-                case when judge_resolutions.resolution <> 'use_pems' then j.missing
-                     when 'perm_Sync' = any (q.permissions) is not false then '{}' else array['perm_Sync'] end,
+                case when judge_resolutions.resolution = 'use_pems' then '{}' else j.missing end,
                 case when judge_resolutions.resolution = 'use_pems' then '{}' else j.apply end) g (errors, missing, apply);
 end
 $$;

@@ -231,7 +231,9 @@ async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> 
 async fn an_edit_is_saved_committed_queued_and_withdrawn() -> Result<()> {
     let world = World::new().await?;
     let api = Api::start(&world, &[]).await?;
-    let draft = json!({"organizationId": "RIO", "pfaId": "1", "delta": {"monthlyRate": 9000.50, "model": "O'Neil; drop table pfa_mirror; --"}});
+    let draft = serde_json::from_str(
+        r#"{"organizationId": "RIO", "pfaId": "1", "delta": {"monthlyRate": 90071992547409.93, "model": "O'Neil; drop table pfa_mirror; --"}}"#,
+    )?;
     let saved: Value = api.post("usr_editor", "/api/pfa-data/save-draft", draft).await?.json().await?;
     let id = saved["modificationId"].as_str().context("an id")?.to_owned();
     assert_eq!((&saved["errors"], &saved["conflicts"]), (&json!([]), &json!([])));
@@ -248,7 +250,7 @@ async fn an_edit_is_saved_committed_queued_and_withdrawn() -> Result<()> {
     let seen = api.get("usr_viewer", "/api/pems/records/1/timeline?organizationId=RIO").await?;
     assert!(seen["events"][0]["changes"].get("monthlyRate").is_none(), "a reader sees no price: {seen}");
     let seen = api.get("usr_editor", "/api/pems/records/1/timeline?organizationId=RIO").await?;
-    assert_eq!(seen["events"][0]["changes"]["monthlyRate"].to_string(), "9000.50", "money keeps its digits");
+    assert_eq!(seen["events"][0]["changes"]["monthlyRate"].to_string(), "90071992547409.93", "money keeps its digits");
     let withdrawn: Value =
         api.post("usr_editor", "/api/pfa-data/withdraw", json!({"modificationIds": [id]})).await?.json().await?;
     assert_eq!(withdrawn["verdicts"][0]["verdict"], "withdrawn");
