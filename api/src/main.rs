@@ -26,6 +26,8 @@ struct Arguments {
 enum Action {
     /// Serve until stopped by SIGTERM or SIGINT
     Serve,
+    /// Print the description of the service (OpenAPI 3.1)
+    Openapi,
 }
 
 #[tokio::main]
@@ -44,7 +46,15 @@ async fn main() -> ExitCode {
 
 async fn start() -> anyhow::Result<()> {
     let matches = settings::read(Arguments::command(), SHIPPED, std::env::args_os())?;
-    let Arguments { settings, action: Action::Serve } = Arguments::from_arg_matches(&matches)?;
-    logging::start(settings.log_format, &settings.log_level)?;
-    pfa_api::serve(&settings).await
+    let Arguments { settings, action } = Arguments::from_arg_matches(&matches)?;
+    match action {
+        Action::Serve => {
+            logging::start(settings.log_format, &settings.log_level)?;
+            pfa_api::serve(&settings).await
+        }
+        Action::Openapi => {
+            println!("{:#}", pfa_api::document());
+            Ok(())
+        }
+    }
 }

@@ -20,8 +20,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    conflicts, control, dead_letters, drafts, observation, openapi::Whole, pace::Pace, problem::Problem, settings::Settings,
-    sync, token::Verifier,
+    conflicts, control, dead_letters, drafts, jobs, observation, openapi::Whole, pace::Pace, problem::Problem, records,
+    settings::Settings, sync, token::Verifier,
 };
 
 /// What every request needs.
@@ -37,6 +37,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::with_openapi(Whole::openapi())
         .routes(routes!(alive))
         .routes(routes!(ready))
+        .routes(routes!(records::list))
         .routes(routes!(drafts::save))
         .routes(routes!(drafts::commit))
         .routes(routes!(drafts::discard))
@@ -55,6 +56,11 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(dead_letters::preview))
         .routes(routes!(dead_letters::requeue))
         .routes(routes!(dead_letters::discard))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::changes))
+        .routes(routes!(jobs::attempts))
+        .routes(routes!(jobs::batches))
         .routes(routes!(control::pause))
         .routes(routes!(control::resume))
         .routes(routes!(control::settings))

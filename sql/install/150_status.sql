@@ -90,14 +90,6 @@ create view conflicts with (security_invoker = true) as
      where c.status = 'unresolved';
 comment on view conflicts is 'Open questions: edits that PEMS'' own changes stand against.';
 
-create view jobs with (security_invoker = true) as
-    select job_id, kind, organization_id, user_id, records, created_at from sync_job;
-comment on view jobs is 'What users started: commits, resolutions and the like.';
-
-create view batches with (security_invoker = true) as
-    select batch_id, organization_id, relay, step, records, claimed_at, sent_at from sync_batch;
-comment on view batches is 'What the relays pushed together.';
-
 create view audit with (security_invoker = true) as
     select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id, l.job_id, l.batch_id,
            s.changes, s.pems_response, l.success, s.error_message

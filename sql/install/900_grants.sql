@@ -11,10 +11,10 @@ grant execute on function
     resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text), resolve_conflicts(jsonb, text, text, text),
     set(text, text, text, text), accept_shape(text, text), pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
     write_sync(text, text[], int, text), preview_dead_letters(jsonb, text), requeue_dead_letters(jsonb, jsonb, text, text),
-    discard_dead_letters(jsonb, text, text, text)
+    discard_dead_letters(jsonb, text, text, text), records(text, jsonb, text, text, boolean, text, int, text)
     to pfa_sync_application, pfa_sync_api;
 grant execute on function asked_once(text, text), answered_once(text, jsonb) to pfa_sync_api;
-grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint)
+grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint)
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
 grant execute on function
@@ -31,9 +31,9 @@ grant select on field, field_override, field_rules, rules_version, setting_defin
 grant execute on function fleet_setting(text) to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
 -- The views, what stands beneath them except what may hold prices, and what their policies and columns ask.
-grant select on queue, conflicts, dead_letters, jobs, batches, pulls, audit to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant select (id, organization_id, mirror_id, pfa_id, modification_id, author, operation, status, priority, retry_count, head, scheduled_at, created_at, relay,
-              lease_until, sent_at)
+grant select on queue, conflicts, dead_letters, jobs, batches, changes, pulls, audit to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (id, organization_id, job_id, batch_id, mirror_id, pfa_id, modification_id, author, operation, status, priority, retry_count, head, scheduled_at,
+              created_at, completed_at, relay, lease_until, sent_at)
     on pfa_write_queue, pfa_write_queue_archive to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 grant select (id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, status, created_at)
     on pfa_sync_conflict to pfa_sync_application, pfa_sync_api, pfa_sync_reader;

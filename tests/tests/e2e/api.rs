@@ -80,6 +80,15 @@ async fn problem(response: Response) -> Result<(u16, String, Value)> {
     Ok((status, code, body))
 }
 
+/// What the routes are described as in docs/openapi.json is what they are.
+#[test]
+fn the_committed_description_is_that_of_the_code() -> Result<()> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    let committed: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    assert!(committed == pfa_api::document(), "make it anew: target/debug/pfa-api openapi > docs/openapi.json");
+    Ok(())
+}
+
 /// Every route as asked by nobody, by a user of another organization, by a reader, by an editor and by an administrator.
 #[tokio::test]
 async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> Result<()> {
@@ -89,6 +98,9 @@ async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> 
         world.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_HARBOUR_7'").await?;
     let queued: String =
         world.value("select min(modification_id) from pfa_sync.queue where organization_id = 'org_HARBOUR_7'").await?;
+    let dead: i64 =
+        world.value("select min(queue_id) from pfa_sync.dead_letters where organization_id = 'org_HARBOUR_7'").await?;
+    let job: i64 = world.value("select min(job_id) from pfa_sync.jobs where organization_id = 'org_HARBOUR_7'").await?;
     let harbour = json!({"organizationId": "HARBOUR"});
     let none = Value::Null;
     let table = [
@@ -104,6 +116,30 @@ async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> 
         ("POST", "/api/pfa-data/commit-drafts", String::new(), harbour.clone(), [401, 404, 200, 200, 200]),
         ("POST", "/api/pfa-data/discard-drafts", String::new(), harbour.clone(), [401, 404, 200, 200, 200]),
         ("POST", "/api/pfa-data/withdraw", String::new(), json!({"modificationIds": [queued]}), [401, 200, 200, 200, 200]),
+        ("GET", "/api/pfa-data", "/api/pfa-data?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
+        ("GET", "/api/pems/jobs", "/api/pems/jobs?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
+        ("GET", "/api/pems/jobs/{jobId}", format!("/api/pems/jobs/{job}"), none.clone(), [401, 404, 200, 200, 200]),
+        (
+            "GET",
+            "/api/pems/jobs/{jobId}/changes",
+            format!("/api/pems/jobs/{job}/changes"),
+            none.clone(),
+            [401, 200, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pems/changes/{queueId}/attempts",
+            format!("/api/pems/changes/{dead}/attempts"),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pems/batches",
+            "/api/pems/batches?organizationId=HARBOUR".to_owned(),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
         (
             "GET",
             "/api/pfa-data/modifications/{modificationId}/explain",
@@ -141,7 +177,13 @@ async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> 
         ),
         ("POST", "/api/pems/write-sync", String::new(), harbour.clone(), [401, 404, 403, 200, 200]),
         ("POST", "/api/pems/dead-letters/preview", String::new(), json!({"filter": harbour}), [401, 404, 403, 403, 200]),
-        ("POST", "/api/pems/dead-letters/requeue", String::new(), json!({"filter": harbour}), [401, 404, 403, 403, 200]),
+        (
+            "POST",
+            "/api/pems/dead-letters/requeue",
+            String::new(),
+            json!({"filter": {"organizationId": "HARBOUR", "pfaId": "2"}}),
+            [401, 404, 403, 403, 200],
+        ),
         (
             "POST",
             "/api/pems/dead-letters/discard",
@@ -300,6 +342,134 @@ async fn a_conflict_is_settled_in_the_state_that_was_seen_and_in_no_other() -> R
     assert_eq!((&resolved["success"], &resolved["appliedChanges"]), (&json!(true), &json!({"model": "Both"})));
     assert_eq!(world.state(&id).await?, "committed/queued");
     world.check().await
+}
+
+#[tokio::test]
+async fn what_is_asked_for_twice_under_one_key_is_done_once() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    world.edit("1", json!({"model": "X"})).await?;
+    let ask = async |key: &str, body: Value| {
+        let request = api.request("POST", "/api/pems/write-sync", Some("usr_editor")).header("idempotency-key", key);
+        request.json(&body).send().await
+    };
+    let sync = json!({"organizationId": "RIO", "priority": "high"});
+    let mut together = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let request = api.request("POST", "/api/pems/write-sync", Some("usr_editor")).header("idempotency-key", "key-1");
+        together.spawn(request.json(&sync).send());
+    }
+    let mut answers = BTreeSet::new();
+    while let Some(answer) = together.join_next().await {
+        answers.insert(answer??.error_for_status()?.text().await?);
+    }
+    answers.insert(ask("key-1", sync.clone()).await?.error_for_status()?.text().await?);
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    let jobs = "select count(*) from pfa_sync.jobs where kind = 'write-sync'";
+    assert_eq!(world.value::<i64>(jobs).await?, 1);
+    let (status, code, _) = problem(ask("key-1", json!({"organizationId": "RIO"})).await?).await?;
+    assert_eq!((status, code.as_str()), (422, "invalid"), "another request under the key");
+    ask("key-2", sync).await?.error_for_status()?;
+    assert_eq!(world.value::<i64>(jobs).await?, 2);
+    let (status, ..) = problem(ask("key-3", json!({"organizationId": "HARBOUR", "priority": "urgent"})).await?).await?;
+    assert_eq!(status, 400);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_who_asks_too_fast_is_told_when_to_come_again_and_nobody_else_is() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &["--rate-limit", "5"]).await?;
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        answers.push(api.request("GET", "/api/pems/settings", Some("usr_editor")).send().await?);
+    }
+    let refused = answers.into_iter().find(|answer| answer.status() != 200).context("one too many")?;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let (status, code, _) = problem(refused).await?;
+    assert_eq!((status, code.as_str()), (429, "too_many_requests"));
+    api.get("usr_viewer", "/api/pems/settings").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_are_shown_with_the_changes_that_are_on_their_way_and_ones_own_drafts() -> Result<()> {
+    let world = World::empty().await?;
+    let mut records: Vec<Value> = (10..20).map(|id| testbed::application::pems_record("RIO", &id.to_string())).collect();
+    for (record, model) in records.iter_mut().zip(["b", "a", "c", "a", "b", "100%", "c", "a_b", "b", "a"]) {
+        record["model"] = json!(model);
+    }
+    world.ingest(&records).await?;
+    let api = Api::start(&world, &[]).await?;
+    world.edit("11", json!({"category": "Lifting"})).await?;
+    let draft = |user: &'static str, delta: Value| {
+        api.post(user, "/api/pfa-data/save-draft", json!({"organizationId": "RIO", "pfaId": "12", "delta": delta}))
+    };
+    draft("usr_editor", json!({"category": "Lifting"})).await?.error_for_status()?;
+    draft("usr_second", json!({"category": "Excavators"})).await?.error_for_status()?;
+
+    let page = async |user: &str, query: &str| api.get(user, &format!("/api/pfa-data?organizationId=RIO&{query}")).await;
+    let ids = |page: &Value| -> Vec<String> {
+        page["records"].as_array().into_iter().flatten().map(|record| record["pfaId"].as_str().unwrap_or("").to_owned()).collect()
+    };
+    let lifting = page("usr_editor", "category=Lifting").await?;
+    assert_eq!(ids(&lifting), ["11", "12"]);
+    assert_eq!((&lifting["records"][0]["state"], &lifting["records"][1]["state"]), (&json!("committed"), &json!("draft")));
+    assert_eq!(lifting["records"][0]["changedFields"], json!(["category"]));
+    assert_eq!(ids(&page("usr_viewer", "category=Lifting").await?), ["11"], "drafts are their author's");
+    assert_eq!(ids(&page("usr_editor", "search=100%25").await?), ["15"], "signs of patterns are text");
+    assert_eq!(ids(&page("usr_editor", "search=A_B").await?), ["17"]);
+
+    for (order, expected) in [
+        ("sort=pfaId", ["10", "11", "12", "13", "14", "15", "16", "17", "18", "19"]),
+        ("sort=pfaId&descending=true", ["19", "18", "17", "16", "15", "14", "13", "12", "11", "10"]),
+        ("sort=model", ["15", "11", "13", "19", "17", "10", "14", "18", "12", "16"]),
+        ("sort=model&descending=true", ["16", "12", "18", "14", "10", "17", "19", "13", "11", "15"]),
+    ] {
+        let mut seen = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = page("usr_viewer", &format!("{order}&limit=3{after}")).await?;
+            seen.extend(ids(&page));
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        assert_eq!(seen, expected, "{order}");
+    }
+    for (user, query, expected) in [
+        ("usr_viewer", "sort=monthlyRate", 403),
+        ("usr_editor", "sort=monthlyRate", 200),
+        ("usr_editor", "sort=nothing", 422),
+        ("usr_editor", "sort=model'%20or%201=1--", 422),
+        ("usr_editor", "after=zz", 422),
+        ("usr_editor", "after=00", 422),
+        ("usr_editor", "limit=201", 422),
+        ("usr_editor", "limit=x", 400),
+        ("usr_editor", "colour=red", 400),
+    ] {
+        let uri = format!("/api/pfa-data?organizationId=RIO&{query}");
+        assert_eq!(api.request("GET", &uri, Some(user)).send().await?.status(), expected, "{query} as {user}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_is_followed_to_pems_answers() -> Result<()> {
+    let world = two_tenants().await?;
+    let api = Api::start(&world, &[]).await?;
+    let jobs = api.get("usr_viewer", "/api/pems/jobs?organizationId=RIO").await?;
+    let job = jobs["jobs"].as_array().and_then(|jobs| jobs.last()).context("a job")?;
+    let progress = api.get("usr_viewer", &format!("/api/pems/jobs/{}", job["jobId"])).await?;
+    assert_eq!((&progress["kind"], &progress["conflict"], &progress["failed"]), (&json!("commit"), &json!(1), &json!(2)));
+    let changes = api.get("usr_viewer", &format!("/api/pems/jobs/{}/changes", job["jobId"])).await?;
+    let failed = changes["changes"].as_array().into_iter().flatten().find(|change| change["status"] == "failed");
+    let failed = failed.context("a dead one")?;
+    let attempts = api.get("usr_editor", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
+    assert_eq!(attempts["attempts"][0]["success"], json!(false));
+    assert_eq!(attempts["attempts"][0]["response"]["monthlyRate"].to_string(), "7771.25");
+    let unpriced = api.get("usr_viewer", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
+    assert_eq!(unpriced["attempts"][0]["response"], Value::Null);
+    Ok(())
 }
 
 #[tokio::test]

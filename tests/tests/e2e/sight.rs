@@ -33,6 +33,7 @@ const SURFACE: &str = "
     function next_pull_ms - r - -     function ingest_page - r - -         function missing_records - r - -
     function settle_missing - r - -   function end_pull - r - -
     function asked_once - - i -       function answered_once - - i -
+    function progress a - i d         function records a - i -               relation changes a - i d
     relation audit a - i d            relation batches a - i d             relation conflicts a - i d
     relation dead_letters a - i d     relation field a r i d               relation field_override a r i d
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
@@ -44,7 +45,7 @@ const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];
 
 /// The views with rows of organizations.
-const VIEWS: [&str; 7] = ["queue", "conflicts", "dead_letters", "jobs", "batches", "audit", "pulls"];
+const VIEWS: [&str; 8] = ["queue", "conflicts", "dead_letters", "jobs", "batches", "changes", "audit", "pulls"];
 
 /// Every kind of row in both organizations: prices changed, one change queued, one in conflict, two dead.
 pub async fn two_tenants() -> Result<World> {
@@ -200,11 +201,13 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.conflicts q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.dead_letters q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.audit q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.changes q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.pulls q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.timeline('RIO', '2') q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.dead_letters d, pfa_sync.attempts(d.queue_id) q".to_owned(),
         format!("select pfa_sync.conflict_state({conflict})::text"),
         format!("select pfa_sync.explain('{dead}')::text"),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.records('RIO') q".to_owned(),
         format!("select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.state(array['{dead}']) q"),
     ];
     let priced = |text: &str| text.contains("7771.25") || text.contains("8882.25");
@@ -214,7 +217,7 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
             assert_eq!(priced(&text), shown, "{read} as {user}: {text}");
         }
     }
-    for read in &reads[..7] {
+    for read in &reads[..8] {
         for (user, shown) in [("usr_editor", true), ("usr_viewer", false)] {
             let text: String = reading(&world, Some(user)).await?.query_one(read.as_str(), &[]).await?.get(0);
             assert_eq!(priced(&text), shown, "{read} read with the rights of {user}: {text}");
@@ -256,6 +259,7 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
             format!("pfa_sync.discard_drafts('{organization}', null)"),
             format!("pfa_sync.status('{organization}')"),
             format!("pfa_sync.timeline('{organization}', '1')"),
+            format!("pfa_sync.records('{organization}')"),
             format!("pfa_sync.pause('{organization}', 'x')"),
             format!("pfa_sync.resume('{organization}')"),
             format!("pfa_sync.set('max_retries', '1', '{organization}')"),
