@@ -35,7 +35,7 @@ pub(crate) struct Jobs {
 #[utoipa::path(get, operation_id = "listJobs", path = "/api/pems/jobs", tag = "jobs", params(Page), responses((status = OK, body = Jobs)))]
 pub(crate) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<Jobs>, Problem> {
     let query = "select * from pfa_sync.jobs \
-                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) and ($2 = 0 or job_id < $2) \
+                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) and ($2::bigint = 0 or job_id < $2) \
                   order by job_id desc limit $3";
     let jobs: Vec<Job> = caller.rows(query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
     Ok(Json(Jobs { next: page.next(&jobs, |job| job.job_id), jobs }))
@@ -175,7 +175,7 @@ pub(crate) struct Batches {
 #[utoipa::path(get, operation_id = "listBatches", path = "/api/pems/batches", tag = "jobs", params(Page), responses((status = OK, body = Batches)))]
 pub(crate) async fn batches(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<Batches>, Problem> {
     let query = "select * from pfa_sync.batches \
-                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) and ($2 = 0 or batch_id < $2) \
+                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) and ($2::bigint = 0 or batch_id < $2) \
                   order by batch_id desc limit $3";
     let batches: Vec<Batch> = caller.rows(query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
     Ok(Json(Batches { next: page.next(&batches, |batch| batch.batch_id), batches }))

@@ -210,7 +210,7 @@ async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> 
             "/api/pems/conflicts/resolve",
             String::new(),
             json!({"filter": harbour, "resolution": "use_pems", "digest": "stale"}),
-            [401, 404, 409, 409, 409],
+            [401, 404, 403, 409, 409],
         ),
         (
             "GET",
