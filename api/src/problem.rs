@@ -32,7 +32,7 @@ pub(crate) struct Problem {
     /// Of a refused commit: each change with its errors and missing permissions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
-    changes: Option<Value>,
+    changes: Option<Box<Value>>,
     /// Of a conflict that has moved on: as it is now.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<Box<Conflict>>,
@@ -133,9 +133,9 @@ impl Problem {
         let detail = said.detail().and_then(|detail| serde_json::from_str::<Value>(detail).ok());
         match said.code().code() {
             // The hint of a refused commit speaks of the statement's DETAIL.
-            "PF001" if detail.is_some() => Self { changes: detail, ..Self::new("invalid", said.message()) },
+            "PF001" if detail.is_some() => Self { changes: detail.map(Box::new), ..Self::new("invalid", said.message()) },
             "PF001" => Self::new("invalid", told),
-            "PF002" => Self { changes: detail, ..Self::new("forbidden", said.message()) },
+            "PF002" => Self { changes: detail.map(Box::new), ..Self::new("forbidden", said.message()) },
             "PF003" => Self::new("committed", told),
             "PF006" => {
                 Self { current: detail.and_then(Conflict::of_state).map(Box::new), ..Self::new("moved_on", said.message()) }
