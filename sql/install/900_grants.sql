@@ -14,7 +14,7 @@ grant execute on function
     discard_dead_letters(jsonb, text, text, text), records(text, jsonb, text, text, boolean, text, int, text)
     to pfa_sync_application, pfa_sync_api;
 grant execute on function asked_once(text, text), answered_once(text, jsonb) to pfa_sync_api;
-grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint)
+grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint), audit_page(text, jsonb, text, int, boolean)
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
 grant execute on function
@@ -50,3 +50,4 @@ grant execute on function organization_of(text), sees(text, text), visible_organ
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 -- The policy on setting_value asks for everybody who reads settings.
 grant execute on function sees(text, text), visible_organizations() to pfa_sync_relay;
+grant execute on function metrics() to pfa_sync_application, pfa_sync_relay, pfa_sync_api;

@@ -4,6 +4,7 @@
 //! disturbs both sides alike.
 
 mod commit;
+mod inbound;
 mod report;
 mod road;
 
@@ -21,6 +22,8 @@ pub const ROUNDS: usize = 7;
 pub enum Section {
     /// What the extension costs the application's UPDATE.
     Commit,
+    /// What the way in costs, by the size of the mirror.
+    Inbound,
     /// How long edits take to PEMS, through the relay.
     Road,
 }
@@ -35,6 +38,7 @@ pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report
         progress(&format!("{section:?}"));
         match section {
             Section::Commit => commit::run(cluster.server(), &mut report).await?,
+            Section::Inbound => inbound::run(cluster.server(), &mut report, &progress).await?,
             Section::Road => road::run(cluster.server(), &mut report).await?,
         }
     }
