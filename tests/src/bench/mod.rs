@@ -4,6 +4,7 @@
 //! disturbs both sides alike.
 
 mod commit;
+mod depth;
 mod report;
 mod road;
 
@@ -23,6 +24,8 @@ pub enum Section {
     Commit,
     /// How long edits take to PEMS, through the relay.
     Road,
+    /// What a batch costs when much waits.
+    Depth,
 }
 
 /// Runs sections in the order given and returns what they measured.
@@ -36,6 +39,7 @@ pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report
         match section {
             Section::Commit => commit::run(cluster.server(), &mut report).await?,
             Section::Road => road::run(cluster.server(), &mut report).await?,
+            Section::Depth => depth::run(cluster.server(), &mut report).await?,
         }
     }
     tokio::task::spawn_blocking(move || cluster.stop()).await??;

@@ -21,7 +21,7 @@ const SINGLES: usize = 200;
 /// Between single edits: a request slot is free again.
 const APART: Duration = Duration::from_millis(250);
 /// Longest that anything may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Measures 1,000 edits of one UPDATE, and single edits on an idle queue, from the UPDATE's start until PEMS has them all.
 pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
@@ -31,19 +31,8 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     client.batch_execute("select pfa_sync.set('inbound', 'off')").await?;
     let pems = Simulator::start(Config::default()).await?;
     let rows = client.query(r#"select "pfaId" from pfa_mirror where "organizationId" = $1"#, &[&RIO]).await?;
-    pems.load(rows.iter().map(|row| stored(row.get(0))));
-    let mut ca = NamedTempFile::new()?;
-    ca.write_all(pems.ca_pem().as_bytes())?;
-    let relay = Process::start("pfa-relay", |command| {
-        command
-            .args(["run", "--log-level", "warn"])
-            .env("DATABASE_URL", database.url_as(Login::Relay))
-            .env("PEMS_URL", pems.url())
-            .env("PEMS_CA", ca.path())
-            .env("PEMS_USER", "pfa-sync")
-            .env("PEMS_PASSWORD", "secret")
-            .env("PEMS_TENANT", "TEST");
-    })?;
+    pems.load(rows.iter().map(|row| stored("RIO", row.get(0))));
+    let (relay, _ca) = relay(&database, &pems)?;
     let application = Application::new(&client);
 
     let mut bulk = Vec::new();
@@ -83,10 +72,28 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn stored(pfa_id: &str) -> Record {
-    let mut fields = pems_record("RIO", pfa_id).as_object().cloned().unwrap_or_default();
+/// A relay that writes to the simulator, and the file of its CA.
+pub(super) fn relay(database: &Database, pems: &Simulator) -> Result<(Process, NamedTempFile)> {
+    let mut ca = NamedTempFile::new()?;
+    ca.write_all(pems.ca_pem().as_bytes())?;
+    let relay = Process::start("pfa-relay", |command| {
+        command
+            .args(["run", "--log-level", "warn"])
+            .env("DATABASE_URL", database.url_as(Login::Relay))
+            .env("PEMS_URL", pems.url())
+            .env("PEMS_CA", ca.path())
+            .env("PEMS_USER", "pfa-sync")
+            .env("PEMS_PASSWORD", "secret")
+            .env("PEMS_TENANT", "TEST");
+    })?;
+    Ok((relay, ca))
+}
+
+/// A record of an organization as the simulator takes it.
+pub(super) fn stored(code: &str, pfa_id: &str) -> Record {
+    let mut fields = pems_record(code, pfa_id).as_object().cloned().unwrap_or_default();
     fields.retain(|field, _| !["organization", "version", "updatedAt"].contains(&field.as_str()));
-    Record { organization: "RIO".to_owned(), fields }
+    Record { organization: code.to_owned(), fields }
 }
 
 /// Writes that PEMS has applied so far.
@@ -94,7 +101,8 @@ fn written(pems: &Simulator) -> usize {
     pems.log().iter().map(|request| request.writes.len()).sum()
 }
 
-async fn until(pems: &Simulator, written: usize) -> Result<()> {
+/// Waits until PEMS has applied so many writes.
+pub(super) async fn until(pems: &Simulator, written: usize) -> Result<()> {
     let arrived = pems.wait_for(|log| log.iter().map(|request| request.writes.len()).sum::<usize>() >= written);
     tokio::time::timeout(PATIENCE, arrived).await.context("the edits don't arrive in PEMS")?;
     Ok(())
