@@ -35,9 +35,11 @@ $$;
 create function promote_heads(records text[], ended bigint[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
+declare
+    due timestamptz := clock_timestamp();
 begin
     update pfa_write_queue q
-       set head = true, scheduled_at = clock_timestamp()
+       set head = true, scheduled_at = due
       from unnest(records, ended) r (mirror_id, id)
      where q.id = (select n.id from pfa_write_queue n where n.mirror_id = r.mirror_id and n.id > r.id order by n.id limit 1);
 end

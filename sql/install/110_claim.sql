@@ -212,8 +212,9 @@ begin
 
     insert into sync_batch (organization_id, relay, step, records)
         values (served, relay, kind, jsonb_array_length(sending)) returning sync_batch.batch_id into batch;
+    at := clock_timestamp();
     update pfa_write_queue q
-       set status = 'processing', attempt = q.attempt + 1, relay = claim.relay, batch_id = batch, lease_until = clock_timestamp() + coalesce(lease, setting('lease')::interval),
+       set status = 'processing', attempt = q.attempt + 1, relay = claim.relay, batch_id = batch, lease_until = at + coalesce(lease, setting('lease')::interval),
            request = s.apply, expected_version = s.version,
            request_revision = q.request_revision + (q.request is distinct from s.apply or q.expected_version is distinct from s.version)::int
       from jsonb_to_recordset(sending) s (id bigint, apply jsonb, version bigint)
@@ -265,16 +266,19 @@ as $$
     select array(select id from unsettled)
 $$;
 
--- Puts claimed rows back into the queue, due after a delay. The caller holds the locks.
+-- Puts claimed rows back into the queue, due after a delay, all at one moment: what comes due together goes out in one
+-- request. The caller holds the locks.
 create function return_to_pending(queue_ids bigint[], delay interval) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
+declare
+    due timestamptz := clock_timestamp() + delay;
 begin
     if coalesce(cardinality(queue_ids), 0) = 0 then
         return;
     end if;
     update pfa_write_queue q
-       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = clock_timestamp() + delay
+       set status = 'pending', lease_until = null, sent_at = null, scheduled_at = due
      where q.id = any (queue_ids);
     update modification m
        set sync_state = 'committed', updated_at = now() at time zone 'utc'

@@ -30,24 +30,26 @@ create function sent(relay text, items jsonb, request_timeout interval default '
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
+declare
+    at timestamptz := clock_timestamp();
 begin
     perform fit_plans();
     return query
     with due as materialized (
         select q.id from pfa_write_queue q
           join jsonb_to_recordset(items) i (queue_id bigint, attempt int) on i.queue_id = q.id and i.attempt = q.attempt
-         where q.lease_until is not null and q.relay = sent.relay and q.lease_until > clock_timestamp()
+         where q.lease_until is not null and q.relay = sent.relay and q.lease_until > at
          order by q.id for update of q),
     marked as (
         update pfa_write_queue q
-           set sent_at = now(), lease_until = greatest(q.lease_until, clock_timestamp() + request_timeout)
+           set sent_at = now(), lease_until = greatest(q.lease_until, at + request_timeout)
           from due where q.id = due.id
         returning q.id, q.organization_id, q.author, q.pfa_id, q.modification_id, q.job_id, q.batch_id, q.request),
     logged as (
         insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id, changes)
         select 'WRITE_ATTEMPT', m.organization_id, m.author, m.pfa_id, m.modification_id, m.id, m.job_id, m.batch_id, m.request from marked m),
     batch as (
-        update sync_batch b set sent_at = clock_timestamp() where b.batch_id in (select m.batch_id from marked m))
+        update sync_batch b set sent_at = at where b.batch_id in (select m.batch_id from marked m))
     select m.id from marked m;
 end
 $$;
@@ -73,9 +75,10 @@ comment on function complete(text, jsonb) is 'Records what PEMS confirmed, in mi
 -- one of its tries), settle (its outcome is read first, after the lease), failed (dead letter) or conflict.
 --
 -- While PEMS is known to be down, what brings no answer from it is no try of the change's: an outage makes no dead letters.
-create function retry_policy(organization_id text, outcome text, retry_count int, retry_after_ms double precision, outage boolean default false)
+-- jitter, from 0 to 1, is one for all that failed together: what was one request can be one again.
+create function retry_policy(organization_id text, outcome text, retry_count int, retry_after_ms double precision, outage boolean, jitter double precision)
     returns table (verdict text, burns boolean, delay interval)
-    language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    language sql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
     select case
              when outcome in ('throttled', 'unauthorized') then 'pending'
@@ -92,7 +95,7 @@ as $$
              when retry_after_ms is not null then make_interval(secs => retry_after_ms / 1000)
              when outcome = 'throttled' then setting('slot_interval')::interval
              else least(setting('retry_delay_max', organization_id)::interval,
-                        setting('retry_delay', organization_id)::interval * (2 ^ least(retry_count, 20)) * (1 + 0.1 * random()))
+                        setting('retry_delay', organization_id)::interval * (2 ^ least(retry_count, 20)) * (1 + 0.1 * jitter))
            end
 $$;
 
@@ -108,6 +111,7 @@ declare
     held    bigint[];
     decided jsonb;
     calm    timestamptz;
+    jitter  double precision := random();
     down    boolean := says_down(items);
     organizations text[];
 begin
@@ -123,7 +127,7 @@ begin
           from jsonb_to_recordset(items) i (queue_id bigint, outcome text, http_status int, error text, retry_after_ms double precision, response jsonb)
           join pfa_write_queue q on q.id = i.queue_id
          cross join lateral retry_policy(q.organization_id, i.outcome, q.retry_count, i.retry_after_ms,
-                  down and coalesce(i.http_status, 503) in (502, 503, 504) and in_outage(q.organization_id)) p
+                  down and coalesce(i.http_status, 503) in (502, 503, 504) and in_outage(q.organization_id), jitter) p
          where q.id = any (held));
 
     insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id, changes,
@@ -353,9 +357,9 @@ create function extend_lease(relay text, items jsonb, lease interval) returns se
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
     update pfa_write_queue q
-       set lease_until = greatest(q.lease_until, clock_timestamp() + $3)
+       set lease_until = greatest(q.lease_until, statement_timestamp() + $3)
       from jsonb_to_recordset($2) i (queue_id bigint, attempt int)
-     where q.id = i.queue_id and q.attempt = i.attempt and q.lease_until is not null and q.lease_until > clock_timestamp()
+     where q.id = i.queue_id and q.attempt = i.attempt and q.lease_until is not null and q.lease_until > statement_timestamp()
     returning q.id
 $$;
 comment on function extend_lease(text, jsonb, interval) is 'Prolongs the leases of a slow request.';

@@ -60,8 +60,7 @@ end
 $$;
 
 -- The records of a page that may be news, typed and checked. One that is, to the letter, what PEMS listed last is left
--- out before it costs anything, unless the mirror has moved on by another hand since. Planned anew for each page: a plan
--- made while the mirror was empty would scan it once for each record.
+-- out before it costs anything, unless the mirror has moved on by another hand since.
 create function arrivals_of(organization_id text, page jsonb) returns inbound_record[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp set plan_cache_mode = force_custom_plan
 as $$
@@ -73,10 +72,10 @@ begin
             select e.row_number, e.record, h.record_hash
               from jsonb_array_elements(page) with ordinality e (record, row_number)
              cross join lateral (select jsonb_hash_extended(e.record, 0)) h (record_hash)
-             where not exists (
-                select from mirror r
-                  join pems_record p on p.mirror_id = r.mirror_id and p.mirror_version = r.version
-                 where r.organization_id = arrivals_of.organization_id and r.pfa_id = e.record->>'pfaId' and p.record_hash = h.record_hash)),
+             -- A look-up for each record, whatever the planner believes of a mirror that was never analyzed.
+             where (select p.record_hash from mirror r
+                      join pems_record p on p.mirror_id = r.mirror_id and p.mirror_version = r.version
+                     where r.organization_id = arrivals_of.organization_id and r.pfa_id = e.record->>'pfaId') is distinct from h.record_hash),
         versioned as (
             select n.*, case when jsonb_typeof(n.record->'version') = 'number' and n.record->>'version' ~ '^[0-9]{1,18}$'
                              then (n.record->>'version')::bigint end as pems_version
@@ -151,14 +150,18 @@ begin
         return inserted;
     end if;
 
+    -- Looked up first and compared after: with the comparison in the join, the planner would rather read the whole mirror.
     changes := array(
-        select row(r.mirror_id, a.data, a.pems_stamp, 'PEMS_SYNC', source, p.pems_version is distinct from a.pems_version)::mirror_change
-          from unnest(arrivals) a
-          join mirror r on r.organization_id = promote.organization_id and r.pfa_id = a.pfa_id
-          left join pems_record p on p.mirror_id = r.mirror_id
-         where (p.pems_version is null or p.pems_version <= a.pems_version)
-           and r.data is distinct from a.data
-           and (select with_derived(t.data) from typed(r.data) t) is distinct from a.data);
+        with known as materialized (
+            select r.mirror_id, r.data as before, a.data, a.pems_stamp, a.pems_version, p.pems_version as known_version
+              from unnest(arrivals) a
+              join mirror r on r.organization_id = promote.organization_id and r.pfa_id = a.pfa_id
+              left join pems_record p on p.mirror_id = r.mirror_id)
+        select row(k.mirror_id, k.data, k.pems_stamp, 'PEMS_SYNC', source, k.known_version is distinct from k.pems_version)::mirror_change
+          from known k
+         where (k.known_version is null or k.known_version <= k.pems_version)
+           and k.before is distinct from k.data
+           and (select with_derived(t.data) from typed(k.before) t) is distinct from k.data);
     perform change_mirrors(changes);
     insert into pems_record as p (mirror_id, pems_version, mirror_version, pems_updated_at, record_hash)
     select r.mirror_id, a.pems_version, r.version, a.pems_stamp, a.record_hash

@@ -11,9 +11,9 @@ use crate::simulator::Fault;
 
 /// How much earlier than its slot a request may seem to arrive: two clocks are compared, each read within a millisecond or so.
 const EARLY: f64 = 10.0;
-/// How late a request may be for its slot before the slot counts as unused: it leaves at its slot, and is given up after
-/// the relay's request timeout, which a busy machine may well use up.
-const LATE: f64 = 6_000.0;
+/// How late a request may be for its slot before the slot counts as unused: it leaves at its slot, and may have to connect
+/// first, for which a relay here has 1 s. The rest is a busy machine's.
+const LATE: f64 = 2_000.0;
 /// How far two slots may be too close, from rounding to microseconds.
 const ROUNDING: f64 = 0.01;
 

@@ -78,7 +78,7 @@ pub async fn run(order: &Order, progress: impl Fn(&str)) -> Result<Outcome> {
 
 async fn happen(order: &Order, plan: Plan, plant: &mut Plant, progress: impl Fn(&str)) -> Result<Facts> {
     let mut facts = Facts { beginning: survey::records(&plant.pems), ..Facts::default() };
-    let mut weather = Weather { relays: Vec::new(), pulls: JoinSet::new(), foreign: Vec::new() };
+    let mut weather = Weather { relays: Vec::new(), ending: JoinSet::new(), foreign: Vec::new() };
     for relay in 0..RELAYS {
         weather.relays.push(Some(plant.relay(&name(relay), "run")?));
     }
@@ -130,7 +130,8 @@ fn name(relay: usize) -> String {
 /// The faults, and what they leave behind.
 struct Weather {
     relays: Vec<Option<Process>>,
-    pulls: JoinSet<Result<std::process::ExitStatus>>,
+    /// What ends by itself: pulls, and relays that were asked to.
+    ending: JoinSet<Result<()>>,
     foreign: Vec<Foreign>,
 }
 
@@ -143,9 +144,20 @@ impl Weather {
                     process.kill().await?;
                 }
             }
+            Event::Stop(relay) => {
+                if let Some(process) = self.relays[relay].take() {
+                    self.ending.spawn(async move {
+                        let status = process.stop().await?;
+                        ensure!(status.success(), "a relay that was asked to stop ended with {status}");
+                        Ok(())
+                    });
+                }
+            }
             Event::Start(relay) => self.start(relay, plant)?,
             Event::Crash => plant.crash()?,
             Event::Cut => plant.cut().await?,
+            Event::Silence => plant.silence(),
+            Event::Credentials(accepted) => plant.let_in(accepted).await?,
             Event::Foreign(record, field, value) => {
                 let key = key(record);
                 let changes = Map::from_iter([(field.to_owned(), value)]);
@@ -159,7 +171,7 @@ impl Weather {
             Event::Pull => {
                 let mut pull = plant.relay("pull", "pull")?;
                 // It may well fail, in this weather.
-                self.pulls.spawn(async move { pull.wait().await });
+                self.ending.spawn(async move { pull.wait().await.map(drop) });
             }
         }
         Ok(())
@@ -175,6 +187,7 @@ impl Weather {
     /// Ends the faults: every relay runs, PEMS is well, no record is open.
     async fn clear(&mut self, plant: &Plant) -> Result<()> {
         plant.pems.clear_faults();
+        plant.let_in(true).await?;
         for record in 0..RECORDS {
             let (code, pfa_id) = key(record);
             plant.pems.lock_record(&code, &pfa_id, false);
@@ -182,8 +195,8 @@ impl Weather {
         for relay in 0..RELAYS {
             self.start(relay, plant)?;
         }
-        while let Some(pull) = timeout(PATIENCE, self.pulls.join_next()).await.context("a pull does not end")? {
-            pull??;
+        while let Some(ended) = timeout(PATIENCE, self.ending.join_next()).await.context("a pull or a relay does not end")? {
+            ended??;
         }
         for relay in self.relays.iter_mut().flatten() {
             if let Some(status) = relay.ended()? {

@@ -71,12 +71,18 @@ pub enum Event {
     Fault(Operation, Fault),
     /// SIGKILL of a relay.
     Kill(usize),
-    /// A killed relay starts again.
+    /// SIGTERM of a relay.
+    Stop(usize),
+    /// A relay that was killed or stopped starts again.
     Start(usize),
     /// Postgres crashes and recovers.
     Crash,
     /// Every connection of the relays is terminated.
     Cut,
+    /// The network between relays and Postgres takes what is sent on its connections, and delivers nothing.
+    Silence,
+    /// PEMS lets the relays' credentials in no more, or again, and who runs the relays resumes.
+    Credentials(bool),
     /// Another user of PEMS changes a field of a record.
     Foreign(usize, &'static str, Value),
     /// Another user of PEMS opens a record, or closes it.
@@ -194,6 +200,19 @@ fn events(rng: &mut Rng, seconds: u64) -> Vec<(Duration, Event)> {
         events.push((at, Event::Kill(relay)));
         events.push((at + Duration::from_millis(rng.u64(0..3_000)), Event::Start(relay)));
     }
+    for _ in 0..(seconds / 12).max(1) {
+        let (at, relay) = (moment(rng, seconds), rng.usize(..RELAYS));
+        events.push((at, Event::Stop(relay)));
+        events.push((at + Duration::from_millis(rng.u64(0..1_000)), Event::Start(relay)));
+    }
+    for _ in 0..(seconds / 20).max(1) {
+        let at = moment(rng, seconds);
+        events.push((at, Event::Credentials(false)));
+        let again = at + Duration::from_millis(rng.u64(100..1_500));
+        // A refusal may still be on its way when the first resumes.
+        events.extend([again, again + Duration::from_secs(2)].map(|at| (at, Event::Credentials(true))));
+    }
+    (0..(seconds / 20).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Silence)));
     (0..(seconds / 12).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Crash)));
     (0..(seconds / 8).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Cut)));
     (0..(seconds / 10).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Pull)));

@@ -15,7 +15,8 @@ use crate::application::pems_record;
 use crate::cluster::{Cluster, Database, Login, Options, Shutdown, Template};
 use crate::export::Record;
 use crate::process::Process;
-use crate::simulator::{Config, Simulator};
+use crate::proxy::Proxy;
+use crate::simulator::{Config, Credentials, Simulator};
 
 /// PEMS admits ten times as much as the real one, and the slots are ten times as close, so that minutes do for hours.
 const PER_SECOND: usize = 100;
@@ -23,6 +24,9 @@ const PER_SECOND: usize = 100;
 pub const SLOT_INTERVAL: f64 = 10.5;
 /// Longer than PEMS ever takes, as in production.
 const REQUEST_TIMEOUT: &str = "6 s";
+/// Shorter than PEMS may take: who stops a relay does not always wait for its last request.
+const DRAIN_TIMEOUT: &str = "3 s";
+const PASSWORD: &str = "secret";
 
 /// What the database needs besides the sample: a third organization, its people, short waits, and a record of every slot.
 const SET_UP: &str = r#"
@@ -55,6 +59,7 @@ const SET_UP: &str = r#"
 /// All parts of a run.
 pub struct Plant {
     pub pems: Simulator,
+    network: Proxy,
     database: Database,
     cluster: Cluster,
     ca: NamedTempFile,
@@ -62,7 +67,7 @@ pub struct Plant {
 }
 
 impl Plant {
-    /// Starts Postgres and PEMS, both with the same records; no relay yet.
+    /// Starts Postgres and PEMS, both with the same records, and the network between Postgres and the relays; no relay yet.
     pub async fn start() -> Result<Self> {
         let cluster = tokio::task::block_in_place(|| Cluster::start(&Options::default()))?;
         cluster.server().build_templates().await?;
@@ -77,22 +82,25 @@ impl Plant {
         }
         let mut ca = NamedTempFile::new()?;
         ca.write_all(pems.ca_pem().as_bytes())?;
-        Ok(Self { pems, database, cluster, ca, logs: TempDir::new()? })
+        let network = Proxy::start(cluster.server().port()).await?;
+        Ok(Self { pems, network, database, cluster, ca, logs: TempDir::new()? })
     }
 
     /// Starts a relay; what it logs goes to a file of that name.
     pub fn relay(&self, name: &str, subcommand: &str) -> Result<Process> {
+        let url = self.database.url_as(Login::Relay);
+        let url = url.replace(&format!(":{}/", self.database.server().port()), &format!(":{}/", self.network.port()));
         let log = File::options().create(true).append(true).open(self.logs.path().join(format!("{name}.log")))?;
         Process::start("pfa-relay", |command| {
             command
                 .arg(subcommand)
-                .args(["--name", name, "--request-timeout", REQUEST_TIMEOUT, "--connect-timeout", "1 s"])
+                .args(["--name", name, "--request-timeout", REQUEST_TIMEOUT, "--connect-timeout", "1 s", "--drain-timeout", DRAIN_TIMEOUT])
                 .args(["--requests-per-second", &PER_SECOND.to_string()])
-                .env("DATABASE_URL", self.database.url_as(Login::Relay))
+                .env("DATABASE_URL", url)
                 .env("PEMS_URL", self.pems.url())
                 .env("PEMS_CA", self.ca.path())
                 .env("PEMS_USER", "pfa-sync")
-                .env("PEMS_PASSWORD", "secret")
+                .env("PEMS_PASSWORD", PASSWORD)
                 .env("PEMS_TENANT", "TEST")
                 .stderr(log);
         })
@@ -110,6 +118,21 @@ impl Plant {
     pub async fn cut(&self) -> Result<()> {
         let cut = "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'login_relay'";
         self.client().await?.batch_execute(cut).await?;
+        Ok(())
+    }
+
+    /// The relays' connections to Postgres die, and neither end is told.
+    pub fn silence(&self) {
+        self.network.silence();
+    }
+
+    /// PEMS lets the relays in or not; when it does again, who runs them resumes what was held.
+    pub async fn let_in(&self, accepted: bool) -> Result<()> {
+        let password = if accepted { PASSWORD } else { "changed" };
+        self.pems.set_credentials(Credentials::Basic { user: "pfa-sync".to_owned(), password: password.to_owned() });
+        if accepted {
+            self.client().await?.batch_execute("select pfa_sync.resume()").await?;
+        }
         Ok(())
     }
 
