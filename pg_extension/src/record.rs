@@ -92,8 +92,9 @@ fn judge(
     let rules = rules::current();
     let record = object(record).unwrap_or_default();
     let delta = delta.map_or(Value::Null, |d| d.0);
+    let unmoved = unmoved == Some(true);
     let base = object(base);
-    let base = if unmoved == Some(true) { Some(&record) } else { base.as_ref() };
+    let base = if unmoved { Some(&record) } else { base.as_ref() };
 
     let errors = pfa_rules::errors(&rules, &record, &delta);
     let changes = pfa_rules::canonical(&rules, &delta);
@@ -110,7 +111,8 @@ fn judge(
         missing,
         pfa_rules::operation(&changes).as_str(),
         json(changes.clone()),
-        base.map(of_changes).map(json),
+        // Written once: the caller knows that they are the same.
+        base.filter(|_| !unmoved).map(of_changes).map(json),
         json(of_changes(&record)),
         json(merge.apply),
         merge.conflicts,

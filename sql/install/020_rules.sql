@@ -97,4 +97,4 @@ create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, gra
     returns table (errors jsonb, missing text[], operation text, changes jsonb, base jsonb, seen jsonb, apply jsonb, conflicts text[])
     language c stable security invoker parallel safe as 'MODULE_PATHNAME', 'judge_wrapper';
 comment on function judge(jsonb, jsonb, jsonb, jsonb, text[], boolean) is
-    'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the permissions granted (null = all are); unmoved = the record is as its author saw it, and base is left out; base and seen: the changed fields of base and record.';
+    'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the permissions granted (null = all are); unmoved = the record is as its author saw it, and base is left out, in the answer too; base and seen: the changed fields of base and record.';

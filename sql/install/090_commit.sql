@@ -29,9 +29,10 @@ create function verdict(errors jsonb, missing text[], conflicts text[]) returns 
     language sql immutable security invoker
     return case when errors <> '[]' or missing <> '{}' then 'failed' when conflicts <> '{}' then 'conflict' else 'pending' end;
 
--- A record with the key that PEMS knows it by, where only the mirror's column has it.
+-- A record with the key that PEMS knows it by, where only the mirror's column has it. Stable, as jsonb_build_object is: an
+-- immutable function that calls a stable one is not inlined.
 create function addressed(data jsonb, pfa_id text) returns jsonb
-    language sql immutable security invoker
+    language sql stable security invoker
     return case when data->>'pfaId' is null and pfa_id is not null then data || jsonb_build_object('pfaId', pfa_id) else data end;
 
 -- Judges modifications against the mirror with the record's queued changes laid over it. Stores nothing.
@@ -47,10 +48,10 @@ begin
         select m.modification_id, m.mirror_id, m.organization_id, m.user_id, m.change_reason, m.base_version, m.delta,
                r.organization_id as mirror_organization, r.version, addressed(r.data, r.pfa_id) as data,
                coalesce(r.pfa_id, r.data->>'pfaId') as pfa_id
-          -- Joined, not compared with = any: a generic plan would search the array for every row.
+          -- A look-up for each, whatever the planner believes: it would rather read the whole mirror for many.
           from unnest(modification_ids) i (id)
-          join modification m on m.modification_id = i.id
-          join mirror r on r.mirror_id = m.mirror_id),
+         cross join lateral (select * from modification m where m.modification_id = i.id offset 0) m
+         cross join lateral (select * from mirror r where r.mirror_id = m.mirror_id offset 0) r),
     author as materialized (
         select a.user_id, a.organization_id, permissions_of(a.user_id, a.organization_id) as permissions
           from (select distinct c.user_id, c.organization_id from change c) a),
@@ -82,7 +83,7 @@ begin
           left join queued q using (modification_id)
           left join written w using (modification_id))
     select s.modification_id, s.mirror_id, s.organization_id, s.pfa_id, s.user_id, s.change_reason, s.base_version, s.version, s.theirs,
-           j.base, j.seen, e.errors, j.missing, j.operation, j.changes, j.apply, j.conflicts, null::text,
+           case when s.unmoved then j.seen else j.base end, j.seen, e.errors, j.missing, j.operation, j.changes, j.apply, j.conflicts, null::text,
            verdict(e.errors, j.missing, j.conflicts)
       from seen s
       join author a using (user_id, organization_id)
@@ -137,7 +138,7 @@ declare
 begin
     -- The record's lock makes its queue order its commit order.
     perform from mirror r
-      where r.mirror_id in (select m.mirror_id from unnest(modification_ids) i (id) join modification m on m.modification_id = i.id)
+      where r.mirror_id = any (array(select m.mirror_id from unnest(modification_ids) i (id) join modification m on m.modification_id = i.id))
       order by r.mirror_id for no key update;
     rest := array(select m.modification_id from unnest(modification_ids) i (id) join modification m on m.modification_id = i.id
                    where not exists (select from pfa_write_queue q where q.modification_id = m.modification_id));
@@ -149,7 +150,7 @@ begin
         round_ids := array(select distinct on (m.mirror_id) m.modification_id
                              from unnest(rest) i (id) join modification m on m.modification_id = i.id
                             order by m.mirror_id, m.created_at, m.modification_id);
-        rest := array(select unnest(rest) except select unnest(round_ids));
+        rest := case when cardinality(round_ids) < cardinality(rest) then array(select unnest(rest) except select unnest(round_ids)) else '{}' end;
         judgements := array(select j from judge_modifications(round_ids) j order by j.mirror_id);
         if refuse_bad then
             perform refuse(judgements);
@@ -177,7 +178,7 @@ begin
                                      payload, base, accepted, base_version, head)
         select job.job_id, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation, j.author, j.reason,
                j.changes, j.base, nullif(j.seen, j.base), j.base_version,
-               not exists (select from pfa_write_queue q where q.mirror_id = j.mirror_id)
+               not exists (select from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head)
           from judged j
           join job on job.organization_id = j.organization_id and job.user_id = j.author
         returning id, job_id, organization_id, author, pfa_id, modification_id, payload)

@@ -44,7 +44,7 @@ $$;
 
 -- The record with PEMS' derived fields as the dates that they follow make them.
 create function with_derived(data jsonb) returns jsonb
-    language sql immutable security invoker
+    language sql stable security invoker
     return data || jsonb_build_object(
         'hasPlan', data->>'originalStart' is not null and data->>'originalEnd' is not null,
         'hasActuals', data->>'actualStart' is not null and data->>'actualEnd' is not null);

@@ -17,7 +17,7 @@ end;
 
 -- Where a front may be, when the first live row found is due at first (null = there is none) and the clock shows at.
 create function front_at(first timestamptz, at timestamptz) returns timestamptz
-    language sql immutable security invoker
+    language sql stable security invoker
     return least(first, at - interval '5 s');
 
 -- Moves fronts back to live rows behind them; whether there were any. An organization that is being claimed from just

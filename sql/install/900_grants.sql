@@ -26,3 +26,4 @@ grant execute on function
 grant select on field, field_override, field_rules, rules_version, setting_definition, setting_value, settings
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 grant execute on function setting(text, text) to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+grant execute on function metrics() to pfa_sync_application, pfa_sync_relay, pfa_sync_api;

@@ -5,6 +5,7 @@
 
 mod commit;
 mod depth;
+mod inbound;
 mod report;
 mod road;
 
@@ -22,6 +23,8 @@ pub const ROUNDS: usize = 7;
 pub enum Section {
     /// What the extension costs the application's UPDATE.
     Commit,
+    /// What the way in costs, by the size of the mirror.
+    Inbound,
     /// How long edits take to PEMS, through the relay.
     Road,
     /// What a batch costs when much waits.
@@ -38,6 +41,7 @@ pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report
         progress(&format!("{section:?}"));
         match section {
             Section::Commit => commit::run(cluster.server(), &mut report).await?,
+            Section::Inbound => inbound::run(cluster.server(), &mut report, &progress).await?,
             Section::Road => road::run(cluster.server(), &mut report).await?,
             Section::Depth => depth::run(cluster.server(), &mut report).await?,
         }

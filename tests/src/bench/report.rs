@@ -11,6 +11,8 @@ pub enum Unit {
     Milliseconds,
     /// Seconds.
     Seconds,
+    /// Mebibytes.
+    Mebibytes,
 }
 
 impl Unit {
@@ -18,6 +20,7 @@ impl Unit {
         match self {
             Unit::Milliseconds => "ms",
             Unit::Seconds => "s",
+            Unit::Mebibytes => "MiB",
         }
     }
 }

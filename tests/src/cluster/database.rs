@@ -36,6 +36,11 @@ impl Database {
         Ok(database)
     }
 
+    /// The same database from now on in another server, which was its standby.
+    pub fn move_to(&mut self, server: &Server) {
+        self.server = server.clone();
+    }
+
     /// Its name in the server.
     pub fn name(&self) -> &str {
         &self.name

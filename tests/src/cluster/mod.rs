@@ -65,18 +65,42 @@ impl Cluster {
     pub fn start(options: &Options) -> Result<Self> {
         let site = Site::open()?;
         let installation = Installation::inherited().or_else(|_| Installation::prepare(&site))?;
-        let account = site.account();
+        Self::made(site, installation, random_password(), options, |account, installation, directory, password| {
+            let password_file = directory.join("password");
+            fs::write(&password_file, password)?;
+            account.give(&password_file)?;
+            fs::set_permissions(&password_file, Permissions::from_mode(0o600))?;
+            initialize(account, installation, directory, &password_file)?;
+            Ok(fs::remove_file(&password_file)?)
+        })
+    }
+
+    /// Starts a hot standby that follows this cluster, on a port of its own, until it is promoted.
+    pub fn standby(&self, options: &Options) -> Result<Self> {
+        let primary = format!("host=127.0.0.1 port={} user=postgres password={}", self.server.port(), self.server.password());
+        Self::made(
+            Site::open()?,
+            self.installation.clone(),
+            self.server.password().to_owned(),
+            options,
+            |account, installation, directory, _| {
+                let mut command = account.command(installation.program("pg_basebackup"));
+                command.arg("-D").arg(directory.join("data")).args(["-d", &primary, "-R", "-c", "fast", "--no-sync"]);
+                account::run(&mut command)
+            },
+        )
+    }
+
+    fn made(
+        site: Site,
+        installation: Installation,
+        password: String,
+        options: &Options,
+        make: impl FnOnce(Account, &Installation, &Path, &str) -> Result<()>,
+    ) -> Result<Self> {
         let (directory, held) = site.new_directory()?;
-
-        let password = random_password();
-        let password_file = directory.join("password");
-        fs::write(&password_file, &password)?;
-        account.give(&password_file)?;
-        fs::set_permissions(&password_file, Permissions::from_mode(0o600))?;
-        initialize(account, &installation, &directory, &password_file)?;
-        fs::remove_file(&password_file)?;
+        make(site.account(), &installation, &directory, &password)?;
         options.append_to(&directory.join("data/postgresql.conf"), &directory)?;
-
         let mut cluster = Self {
             server: Server::new(0, password, installation.clone()),
             directory,

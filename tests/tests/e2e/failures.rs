@@ -149,6 +149,53 @@ async fn the_next_host_is_taken_when_the_first_one_is_gone() -> Result<()> {
     plant.check().await
 }
 
+/// The primary is lost, and its standby, which comes first in the connection string, is promoted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_promoted_standby_is_found_and_the_work_goes_on() -> Result<()> {
+    let options = Options::default();
+    let mut primary = tokio::task::block_in_place(|| Cluster::start(&options))?;
+    primary.server().build_templates().await?;
+    let mut plant = Plant::around(World::on(primary.server()).await?, &["1", "2"]).await?;
+    let standby = tokio::task::block_in_place(|| primary.standby(&options))?;
+    let (first, second) = (format!("127.0.0.1:{}", standby.server().port()), format!("127.0.0.1:{}", primary.server().port()));
+    let url = plant.world.database.url_as(Login::Relay).replace(&second, &format!("{first},{second}"));
+    let _relay = plant.relay_with("run", |command| {
+        command.env("DATABASE_URL", format!("{url}?target_session_attrs=read-write"));
+    })?;
+    plant.world.edit("1", json!({"model": "X"})).await?;
+    plant.until_drained().await?;
+    plant.until("select bool_and(replay_lsn >= pg_current_wal_lsn()) from pg_stat_replication").await?;
+
+    tokio::task::block_in_place(|| primary.halt(Shutdown::Immediate))?;
+    standby.server().connect("postgres").await?.execute("select pg_promote()", &[]).await?;
+    plant.world.database.move_to(standby.server());
+    plant.world.reconnect().await?;
+    plant.world.edit("2", json!({"model": "X"})).await?;
+    plant.until_drained().await?;
+    assert_eq!(plant.applied().len(), 2);
+    plant.check().await
+}
+
+/// PEMS keeps the last request waiting for longer than who stops the relay does.
+#[tokio::test]
+async fn a_relay_is_stopped_in_time_and_its_stuck_request_is_settled_by_the_next() -> Result<()> {
+    let plant = Plant::new(20).await?;
+    plant.pems.fault(Operation::Batch, Fault::Hold);
+    let relay = plant.relay_with_arguments("run", &["--request-timeout", "25 s", "--drain-timeout", "200 ms"])?;
+    commit(&plant, 20).await?;
+    plant.until_pems(|log| !log.is_empty()).await?;
+    assert!(relay.stop().await?.success());
+    assert_eq!(plant.world.value::<i64>("select count(*) from pfa_sync.queue where sent_at is not null").await?, 20);
+    plant.pems.release();
+
+    // Nobody settles it before the lease has ended, which outlasts the request.
+    plant.world.client.execute("update pfa_sync.pfa_write_queue set lease_until = now()", &[]).await?;
+    let _relay = plant.relay("run")?;
+    plant.until_drained().await?;
+    assert_eq!(operations(&plant), [Operation::Batch, Operation::List]);
+    plant.check().await
+}
+
 /// Postgres goes down in the middle of the work, and comes back.
 #[rstest]
 #[case::fast(Shutdown::Fast)]

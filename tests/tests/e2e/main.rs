@@ -7,6 +7,7 @@ mod conflict;
 mod dead_letters;
 mod drafts;
 mod failures;
+mod fleet;
 mod fronts;
 mod inbound;
 mod interleaving;

@@ -84,6 +84,21 @@ async fn transient_failures_are_retried_and_end_as_dead_letters() -> Result<()> 
     world.check().await
 }
 
+/// What was one request can be one again, and what is settled together stays together.
+#[tokio::test]
+async fn what_fails_together_comes_due_together() -> Result<()> {
+    let world = World::new().await?;
+    for id in ["1", "2", "3"] {
+        world.edit(id, json!({"model": "X"})).await?;
+    }
+    let claimed = world.send().await?;
+    assert_eq!(claimed.len(), 3);
+    assert_eq!(world.value::<i64>("select count(distinct lease_until) from pfa_sync.pfa_write_queue").await?, 1);
+    world.report("fail", &claimed, json!({"outcome": "unavailable"})).await?;
+    assert_eq!(world.value::<i64>("select count(distinct scheduled_at) from pfa_sync.pfa_write_queue").await?, 1);
+    world.check().await
+}
+
 #[tokio::test]
 async fn throttling_burns_no_try_and_moves_the_slots() -> Result<()> {
     let world = World::new().await?;

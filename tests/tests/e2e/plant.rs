@@ -57,7 +57,7 @@ impl Plant {
         self.relay_with(subcommand, |_| {})
     }
 
-    /// Starts a relay with further arguments.
+    /// Starts a relay with further arguments, which may replace the short timeouts.
     pub fn relay_with_arguments(&self, subcommand: &str, arguments: &[&str]) -> Result<Process> {
         self.relay_with(subcommand, |command| {
             command.args(arguments);
@@ -69,7 +69,8 @@ impl Plant {
         Process::start("pfa-relay", |command| {
             command
                 .arg(subcommand)
-                .args(["--request-timeout", "1 s", "--connect-timeout", "1 s"])
+                .env("PFA_RELAY_REQUEST_TIMEOUT", "1 s")
+                .env("PFA_RELAY_CONNECT_TIMEOUT", "1 s")
                 .env("DATABASE_URL", self.world.database.url_as(Login::Relay))
                 .env("PEMS_URL", self.pems.url())
                 .env("PEMS_CA", self.ca.path())

@@ -153,6 +153,25 @@ async fn an_empty_list_discontinues_nothing() -> Result<()> {
     plant.check().await
 }
 
+#[tokio::test]
+async fn metrics_tell_of_the_queue_and_of_the_last_pull() -> Result<()> {
+    let plant = Plant::new(3).await?;
+    assert!(plant.relay("pull")?.wait().await?.success());
+    plant.world.edit("1", json!({"model": "X"})).await?;
+    let metric = |name, label, value| {
+        format!("select value from pfa_sync.metrics() where name = '{name}' and labels @> '{{\"organization\": \"RIO\", \"{label}\": \"{value}\"}}'")
+    };
+    for (query, expected) in [
+        (metric("pfa_sync_pull_records", "outcome", "read"), 3.0),
+        (metric("pfa_sync_pull_records", "outcome", "changed"), 0.0),
+        (metric("pfa_sync_pull_completed", "kind", "full"), 1.0),
+        (metric("pfa_sync_changes", "state", "queued"), 1.0),
+    ] {
+        assert_eq!(plant.world.value::<f64>(&query).await?, expected, "{query}");
+    }
+    Ok(())
+}
+
 /// Writes go on while a long pull reads, and the pull goes on while there is much to write.
 #[tokio::test]
 async fn pulls_and_writes_starve_nobody() -> Result<()> {
