@@ -41,7 +41,7 @@ fmt: ## Format the code
 	cargo fmt --all
 
 bench: setup ## Measure, with commits forced to disk; a table and JSON (SECTIONS='commit road': only these)
-	cargo build --release --workspace
+	cargo build --release --workspace --features pfa-sync-tests/peers
 	target/release/bench $(SECTIONS)
 
 clean: ## Remove all that was built

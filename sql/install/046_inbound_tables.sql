@@ -8,6 +8,7 @@ create table sync_pull (
     relay             text        not null,
     attempt           int         not null default 1,
     lease_until       timestamptz not null,
+    due_at            timestamptz,
     updated_since     timestamptz,
     high_water        timestamptz,
     next_page         text,
@@ -28,6 +29,7 @@ create table sync_pull (
 );
 comment on table sync_pull is 'One reading of PEMS'' list of an organization, in pages. It outlives the relay that began it.';
 comment on column sync_pull.attempt is 'counts the relays that worked on it; one that comes with an older number changes nothing';
+comment on column sync_pull.due_at is 'relays go on with it then, after a failure; null = at once';
 comment on column sync_pull.high_water is 'the latest time of change that PEMS told of';
 comment on column sync_pull.next_page is 'PEMS'' cursor of the page to read next; null = the first one';
 comment on column sync_pull.whole is 'its last page is taken in';

@@ -231,11 +231,6 @@ begin
 end
 $$;
 
--- Wakes the relays when this transaction commits.
-create function wake() returns void
-    language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
-as $$ select pg_notify('pfa_sync_wake', '') $$;
-
 -- What the triggers call for modifications that came into committed.
 create function commit_modifications(modification_ids text[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp

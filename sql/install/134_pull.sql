@@ -64,7 +64,7 @@ as $$
 begin
     return query
         select o.organization_id,
-               coalesce(r.lease_until, (select max(p.ended_at) from sync_pull p where p.organization_id = o.organization_id)
+               coalesce(greatest(r.lease_until, r.due_at), (select max(p.ended_at) from sync_pull p where p.organization_id = o.organization_id)
                                            + setting('pull_interval', o.organization_id)::interval, '-infinity'),
                setting('inbound', o.organization_id) = 'relay' and s.held_since is null
           from organization o
@@ -228,7 +228,8 @@ begin
        set status = case when resume then 'running' when error is null and p.whole then 'completed' else 'failed' end,
            ended_at = case when not resume then now() end,
            last_error = coalesce(error, p.last_error),
-           lease_until = case when resume and error is not null then now() + setting('pull_interval', p.organization_id)::interval else now() end
+           lease_until = now(),
+           due_at = case when resume and error is not null then now() + setting('pull_interval', p.organization_id)::interval end
      where p.pull_id = end_pull.pull_id and p.attempt = end_pull.attempt and p.status = 'running';
     if found and unauthorized then
         with held as (

@@ -32,7 +32,7 @@ begin
     whole as (
         select s.organization_id, o.code, coalesce(l.queued, 0) as queued, coalesce(l.processing, 0) as processing, coalesce(e.completed, 0) as completed,
                coalesce(d.failed, 0) as failed, coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
-               case when may_send(s) then l.next_at end as next_at, 'notify'::text as wake,
+               case when may_send(s) then l.next_at end as next_at, wake_in_force() as wake,
                case when s.held_since is not null then 'held' when not may_send(s) then 'paused' when in_outage(s.organization_id) then 'PEMS down'
                     when d.failed > 0 then 'failing'
                     when c.conflicts > 0 then 'waiting for people' else 'ok' end as health

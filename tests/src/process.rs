@@ -50,6 +50,11 @@ impl Process {
         Ok(Self { name: name.to_owned(), child, lines })
     }
 
+    /// Its process id, while it runs.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// The next line that the program prints; an error when it ended instead.
     pub async fn line(&mut self) -> Result<String> {
         match self.lines.next_line().await? {

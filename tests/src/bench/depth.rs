@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::commit::milliseconds;
-use super::road::{PATIENCE, relay, stored, until};
+use super::plant::{PATIENCE, Pace, Plant, stored};
 use super::{ROUNDS, Report, Unit};
 use crate::application::{Application, EDITOR, HARBOUR, RIO, pems_record};
 use crate::cluster::{Database, Server, Template};
-use crate::simulator::{Config, Request, Simulator};
+use crate::simulator::Request;
 
 const WAITING: i64 = 1_000;
 const LONG: i64 = 1_000_000;
@@ -99,25 +99,25 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
 
 /// Measures single edits of HARBOUR while the relay works on a long queue of RIO.
 async fn beside(server: &Server, report: &mut Report) -> Result<()> {
-    let queue = Queue::create(server, BESIDE).await?;
-    queue.client.batch_execute("select pfa_sync.set('slot_interval', null); select pfa_sync.set('inbound', 'off')").await?;
+    let plant = Plant::start(server, Pace::Limited, 1).await?;
     let records: Value = (0..SINGLES).map(|id| pems_record("HARBOUR", &id.to_string())).collect();
-    queue.client.query("select * from pfa_sync.ingest('HARBOUR', $1)", &[&records]).await?;
-    let pems = Simulator::start(Config::default()).await?;
-    pems.load((1..=IN_PEMS).map(|id| stored("RIO", &id.to_string())));
-    pems.load((0..SINGLES).map(|id| stored("HARBOUR", &id.to_string())));
-    let (relay, _ca) = relay(&queue.database, &pems)?;
-    until(&pems, 1).await?;
+    plant.client.query("select * from pfa_sync.ingest('HARBOUR', $1)", &[&records]).await?;
+    plant.pems.load((0..SINGLES).map(|id| stored("HARBOUR", &id.to_string())));
+    take_template(&plant.client).await?;
+    plant.pems.load((1..=IN_PEMS).map(|id| stored("RIO", &id.to_string())));
+    fill(&plant.client, 1, BESIDE, 1, 0).await?;
+    plant.client.batch_execute("select pfa_sync.wake()").await?;
+    plant.until(1).await?;
 
-    let application = Application::new(&queue.client);
+    let application = Application::new(&plant.client);
     let singles = |log: &Vec<Request>| log.iter().filter(|request| request.organization.as_deref() == Some("HARBOUR")).count();
     let mut delays = Vec::new();
     for id in 0..SINGLES {
         application.draft(EDITOR, HARBOUR, &id.to_string(), json!({"model": "single"})).await?;
-        let before = singles(&pems.log());
+        let before = singles(&plant.pems.log());
         let started = Instant::now();
         application.commit(EDITOR, HARBOUR).await?;
-        tokio::time::timeout(PATIENCE, pems.wait_for(|log| singles(log) > before))
+        tokio::time::timeout(PATIENCE, plant.pems.wait_for(|log| singles(log) > before))
             .await
             .context("the edit doesn't arrive in PEMS")?;
         delays.push(milliseconds(started));
@@ -125,11 +125,9 @@ async fn beside(server: &Server, report: &mut Report) -> Result<()> {
     let name = "single edit beside 100,000 of another organization, UPDATE until it is in PEMS";
     report.percentile(name, "p50", 0.5, &delays, Unit::Milliseconds, None);
     report.percentile(name, "max", 1.0, &delays, Unit::Milliseconds, Some("below 1 s"));
-    let waiting: i64 = queue.client.query_one("select count(*) from pfa_sync.queue", &[]).await?.get(0);
+    let waiting: i64 = plant.client.query_one("select count(*) from pfa_sync.queue", &[]).await?.get(0);
     ensure!(waiting > BESIDE - IN_PEMS, "the other queue ran dry");
-    ensure!(relay.stop().await?.success(), "the relay failed");
-    ensure!(pems.log().iter().all(|request| request.status == Some(200)), "PEMS refused a request");
-    pems.stop().await;
+    plant.stop([]).await?;
     Ok(())
 }
 
@@ -148,7 +146,7 @@ impl Queue {
     async fn create(server: &Server, records: i64) -> Result<Self> {
         let database = Database::create(server, Template::Attached).await?;
         let client = database.client().await?;
-        client.query("select * from pfa_sync.ingest('RIO', $1)", &[&json!([pems_record("RIO", "template")])]).await?;
+        take_template(&client).await?;
         // What fails is due again at once, so that every batch is full.
         client
             .batch_execute(
@@ -184,6 +182,12 @@ impl Queue {
         ensure!(reported as i64 == BATCH, "{report} took {reported} records");
         Ok((claim, milliseconds(started)))
     }
+}
+
+/// Takes the record into the mirror that `fill` copies.
+async fn take_template(client: &Client) -> Result<()> {
+    client.query("select * from pfa_sync.ingest('RIO', $1)", &[&json!([pems_record("RIO", "template")])]).await?;
+    Ok(())
 }
 
 /// Queues changes of new records of RIO, as their commits leave them, without judging each of a million.

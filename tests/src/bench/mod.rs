@@ -5,9 +5,14 @@
 
 mod commit;
 mod depth;
+mod drain;
 mod inbound;
+#[cfg(feature = "peers")]
+mod peers;
+mod plant;
 mod report;
 mod road;
+mod writers;
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -21,7 +26,7 @@ pub const ROUNDS: usize = 7;
 /// A group of benchmarks that can be run by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Section {
-    /// What the extension costs the application's UPDATE.
+    /// What the extension, and waking the relay, cost the application's UPDATE.
     Commit,
     /// What the way in costs, by the size of the mirror.
     Inbound,
@@ -29,21 +34,38 @@ pub enum Section {
     Road,
     /// What a batch costs when much waits.
     Depth,
+    /// How long they take while many others are committed.
+    Load,
+    /// How a full queue empties at PEMS' limit, and what memory the relay takes for that.
+    Drain,
+    /// How a full queue empties without a limit, and where the time goes.
+    Free,
+    /// Other queues in Postgres, with the same job.
+    #[cfg(feature = "peers")]
+    Peers,
 }
 
 /// Runs sections in the order given and returns what they measured.
 pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report> {
     // Starting and stopping a server blocks.
-    let cluster = tokio::task::spawn_blocking(|| Cluster::start(&Options::default().durable())).await??;
+    let cluster = tokio::task::spawn_blocking(|| Cluster::start(&Options::default().durable().preloaded())).await??;
     cluster.server().build_templates().await?;
     let mut report = Report::default();
     for section in sections {
         progress(&format!("{section:?}"));
         match section {
-            Section::Commit => commit::run(cluster.server(), &mut report).await?,
+            Section::Commit => {
+                commit::run(cluster.server(), &mut report).await?;
+                writers::run(cluster.server(), &mut report).await?;
+            }
             Section::Inbound => inbound::run(cluster.server(), &mut report, &progress).await?,
             Section::Road => road::run(cluster.server(), &mut report).await?,
             Section::Depth => depth::run(cluster.server(), &mut report).await?,
+            Section::Load => road::run_under_load(cluster.server(), &mut report).await?,
+            Section::Drain => drain::run(cluster.server(), &mut report, &progress).await?,
+            Section::Free => drain::run_without_limit(cluster.server(), &mut report, &progress).await?,
+            #[cfg(feature = "peers")]
+            Section::Peers => peers::run(cluster.server(), &mut report).await?,
         }
     }
     tokio::task::spawn_blocking(move || cluster.stop()).await??;

@@ -11,7 +11,11 @@ pub enum Unit {
     Milliseconds,
     /// Seconds.
     Seconds,
-    /// Mebibytes.
+    /// Edits or commits in a second.
+    PerSecond,
+    /// Part of a whole, 1 = all of it.
+    Share,
+    /// Memory, in 2^20 bytes.
     Mebibytes,
 }
 
@@ -20,6 +24,8 @@ impl Unit {
         match self {
             Unit::Milliseconds => "ms",
             Unit::Seconds => "s",
+            Unit::PerSecond => "/s",
+            Unit::Share => "of 1",
             Unit::Mebibytes => "MiB",
         }
     }
@@ -45,6 +51,11 @@ impl Report {
     /// Adds the median of rounds, and returns it.
     pub fn median(&mut self, name: &str, rounds: &[f64], unit: Unit, goal: Option<&str>) -> f64 {
         self.percentile(name, "median", 0.5, rounds, unit, goal)
+    }
+
+    /// Adds what was measured once.
+    pub fn single(&mut self, name: &str, value: f64, unit: Unit, goal: Option<&str>) {
+        self.percentile(name, "single", 0.5, &[value], unit, goal);
     }
 
     /// Adds a percentile (0 to 1) of single measurements, and returns it.

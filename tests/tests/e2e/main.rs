@@ -5,6 +5,7 @@ mod commit;
 mod concurrency;
 mod conflict;
 mod dead_letters;
+mod doorbell;
 mod drafts;
 mod failures;
 mod fleet;

@@ -153,15 +153,25 @@ async fn an_empty_list_discontinues_nothing() -> Result<()> {
     plant.check().await
 }
 
+/// Whoever has mended what was wrong need not wait for the relays' next try.
+#[tokio::test]
+async fn a_pull_by_hand_goes_on_with_one_that_failed() -> Result<()> {
+    let plant = Plant::new(2).await?;
+    plant.set_password("changed");
+    assert!(!plant.relay("pull")?.wait().await?.success());
+    plant.set_password("secret");
+    plant.world.client.execute("select pfa_sync.resume('RIO')", &[]).await?;
+    assert!(plant.relay("pull")?.wait().await?.success());
+    plant.until(PULLED).await
+}
+
 #[tokio::test]
 async fn metrics_tell_of_the_queue_and_of_the_last_pull() -> Result<()> {
     let plant = Plant::new(3).await?;
     assert!(plant.relay("pull")?.wait().await?.success());
     plant.world.edit("1", json!({"model": "X"})).await?;
     let metric = |name, label, value| {
-        format!(
-            "select value from pfa_sync.metrics() where name = '{name}' and labels @> '{{\"organization\": \"RIO\", \"{label}\": \"{value}\"}}'"
-        )
+        format!("select value from pfa_sync.metrics() where name = '{name}' and labels @> '{{\"organization\": \"RIO\", \"{label}\": \"{value}\"}}'")
     };
     for (query, expected) in [
         (metric("pfa_sync_pull_records", "outcome", "read"), 3.0),
