@@ -253,8 +253,9 @@ begin
     if coalesce(cardinality(modification_ids), 0) = 0 then
         return;
     end if;
+    -- Under way by its lease, not its status: every completion comes by here, and must not read the index of all leases.
     select q.modification_id into under_way from pfa_write_queue q
-     where q.modification_id = any (modification_ids) and q.status = 'processing' limit 1;
+     where q.modification_id = any (modification_ids) and q.lease_until is not null limit 1;
     if found then
         raise exception 'modification % is on its way to PEMS and can''t be withdrawn', under_way
             using errcode = 'PF003', hint = 'Wait for its outcome, then commit a further modification.';

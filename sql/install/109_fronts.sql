@@ -6,7 +6,7 @@
 -- is a hint, which a claim that finds nothing compares with the truth, and a busy queue once a minute.
 --
 -- The functions on the relay's road switch off the plans that read whole tables (and compiling, which their penalty
--- would set off): a relay's session keeps its plans, and those made while the queue was short would be kept when it is not.
+-- would set off), whatever the statistics say.
 
 -- The priorities of an organization's heads, each with its front.
 create function lanes(of_organization sync_organization) returns table (priority int, due_from timestamptz)
@@ -52,5 +52,23 @@ begin
       join behind b on b.organization_id = t.organization_id
      where s.organization_id = t.organization_id;
     return found;
+end
+$$;
+
+-- Makes a session plan anew when the queue's size is no longer about the one that its plans were made for: a session keeps
+-- its plans, and reading a whole index is right only as long as that holds a few rows. Planning looks at the size of the
+-- table as it is, so this depends on no statistics. Called wherever a relay begins.
+create function fit_plans() returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    size    bigint := pg_relation_size('pfa_write_queue');
+    planned bigint := nullif(current_setting('pfa_sync.planned_size', true), '')::bigint;
+begin
+    if size between planned / 4 and planned * 4 + 65536 then
+        return;
+    end if;
+    discard plans;
+    perform set_config('pfa_sync.planned_size', size::text, false);
 end
 $$;

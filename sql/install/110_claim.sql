@@ -40,9 +40,9 @@ begin
     -- What the application deleted while no trigger looked is not sent either.
     perform end_rows(array(
         select q.id from pfa_write_queue q
-         where q.id = any (queue_ids)
-           and not (exists (select from modification m where m.modification_id = q.modification_id)
-                    and exists (select from mirror r where r.mirror_id = q.mirror_id))), 'withdrawn', 'deleted in the application');
+          left join modification m on m.modification_id = q.modification_id
+          left join mirror r on r.mirror_id = q.mirror_id
+         where q.id = any (queue_ids) and (m.modification_id is null or r.mirror_id is null)), 'withdrawn', 'deleted in the application');
     judgements := array(
         with author as materialized (
             select a.author, a.organization_id, permissions_of(a.author, a.organization_id) as permissions
@@ -94,11 +94,12 @@ begin
                       where r.mirror_id in (select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids))
                       order by r.mirror_id for no key update skip locked);
     return array(select q.id from pfa_write_queue q
+                   left join modification m on m.modification_id = q.modification_id
+                   left join mirror r on r.mirror_id = q.mirror_id
                   where q.id = any (queue_ids)
-                    and (q.modification_id = any (modifications)
-                         or not exists (select from modification m where m.modification_id = q.modification_id))
-                    and (q.mirror_id = any (mirrors) or not exists (select from mirror r where r.mirror_id = q.mirror_id))
-                  order by q.priority desc, q.id for update skip locked);
+                    and (m.modification_id is null or m.modification_id = any (modifications))
+                    and (r.mirror_id is null or r.mirror_id = any (mirrors))
+                  order by q.priority desc, q.id for update of q skip locked);
 end
 $$;
 
@@ -128,6 +129,7 @@ declare
     wait       double precision;
 begin
     perform ensure_sending();
+    perform fit_plans();
     loop
         select s.* into chosen
           from sync_organization s
@@ -164,10 +166,10 @@ begin
                  order by q.lease_until limit 1);
     update sync_organization s set served_at = clock_timestamp(), leases_from = front_at(expired, at) where s.organization_id = served;
     if expired is not null then
-        perform return_expired(served);
+        perform return_expired(served, expired);
         -- What was given back is due right now.
         at := clock_timestamp();
-        taken := lock_for_settling(served, max_records);
+        taken := lock_for_settling(served, expired, max_records);
     end if;
 
     -- What was sent and never answered is settled first: nothing else of those records can move before.
@@ -238,8 +240,8 @@ end
 $$;
 comment on function claim(text, text, int, interval) is 'The next batch for a relay, with its slot. No row = nothing to do now.';
 
--- Rows whose lease ended before anything was sent are pending again; no try is burnt.
-create function return_expired(organization_id text) returns void
+-- Rows whose lease ended, at first then, before anything was sent are pending again; no try is burnt.
+create function return_expired(organization_id text, first timestamptz) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 declare
@@ -247,18 +249,19 @@ declare
 begin
     expired := lock_for_claim(array(
         select q.id from pfa_write_queue q
-         where q.organization_id = return_expired.organization_id and q.status = 'processing' and q.lease_until <= now() and q.sent_at is null));
+         where q.organization_id = return_expired.organization_id and q.status = 'processing'
+           and q.lease_until >= first and q.lease_until <= now() and q.sent_at is null));
     perform return_to_pending(expired, interval '0');
 end
 $$;
 
--- Locks rows that were sent, whose lease and request have ended without an outcome.
-create function lock_for_settling(organization_id text, max_records int) returns bigint[]
+-- Locks rows that were sent, whose lease and request have ended, at first then, without an outcome.
+create function lock_for_settling(organization_id text, first timestamptz, max_records int) returns bigint[]
     language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
     with unsettled as materialized (
         select q.id from pfa_write_queue q
-         where q.organization_id = $1 and q.status = 'processing' and q.lease_until <= now() and q.sent_at is not null
+         where q.organization_id = $1 and q.status = 'processing' and q.lease_until >= first and q.lease_until <= now() and q.sent_at is not null
          order by q.lease_until, q.id limit max_records for update skip locked)
     select array(select id from unsettled)
 $$;

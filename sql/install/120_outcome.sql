@@ -9,6 +9,7 @@ as $$
 declare
     queue_ids bigint[] := array(select (i->>'queue_id')::bigint from jsonb_array_elements(items) i);
 begin
+    perform fit_plans();
     perform from modification m
       where m.modification_id in (select q.modification_id from pfa_write_queue q where q.id = any (queue_ids))
       order by m.modification_id for no key update;
@@ -32,6 +33,7 @@ as $$
 declare
     at timestamptz := clock_timestamp();
 begin
+    perform fit_plans();
     return query
     with due as materialized (
         select q.id from pfa_write_queue q

@@ -4,6 +4,7 @@
 //! disturbs both sides alike.
 
 mod commit;
+mod depth;
 mod drain;
 mod inbound;
 #[cfg(feature = "peers")]
@@ -31,6 +32,8 @@ pub enum Section {
     Inbound,
     /// How long edits take to PEMS, through the relay.
     Road,
+    /// What a batch costs when much waits.
+    Depth,
     /// How long they take while many others are committed.
     Load,
     /// How a full queue empties at PEMS' limit, and what memory the relay takes for that.
@@ -57,6 +60,7 @@ pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report
             }
             Section::Inbound => inbound::run(cluster.server(), &mut report, &progress).await?,
             Section::Road => road::run(cluster.server(), &mut report).await?,
+            Section::Depth => depth::run(cluster.server(), &mut report).await?,
             Section::Load => road::run_under_load(cluster.server(), &mut report).await?,
             Section::Drain => drain::run(cluster.server(), &mut report, &progress).await?,
             Section::Free => drain::run_without_limit(cluster.server(), &mut report, &progress).await?,

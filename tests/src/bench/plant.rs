@@ -16,7 +16,7 @@ use crate::process::Process;
 use crate::simulator::{Config, Simulator};
 
 /// Longest that anything may take between two signs of progress.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How fast PEMS takes requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +47,7 @@ impl Plant {
         client.batch_execute("select pfa_sync.set('inbound', 'off')").await?;
         let per_second = (pace == Pace::Limited).then_some(10);
         let pems = Simulator::start(Config { per_second, ..Config::default() }).await?;
-        pems.load((0..records).map(|id| stored(&format!("{id:05}"))));
+        pems.load((0..records).map(|id| stored("RIO", &format!("{id:05}"))));
         if pace == Pace::Free {
             client.batch_execute("select pfa_sync.set('slot_interval', '1 ms')").await?;
         }
@@ -124,8 +124,9 @@ impl Plant {
     }
 }
 
-fn stored(pfa_id: &str) -> Record {
-    let mut fields = pems_record("RIO", pfa_id).as_object().cloned().unwrap_or_default();
+/// A record of an organization as the simulator takes it.
+pub(super) fn stored(code: &str, pfa_id: &str) -> Record {
+    let mut fields = pems_record(code, pfa_id).as_object().cloned().unwrap_or_default();
     fields.retain(|field, _| !["organization", "version", "updatedAt"].contains(&field.as_str()));
-    Record { organization: "RIO".to_owned(), fields }
+    Record { organization: code.to_owned(), fields }
 }
