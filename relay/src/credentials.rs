@@ -111,7 +111,7 @@ impl Credentials {
 }
 
 /// The secret in a file, without the line's end.
-pub(crate) fn read_secret(file: &Path) -> Result<SecretString, CredentialsError> {
+pub fn read_secret(file: &Path) -> Result<SecretString, CredentialsError> {
     let text = fs::read_to_string(file).map_err(|source| CredentialsError::Unreadable { file: file.to_owned(), source })?;
     match text.trim_end_matches(['\r', '\n']) {
         "" => Err(CredentialsError::Empty(file.to_owned())),
@@ -129,7 +129,8 @@ mod tests {
     fn find(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Credentials, CredentialsError> {
         let command = Settings::augment_args(Command::new("pfa-relay"));
         let arguments = ["pfa-relay"].iter().chain(arguments).map(Into::into);
-        let settings = Settings::from_arg_matches(&crate::settings::read(command, arguments).unwrap()).unwrap();
+        let settings =
+            Settings::from_arg_matches(&crate::settings::read(command, crate::settings::SHIPPED, arguments).unwrap()).unwrap();
         Credentials::find(&settings, |wanted| {
             variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned())
         })

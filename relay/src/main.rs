@@ -52,7 +52,7 @@ async fn main() -> ExitCode {
 
 /// `false` = it ran, and something was wrong.
 async fn start() -> anyhow::Result<bool> {
-    let matches = settings::read(Arguments::command(), std::env::args_os())?;
+    let matches = settings::read(Arguments::command(), settings::SHIPPED, std::env::args_os())?;
     let Arguments { settings, action } = Arguments::from_arg_matches(&matches)?;
     logging::start(settings.log_format, &settings.log_level)?;
     match action {

@@ -7,7 +7,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
@@ -23,7 +23,8 @@ use crate::{
     },
 };
 
-const SHIPPED: &str = include_str!("../pfa-relay.toml");
+/// The relay's config file as shipped: the defaults of its settings.
+pub const SHIPPED: &str = include_str!("../pfa-relay.toml");
 
 /// Every setting; each is explained at length in the shipped `pfa-relay.toml`.
 #[derive(Args, Clone, Debug)]
@@ -133,12 +134,14 @@ pub enum SettingsError {
         source: toml::de::Error,
     },
     /// A key that is no setting.
-    #[error("{}: unknown setting {key}; pfa-relay --help lists them", .file.display())]
+    #[error("{}: unknown setting {key}; {program} --help lists them", .file.display())]
     Unknown {
         /// The config file.
         file: PathBuf,
         /// The key.
         key: String,
+        /// The program that was to know it.
+        program: String,
     },
     /// A value that is none for its setting.
     #[error("{}: {source}", .file.display())]
@@ -170,17 +173,18 @@ pub enum SettingsError {
     Credentials(#[from] CredentialsError),
 }
 
-/// Parses arguments for a command that holds [`Settings`] among its arguments, with environment and config file.
-pub fn read(command: Command, arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, SettingsError> {
+/// Parses arguments for a command with settings among its arguments, one of them `config`, with environment and config
+/// file. `shipped` is the config file that supplies the defaults.
+pub fn read(command: Command, shipped: &str, arguments: impl IntoIterator<Item = OsString>) -> Result<ArgMatches, SettingsError> {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let mut defaults = texts(toml::from_str(SHIPPED).expect("the shipped config file is TOML"));
+    let mut defaults = texts(toml::from_str(shipped).expect("the shipped config file is TOML"));
     let mut matches = with_defaults(command.clone(), &defaults).try_get_matches_from(&arguments)?;
     if let Some(file) = matches.get_one::<PathBuf>("config").cloned() {
         let text = fs::read_to_string(&file).map_err(|source| SettingsError::Unreadable { file: file.clone(), source })?;
         let table = toml::from_str(&text).map_err(|source| SettingsError::NoToml { file: file.clone(), source })?;
         for (key, value) in texts(table) {
             if key == "config" || !command.get_arguments().any(|argument| argument.get_long() == Some(&key)) {
-                return Err(SettingsError::Unknown { file, key });
+                return Err(SettingsError::Unknown { file, key, program: command.get_name().to_owned() });
             }
             defaults.insert(key, value);
         }
@@ -231,16 +235,7 @@ impl Settings {
 
     /// How to connect to the database, password included.
     pub fn database(&self) -> Result<tokio_postgres::Config, SettingsError> {
-        let url =
-            self.database_url.as_ref().ok_or(SettingsError::Missing { setting: "database-url", variable: "DATABASE_URL" })?;
-        let mut config = database_config(url)?;
-        if let Some(file) = &self.database_password_file {
-            config.password(credentials::read_secret(file)?.expose_secret());
-        }
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(self.connect_timeout);
-        }
-        Ok(config)
+        database(self.database_url.as_ref(), self.database_password_file.as_deref(), self.connect_timeout)
     }
 
     /// Where PEMS is and how to log in there.
@@ -258,6 +253,23 @@ impl Settings {
     }
 }
 
+/// How to connect to a database by the settings that every program has for it.
+pub fn database(
+    url: Option<&SecretString>,
+    password_file: Option<&Path>,
+    connect_timeout: Duration,
+) -> Result<tokio_postgres::Config, SettingsError> {
+    let url = url.ok_or(SettingsError::Missing { setting: "database-url", variable: "DATABASE_URL" })?;
+    let mut config = database_config(url)?;
+    if let Some(file) = password_file {
+        config.password(credentials::read_secret(file)?.expose_secret());
+    }
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(connect_timeout);
+    }
+    Ok(config)
+}
+
 fn database_config(url: &SecretString) -> Result<tokio_postgres::Config, SettingsError> {
     url.expose_secret().parse().map_err(|error: tokio_postgres::Error| {
         let reason = std::error::Error::source(&error).map(ToString::to_string);
@@ -265,11 +277,13 @@ fn database_config(url: &SecretString) -> Result<tokio_postgres::Config, Setting
     })
 }
 
-fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
+/// A setting whose value no message and no `Debug` shows.
+pub fn secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
     Ok(text.into())
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// A setting that is a length of time, longer than nothing: `500 ms`, `2 min`.
+pub fn duration(text: &str) -> Result<Duration, String> {
     let parsed: jiff::SignedDuration = text.parse().map_err(|_| "a duration is written like 500 ms, 30 s or 2 min".to_owned())?;
     match Duration::try_from(parsed) {
         Ok(duration) if !duration.is_zero() => Ok(duration),
@@ -292,7 +306,7 @@ mod tests {
 
     fn settings(arguments: &[&str]) -> Result<Settings, SettingsError> {
         let arguments = ["pfa-relay"].iter().chain(arguments).map(OsString::from);
-        Ok(Settings::from_arg_matches(&read(command(), arguments)?)?)
+        Ok(Settings::from_arg_matches(&read(command(), SHIPPED, arguments)?)?)
     }
 
     fn config_file(text: &str) -> tempfile::NamedTempFile {

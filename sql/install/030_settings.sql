@@ -66,6 +66,11 @@ as $$
 $$;
 comment on function setting(text, text) is 'The value in force: the organization''s, else the fleet''s, else the default.';
 
+create function fleet_setting(name text) returns text
+    language sql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$ select setting(name) $$;
+comment on function fleet_setting(text) is 'The value in force for the whole fleet; organizations'' own ones are shown by the view settings.';
+
 create view settings with (security_invoker = true) as
     select d.name, null::text as organization_id, coalesce(v.value, d.default_value) as value, d.default_value, d.description, v.changed_at, v.changed_by
       from setting_definition d
@@ -81,7 +86,7 @@ comment on view settings is 'Every setting with its value; a row more for each o
 -- Every field rule in force, in the form the library compiles.
 create view field_rules with (security_invoker = true) as
     select f.name, f.type, f.scale, f.minimum, f.maximum,
-           case when f.type = 'text' then coalesce(f.max_length, setting('text_limit')::int) end as max_length,
+           case when f.type = 'text' then coalesce(f.max_length, fleet_setting('text_limit')::int) end as max_length,
            f.choices, f.nullable, f.permission, f.price
       from (select * from field_override
             union all

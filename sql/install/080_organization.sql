@@ -1,6 +1,7 @@
 -- Organizations: which one is meant, who may do what in it, and whether it may send.
 
--- The id of the organization of that id or code; null for null. Raises on an unknown one.
+-- The id of the organization of that id or code; null for null. Raises on an unknown one, and in the same words on one
+-- that the session may not see.
 create function organization_of(organization text) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
@@ -13,12 +14,13 @@ begin
     select o.organization_id into found_id from organization o
      where o.organization_id = organization_of.organization or o.code = organization_of.organization
      order by o.organization_id = organization_of.organization desc limit 1;
-    if found_id is null then
+    if found_id is null or not sees(found_id) then
         raise exception 'there is no organization with id or code %', organization using errcode = 'PF008';
     end if;
     return found_id;
 end
 $$;
+comment on function organization_of(text) is 'The id of the organization of that id or code, if this session may see it.';
 
 -- What a user may do in an organization: all for an administrator, nothing for one who is inactive or suspended.
 create function permissions_of(user_id text, organization_id text) returns text[]

@@ -9,11 +9,11 @@ declare
     change  modification;
 begin
     select * into change from modification m where m.modification_id = explain.modification_id;
-    if not found then
+    if not found or not sees(change.organization_id) then
         raise exception 'there is no modification %', modification_id using errcode = 'PF008';
     end if;
     select * into verdict from judge_modifications(array[modification_id]);
-    return jsonb_build_object(
+    return shown(jsonb_build_object(
         'valid', verdict.errors = '[]',
         'errors', verdict.errors,
         'warnings', (select coalesce(jsonb_agg(to_jsonb(w)), '[]') from validate(verdict.theirs, change.delta, 'warning') w),
@@ -25,7 +25,7 @@ begin
                               'fields', (select coalesce(jsonb_agg(k order by k), '[]') from jsonb_object_keys(m.delta) k)) order by m.created_at, m.modification_id), '[]')
                      from modification m
                     where m.mirror_id = change.mirror_id and m.modification_id <> change.modification_id
-                      and m.sync_state in ('draft', 'committed', 'syncing', 'conflict')));
+                      and m.sync_state in ('draft', 'committed', 'syncing', 'conflict'))), change.organization_id);
 end
 $$;
 comment on function explain(text) is 'What a modification would do: errors, warnings, missing permissions, conflicts, the request, and other edits of its record.';
@@ -75,7 +75,7 @@ begin
          where m.modification_id = draft;
     end if;
     return query
-        select j.modification_id, conflict_values(j), j.errors from judge_modifications(array[draft]) j;
+        select j.modification_id, shown(conflict_values(j), scope), j.errors from judge_modifications(array[draft]) j;
 end
 $$;
 comment on function save_draft(text, text, text, jsonb, text, text) is 'Saves an edit as the author''s draft; returns its id and the conflicts and errors it would have now.';
@@ -120,9 +120,9 @@ begin
           from unnest(refused) j
         union all
         select coalesce(r.pfa_id, ''), m.modification_id, m.sync_status, '[]', '{}',
-               coalesce((select jsonb_agg(jsonb_build_object('field', f, 'base', c.base_data->f, 'ours', c.local_data->f, 'theirs', c.pems_data->f) order by f)
+               coalesce(shown((select jsonb_agg(jsonb_build_object('field', f, 'base', c.base_data->f, 'ours', c.local_data->f, 'theirs', c.pems_data->f) order by f)
                            from pfa_sync_conflict c, unnest(c.conflict_fields) f
-                          where c.modification_id = m.modification_id and c.status = 'unresolved'), '[]')
+                          where c.modification_id = m.modification_id and c.status = 'unresolved'), scope), '[]')
           from modification m join mirror r on r.mirror_id = m.mirror_id
          where m.modification_id = any (drafts)
          order by 1, 2;
@@ -162,7 +162,7 @@ begin
     return query
         with judged as (
             select w.id, case
-                     when m.modification_id is null then 'unknown'
+                     when m.modification_id is null or not sees(m.organization_id) then 'unknown'
                      when m.user_id <> actor and not coalesce('perm_ManageSettings' = any (acting_permissions(actor, m.organization_id)), true) then 'forbidden'
                      when m.sync_state in ('committed', 'conflict') then 'withdrawn'
                      when m.sync_state = 'syncing' then 'under way'
@@ -184,11 +184,11 @@ as $$
 #variable_conflict use_column
 begin
     return query
-        select m.modification_id, m.sync_state, m.sync_status, q.status, q.scheduled_at, q.retry_count, coalesce(q.last_error, m.sync_error), c.id
+        select m.modification_id, m.sync_state, m.sync_status, q.status, q.scheduled_at, q.retry_count, shown(coalesce(q.last_error, m.sync_error), m.organization_id), c.id
           from modification m
           left join pfa_write_queue q on q.modification_id = m.modification_id
           left join pfa_sync_conflict c on c.modification_id = m.modification_id and c.status = 'unresolved'
-         where m.modification_id = any (modification_ids)
+         where m.modification_id = any (modification_ids) and sees(m.organization_id)
          order by 1;
 end
 $$;

@@ -79,17 +79,21 @@ create function conflict_state(conflict_id bigint) returns jsonb
 as $$
 begin
     return (
-        select jsonb_build_object('conflict', c.id, 'status', c.status, 'resolution', c.resolution, 'resolved_by', c.resolved_by,
-                   'version', r.version, 'detected_version', c.mirror_version,
+        select shown(jsonb_build_object('conflict_id', c.id, 'organization_id', c.organization_id, 'pfa_id', c.pfa_id,
+                   'modification_id', c.modification_id, 'author', c.author, 'detected', c.detected,
+                   'message', shown(c.message, c.organization_id), 'created_at', c.created_at, 'status', c.status,
+                   'resolution', c.resolution, 'resolved_by', c.resolved_by, 'version', r.version, 'detected_version', c.mirror_version,
                    'fields', (select jsonb_agg(jsonb_build_object('field', k, 'conflict', k = any (c.conflict_fields), 'base', c.base_data->k,
-                                        'ours', c.local_data->k, 'theirs', t.theirs->k) order by k) from jsonb_object_keys(c.local_data) k))
+                                        'ours', c.local_data->k, 'theirs', t.theirs->k) order by k)
+                                from jsonb_object_keys(c.local_data) k)), c.organization_id)
           from pfa_sync_conflict c
           left join mirror r on r.mirror_id = c.mirror_id
          cross join lateral (select coalesce(r.data, c.pems_data)
               || (select laid_over(q.payload order by q.id) from pfa_write_queue q where q.mirror_id = c.mirror_id)) t (theirs)
-         where c.id = conflict_id);
+         where c.id = conflict_id and sees(c.organization_id));
 end
 $$;
+comment on function conflict_state(bigint) is 'A conflict as it stands now, open or resolved, field by field; null = there is none.';
 
 -- Settles one conflict: use_local (our values), use_pems (theirs; the whole change is given up) or merge (merged names a
 -- value for each conflict field; the other changed fields stay). expected_version is the mirror version the caller looked
@@ -110,7 +114,7 @@ begin
     end if;
     perform lock_conflicts(array[conflict_id]);
     select * into question from pfa_sync_conflict c where c.id = conflict_id;
-    if not found then
+    if not found or not sees(question.organization_id) then
         raise exception 'there is no conflict %', conflict_id using errcode = 'PF008';
     end if;
     perform require_permission(actor, question.organization_id, 'perm_Sync');
@@ -135,7 +139,7 @@ begin
     perform refuse(array[verdict]);
     perform apply_resolutions(array[verdict], resolution, actor);
     return jsonb_build_object('conflict', conflict_id, 'resolution', resolution, 'resolved_by', actor, 'resolved_at', now(),
-        'modification', verdict.modification_id, 'operation', verdict.operation, 'changes', verdict.apply);
+        'modification', verdict.modification_id, 'operation', verdict.operation, 'changes', shown(verdict.apply, question.organization_id));
 end
 $$;
 comment on function resolve_conflict(bigint, text, text, jsonb, int) is
@@ -149,6 +153,7 @@ as $$
 declare
     unknown text;
     scope   text;
+    visible text[] := visible_organizations();
 begin
     if jsonb_typeof(filter) is distinct from 'object' then
         raise exception 'a filter is a JSON object' using errcode = 'PF001';
@@ -162,6 +167,7 @@ begin
     return array(
         select c.id from pfa_sync_conflict c
          where c.status = 'unresolved'
+           and c.organization_id = any (visible)
            and (scope is null or c.organization_id = scope)
            and (filter->>'field' is null or filter->>'field' = any (c.conflict_fields))
            and (filter->>'author' is null or c.author = filter->>'author')

@@ -5,12 +5,14 @@
 -- later one, not even of the same author.
 
 create view dead_letters with (security_invoker = true) as
-    select d.queue_id, d.organization_id, d.pfa_id, d.modification_id, a.author, a.payload as changes, d.code, d.error, d.http_status, d.pems_response,
-           a.retry_count, d.failed_at,
+    select d.queue_id, d.organization_id, d.pfa_id, d.modification_id, a.author, c.changes, d.code, s.error, d.http_status,
+           s.pems_response, a.retry_count, d.failed_at,
            (select count(*) from pfa_write_queue q where q.mirror_id = a.mirror_id and q.id > a.id) as later_queued,
            (select count(*) from pfa_write_queue_archive l where l.mirror_id = a.mirror_id and l.id > a.id and l.status = 'completed') as later_written
       from pfa_write_queue_dlq d
       join pfa_write_queue_archive a on a.id = d.queue_id
+     cross join lateral shown_change(d.queue_id) c
+     cross join lateral shown_dead_letter(d.queue_id) s
      where d.status = 'open';
 comment on view dead_letters is 'Changes that will not reach PEMS by themselves, why, and how many later changes of the record went on without them.';
 
@@ -23,10 +25,12 @@ as $$
 declare
     record_organization text;
     record_pfa_id       text;
+    priced              boolean;
 begin
     select q.organization_id, q.pfa_id into record_organization, record_pfa_id
       from (select id, organization_id, pfa_id from pfa_write_queue union all select id, organization_id, pfa_id from pfa_write_queue_archive) q
-     where q.id = attempts.queue_id;
+     where q.id = attempts.queue_id and sees(q.organization_id);
+    priced := sees(record_organization, 'perm_ViewFinancials');
     return query
     with event as (
         select l.*, lead(l.at) over w as next_at, lead(l.event_type) over w as next_type, lead(l.pems_response) over w as next_response,
@@ -35,9 +39,11 @@ begin
          where l.organization_id = record_organization and l.pfa_id = record_pfa_id and l.queue_id = attempts.queue_id
            and l.event_type in ('WRITE_ATTEMPT', 'WRITE_FAILED', 'SYNCED', 'DEAD_LETTER')
         window w as (order by l.at, l.id))
-    select row_number() over (order by e.at, e.id), e.at, e.changes,
-           case when e.next_type <> 'WRITE_ATTEMPT' then e.next_at end, case when e.next_type <> 'WRITE_ATTEMPT' then e.next_response end,
-           case when e.next_type <> 'WRITE_ATTEMPT' then e.next_success end, case when e.next_type <> 'WRITE_ATTEMPT' then e.next_error end
+    select row_number() over (order by e.at, e.id), e.at, shown(e.changes, record_organization),
+           case when e.next_type <> 'WRITE_ATTEMPT' then e.next_at end,
+           case when e.next_type <> 'WRITE_ATTEMPT' and priced then e.next_response end,
+           case when e.next_type <> 'WRITE_ATTEMPT' then e.next_success end,
+           case when e.next_type <> 'WRITE_ATTEMPT' then shown(e.next_error, record_organization) end
       from event e
      where e.event_type = 'WRITE_ATTEMPT'
      order by 1;
@@ -62,6 +68,7 @@ as $$
 declare
     unknown text;
     scope   text;
+    visible text[] := visible_organizations();
 begin
     if jsonb_typeof(filter) is distinct from 'object' then
         raise exception 'a filter is a JSON object' using errcode = 'PF001';
@@ -77,6 +84,7 @@ begin
         select d.queue_id from pfa_write_queue_dlq d
           join pfa_write_queue_archive a on a.id = d.queue_id
          where d.status = 'open'
+           and d.organization_id = any (visible)
            and (scope is null or d.organization_id = scope)
            and (filter->>'code' is null or d.code = filter->>'code')
            and (filter->>'author' is null or a.author = filter->>'author')

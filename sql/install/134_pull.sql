@@ -247,8 +247,9 @@ comment on function end_pull(bigint, int, text, boolean, boolean) is 'Ends a rel
 create view pulls with (security_invoker = true) as
     select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed, p.records_unchanged, p.records_rejected,
            p.discontinued, p.pages, p.updated_since, p.started_at, p.ended_at,
-           extract(epoch from coalesce(p.ended_at, clock_timestamp()) - p.started_at)::double precision as seconds, p.last_error
-      from sync_pull p;
+           extract(epoch from coalesce(p.ended_at, clock_timestamp()) - p.started_at)::double precision as seconds, s.last_error
+      from sync_pull p
+     cross join lateral shown_pull(p.pull_id) s;
 comment on view pulls is 'Every pull of PEMS'' records: how far it is or what came of it.';
 
 -- Takes away pages and results of pulls that are older than setting bronze_retention; what the next pull begins from stays.

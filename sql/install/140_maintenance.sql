@@ -66,7 +66,7 @@ end
 $$;
 comment on function heartbeat(text, text, text) is 'Notes that a relay lives; returns the organizations that may not send, the PEMS that are down, and the settings for relays.';
 
--- Makes the log's next partitions and prunes bronze. Called by the relay from time to time.
+-- Makes the log's next partitions, prunes bronze and old answers to requests. Called by the relay from time to time.
 create function maintain() returns table (object text, action text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
@@ -74,6 +74,7 @@ as $$
 begin
     return query select part, 'created' from create_log_partitions() part;
     return query select format('%s pages of records', pruned), 'pruned' from prune_bronze() pruned where pruned > 0;
+    return query select format('%s answers kept for repeated requests', pruned), 'pruned' from prune_requests() pruned where pruned > 0;
 end
 $$;
 comment on function maintain() is 'Makes the log''s next partitions; prunes pages of records past their retention.';

@@ -11,6 +11,7 @@ as $$
 #variable_conflict use_column
 declare
     only_organization text := organization_of(organization);
+    visible text[] := visible_organizations();
 begin
     return query
     with live as (
@@ -43,7 +44,8 @@ begin
           left join dead d using (organization_id)
           left join open c using (organization_id))
     select w.* from whole w
-     where (only_organization is null or w.organization_id = only_organization)
+     where w.organization_id = any (visible)
+       and (only_organization is null or w.organization_id = only_organization)
        and (status.status is null or w.health = status.status)
      order by w.code, w.organization_id;
 end
@@ -51,32 +53,46 @@ $$;
 comment on function status(text, text, timestamptz, timestamptz) is
     'Where each organization stands; ended work of the time asked for, by default the last day. status filters by health.';
 
--- Everything that happened to a record, oldest first.
+-- Everything that happened to a record, oldest first. What PEMS answered may quote prices anywhere: without
+-- perm_ViewFinancials it is left out as a whole.
 create function timeline(organization text, pfa_id text)
     returns table (at timestamptz, event_type text, user_id text, modification_id text, changes jsonb, success boolean, error_message text, pems_response jsonb)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
+declare
+    scope  text := organization_of(organization);
+    priced boolean := sees(scope, 'perm_ViewFinancials');
 begin
     return query
-        select l.at, l.event_type, l.user_id, l.modification_id, l.changes, l.success, l.error_message, l.pems_response
+        select l.at, l.event_type, l.user_id, l.modification_id, shown(l.changes, scope), l.success, shown(l.error_message, scope),
+               case when priced then l.pems_response end
           from pfa_audit_log l
-         where l.organization_id = organization_of(timeline.organization) and l.pfa_id = timeline.pfa_id
+         where l.organization_id = scope and l.pfa_id = timeline.pfa_id
          order by l.at, l.id;
 end
 $$;
 comment on function timeline(text, text) is 'Everything that happened to a record, oldest first.';
 
--- Live work, open questions and dead letters, by the names of people.
+-- Live work, open questions, and what was done, by the names of people.
 create view queue with (security_invoker = true) as
-    select id as queue_id, organization_id, pfa_id, modification_id, author, operation, payload as changes, status, priority, retry_count,
-           head, scheduled_at, created_at, relay, lease_until, sent_at, last_error
-      from pfa_write_queue;
+    select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation, s.changes, q.status, q.priority, q.retry_count,
+           q.head, q.scheduled_at, q.created_at, q.relay, q.lease_until, q.sent_at, s.last_error
+      from pfa_write_queue q
+     cross join lateral shown_change(q.id) s;
 comment on view queue is 'Live work: what waits and what is under way.';
 
 create view conflicts with (security_invoker = true) as
-    select id as conflict_id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, base_data as base, local_data as ours,
-           pems_data as theirs, message, created_at
-      from pfa_sync_conflict
-     where status = 'unresolved';
+    select c.id as conflict_id, c.organization_id, c.pfa_id, c.modification_id, c.author, c.detected, c.conflict_fields, s.base, s.ours, s.theirs,
+           s.message, c.created_at
+      from pfa_sync_conflict c
+     cross join lateral shown_sides(c.id) s
+     where c.status = 'unresolved';
 comment on view conflicts is 'Open questions: edits that PEMS'' own changes stand against.';
+
+create view audit with (security_invoker = true) as
+    select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id, l.job_id, l.batch_id,
+           s.changes, s.pems_response, l.success, s.error_message
+      from pfa_audit_log l
+     cross join lateral shown_event(l.id, l.at, l.organization_id) s;
+comment on view audit is 'Everything that happened, of the organizations that one may see.';

@@ -1,4 +1,4 @@
--- Who may call what. Nothing is PUBLIC's; tables are nobody's. Triggers run as their definer.
+-- Who may call what. Nothing is PUBLIC's; only functions write. Triggers run as their definer.
 
 revoke execute on all functions in schema pfa_sync from public;
 
@@ -9,10 +9,13 @@ grant execute on function
     explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
     resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text), resolve_conflicts(jsonb, text, text, text),
-    set(text, text, text, text), accept_shape(text, text), pause(text, text, timestamptz, text), resume(text, text), status(text, text, timestamptz, timestamptz), timeline(text, text),
+    set(text, text, text, text), accept_shape(text, text), pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
     write_sync(text, text[], int, text), preview_dead_letters(jsonb, text), requeue_dead_letters(jsonb, jsonb, text, text),
-    discard_dead_letters(jsonb, text, text, text), attempts(bigint)
-    to pfa_sync_application;
+    discard_dead_letters(jsonb, text, text, text), records(text, jsonb, text, text, boolean, text, int, text)
+    to pfa_sync_application, pfa_sync_api;
+grant execute on function asked_once(text, text), answered_once(text, jsonb) to pfa_sync_api;
+grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint)
+    to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
 grant execute on function
     claim(text, text, int, interval), next_due_ms(), sent(text, jsonb, interval), complete(text, jsonb), fail(text, jsonb),
@@ -25,5 +28,26 @@ grant execute on function
 -- What validate and three_way read on behalf of their caller.
 grant select on field, field_override, field_rules, rules_version, setting_definition, setting_value, settings
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-grant execute on function setting(text, text) to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-grant execute on function metrics() to pfa_sync_application, pfa_sync_relay, pfa_sync_api;
+grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
+grant execute on function fleet_setting(text) to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+
+-- The views, what stands beneath them except what may hold prices, and what their policies and columns ask.
+grant select on queue, conflicts, dead_letters, jobs, batches, changes, pulls, audit to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (id, organization_id, job_id, batch_id, mirror_id, pfa_id, modification_id, author, operation, status, priority, retry_count, head, scheduled_at,
+              created_at, completed_at, relay, lease_until, sent_at)
+    on pfa_write_queue, pfa_write_queue_archive to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, status, created_at)
+    on pfa_sync_conflict to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (queue_id, organization_id, pfa_id, modification_id, code, http_status, failed_at, status)
+    on pfa_write_queue_dlq to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select on sync_job, sync_batch to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (pull_id, organization_id, kind, status, relay, records_read, records_changed, records_unchanged, records_rejected, discontinued, pages,
+              updated_since, started_at, ended_at)
+    on sync_pull to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant select (id, at, event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id, success)
+    on pfa_audit_log to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+grant execute on function organization_of(text), sees(text, text), visible_organizations(), shown_change(bigint), shown_dead_letter(bigint),
+    shown_sides(bigint), shown_event(bigint, timestamptz, text), shown_pull(bigint)
+    to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+-- The policy on setting_value asks for everybody who reads settings.
+grant execute on function sees(text, text), visible_organizations() to pfa_sync_relay;

@@ -1,5 +1,6 @@
 //! End-to-end tests on a real Postgres, the real relay and the PEMS simulator over TLS. `make test` runs them.
 
+mod api;
 mod attach;
 mod commit;
 mod concurrency;
@@ -18,6 +19,7 @@ mod pull;
 mod resolution;
 mod road;
 mod settings;
+mod sight;
 mod surface;
 mod verdict;
 mod world;

@@ -1,0 +1,60 @@
+//! `pfa-api`: the functions of pfa_sync over HTTP.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
+use pfa_api::settings::{SHIPPED, Settings};
+use pfa_relay::{
+    logging,
+    settings::{self, SettingsError},
+};
+
+/// Serves drafts, commits, conflicts and the state of synchronisation over HTTP.
+///
+/// A setting is taken from its flag, else from the environment, else from the config file. Secrets come from the
+/// environment (PFA_API_JWT_SECRET, and the password in DATABASE_URL) or from files.
+#[derive(Parser)]
+#[command(name = "pfa-api", version)]
+struct Arguments {
+    #[command(flatten)]
+    settings: Settings,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Serve until stopped by SIGTERM or SIGINT
+    Serve,
+    /// Print the description of the service (OpenAPI 3.1)
+    Openapi,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match start().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if let Some(SettingsError::Usage(usage)) = error.downcast_ref() {
+                usage.exit();
+            }
+            eprintln!("pfa-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn start() -> anyhow::Result<()> {
+    let matches = settings::read(Arguments::command(), SHIPPED, std::env::args_os())?;
+    let Arguments { settings, action } = Arguments::from_arg_matches(&matches)?;
+    match action {
+        Action::Serve => {
+            logging::start(settings.log_format, &settings.log_level)?;
+            pfa_api::serve(&settings).await
+        }
+        Action::Openapi => {
+            println!("{:#}", pfa_api::document());
+            Ok(())
+        }
+    }
+}

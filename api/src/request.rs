@@ -1,0 +1,106 @@
+//! What a request carries: a JSON body or parameters, refused with a problem that says where they are wrong.
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Query, Request, rejection::JsonRejection},
+    http::{header, request::Parts},
+};
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use utoipa::IntoParams;
+
+use crate::problem::Problem;
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        json(&bytes(request, state).await?)
+    }
+}
+
+/// The bytes of a body that says it is JSON.
+pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(Problem::new("unsupported_media_type", "Send Content-Type: application/json."));
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| Problem::of_status(rejection.status()))
+}
+
+/// A body that was read.
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
+    match Json::from_bytes(bytes) {
+        Ok(Json(body)) => Ok(Body(body)),
+        Err(rejection) => Err(Problem::new("malformed", reason(&rejection))),
+    }
+}
+
+/// Where a body is wrong; axum's own text begins with what the title says already.
+fn reason(rejection: &JsonRejection) -> String {
+    let cause = std::error::Error::source(rejection).map(ToString::to_string);
+    cause.unwrap_or_else(|| rejection.body_text())
+}
+
+/// The parameters of the address.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(Problem::new("malformed", rejection.body_text())),
+        }
+    }
+}
+
+/// Which part of a list is wanted.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Page {
+    /// Only this organization, by id or code.
+    pub(crate) organization_id: Option<String>,
+    /// The `next` of the page before.
+    #[serde(default)]
+    pub(crate) after: i64,
+    /// Rows in a page, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+}
+
+impl Page {
+    pub(crate) fn limit(&self) -> Result<i64, Problem> {
+        page_limit(self.limit)
+    }
+
+    /// The cursor of the page after this one, if this one is full.
+    pub(crate) fn next<T>(&self, rows: &[T], id: impl Fn(&T) -> i64) -> Option<i64> {
+        let full = rows.len() as i64 >= self.limit.unwrap_or(ROWS);
+        rows.last().map(id).filter(|_| full)
+    }
+}
+
+const ROWS: i64 = 50;
+
+/// Rows in a page: 50 unless another number up to 200 is asked for.
+pub(crate) fn page_limit(asked: Option<i64>) -> Result<i64, Problem> {
+    match asked.unwrap_or(ROWS) {
+        limit @ 1..=200 => Ok(limit),
+        _ => Err(Problem::new("invalid", "limit is from 1 to 200.")),
+    }
+}
+
+/// A filter as the database's functions take it: without the keys that were not given.
+pub(crate) fn given(mut filter: Value) -> Value {
+    if let Value::Object(keys) = &mut filter {
+        keys.retain(|_, value| !value.is_null());
+    }
+    filter
+}

@@ -1,0 +1,602 @@
+//! The API as a process, over HTTP.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use reqwest::{Method, RequestBuilder, Response};
+use serde_json::{Value, json};
+use testbed::cluster::Login;
+use testbed::process::Process;
+
+use crate::sight::two_tenants;
+use crate::world::World;
+
+const SECRET: &str = "a secret of the tests, thirty-two bytes long";
+
+struct Api {
+    process: Process,
+    address: String,
+    client: reqwest::Client,
+}
+
+impl Api {
+    async fn start(world: &World, arguments: &[&str]) -> Result<Self> {
+        let mut process = Process::start("pfa-api", |command| {
+            command
+                .arg("serve")
+                .args(["--listen", "127.0.0.1:0", "--body-limit", "10000", "--allowed-origins", "https://pfa.example.com"])
+                .args(arguments)
+                .env("DATABASE_URL", world.database.url_as(Login::Api))
+                .env("PFA_API_JWT_SECRET", SECRET);
+        })?;
+        let line = process.line().await?;
+        let address = line.strip_prefix("listening on ").context("the address")?.to_owned();
+        Ok(Self { process, address, client: reqwest::Client::new() })
+    }
+
+    fn request(&self, method: &str, uri: &str, user: Option<&str>) -> RequestBuilder {
+        let method = Method::from_bytes(method.as_bytes()).expect("a method");
+        let request = self.client.request(method, format!("{}{uri}", self.address));
+        match user {
+            Some(user) => request.bearer_auth(token(&json!({"userId": user, "exp": now() + 60}))),
+            None => request,
+        }
+    }
+
+    async fn get(&self, user: &str, uri: &str) -> Result<Value> {
+        Ok(self.request("GET", uri, Some(user)).send().await?.error_for_status()?.json().await?)
+    }
+
+    async fn post(&self, user: &str, uri: &str, body: Value) -> Result<Response> {
+        Ok(self.request("POST", uri, Some(user)).json(&body).send().await?)
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs()
+}
+
+fn token(claims: &Value) -> String {
+    signed(Algorithm::HS256, SECRET, claims)
+}
+
+fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
+    encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).expect("a token")
+}
+
+/// The code of a problem, whose form is checked with it.
+async fn problem(response: Response) -> Result<(u16, String, Value)> {
+    let status = response.status().as_u16();
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    let body: Value = response.json().await?;
+    let code = body["code"].as_str().context("a problem has a code")?.to_owned();
+    assert_eq!(
+        (body["status"].as_u64(), body["type"].as_str()),
+        (Some(status.into()), Some(format!("urn:pfa-sync:problem:{code}").as_str()))
+    );
+    assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
+    Ok((status, code, body))
+}
+
+/// What the routes are described as in docs/openapi.json is what they are.
+#[test]
+fn the_committed_description_is_that_of_the_code() -> Result<()> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/openapi.json");
+    let committed: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    assert!(committed == pfa_api::document(), "make it anew: target/debug/pfa-api openapi > docs/openapi.json");
+    Ok(())
+}
+
+/// Every route as asked by nobody, by a user of another organization, by a reader, by an editor and by an administrator.
+#[tokio::test]
+async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> Result<()> {
+    let world = two_tenants().await?;
+    let api = Api::start(&world, &[]).await?;
+    let conflict: i64 =
+        world.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_HARBOUR_7'").await?;
+    let queued: String =
+        world.value("select min(modification_id) from pfa_sync.queue where organization_id = 'org_HARBOUR_7'").await?;
+    let dead: i64 =
+        world.value("select min(queue_id) from pfa_sync.dead_letters where organization_id = 'org_HARBOUR_7'").await?;
+    let job: i64 = world.value("select min(job_id) from pfa_sync.jobs where organization_id = 'org_HARBOUR_7'").await?;
+    let harbour = json!({"organizationId": "HARBOUR"});
+    let none = Value::Null;
+    let table = [
+        ("GET", "/livez", "/livez".to_owned(), none.clone(), [204, 204, 204, 204, 204]),
+        ("GET", "/readyz", "/readyz".to_owned(), none.clone(), [204, 204, 204, 204, 204]),
+        (
+            "POST",
+            "/api/pfa-data/save-draft",
+            String::new(),
+            json!({"organizationId": "HARBOUR", "pfaId": "1", "delta": {"model": "X"}}),
+            [401, 404, 403, 200, 200],
+        ),
+        ("POST", "/api/pfa-data/commit-drafts", String::new(), harbour.clone(), [401, 404, 200, 200, 200]),
+        ("POST", "/api/pfa-data/discard-drafts", String::new(), harbour.clone(), [401, 404, 200, 200, 200]),
+        ("POST", "/api/pfa-data/withdraw", String::new(), json!({"modificationIds": [queued]}), [401, 200, 200, 200, 200]),
+        ("GET", "/api/pfa-data", "/api/pfa-data?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
+        ("GET", "/api/pems/jobs", "/api/pems/jobs?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
+        ("GET", "/api/pems/jobs/{jobId}", format!("/api/pems/jobs/{job}"), none.clone(), [401, 404, 200, 200, 200]),
+        (
+            "GET",
+            "/api/pems/jobs/{jobId}/changes",
+            format!("/api/pems/jobs/{job}/changes"),
+            none.clone(),
+            [401, 200, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pems/changes/{queueId}/attempts",
+            format!("/api/pems/changes/{dead}/attempts"),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pems/batches",
+            "/api/pems/batches?organizationId=HARBOUR".to_owned(),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pfa-data/modifications/{modificationId}/explain",
+            format!("/api/pfa-data/modifications/{queued}/explain"),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pems/sync-status",
+            "/api/pems/sync-status?organizationId=HARBOUR".to_owned(),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pems/records/{pfaId}/timeline",
+            "/api/pems/records/2/timeline?organizationId=HARBOUR".to_owned(),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pems/dead-letters",
+            "/api/pems/dead-letters?organizationId=HARBOUR".to_owned(),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "GET",
+            "/api/pfa-data/modifications/{modificationId}",
+            format!("/api/pfa-data/modifications/{queued}"),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        ("POST", "/api/pems/write-sync", String::new(), harbour.clone(), [401, 404, 403, 200, 200]),
+        ("POST", "/api/pems/dead-letters/preview", String::new(), json!({"filter": harbour}), [401, 404, 403, 403, 200]),
+        (
+            "POST",
+            "/api/pems/dead-letters/requeue",
+            String::new(),
+            json!({"filter": {"organizationId": "HARBOUR", "pfaId": "2"}}),
+            [401, 404, 403, 403, 200],
+        ),
+        (
+            "POST",
+            "/api/pems/dead-letters/discard",
+            String::new(),
+            json!({"filter": harbour, "reason": "of no use"}),
+            [401, 404, 403, 403, 200],
+        ),
+        (
+            "GET",
+            "/api/pems/conflicts",
+            "/api/pems/conflicts?organizationId=HARBOUR".to_owned(),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "POST",
+            "/api/pems/conflicts/preview",
+            String::new(),
+            json!({"filter": harbour, "resolution": "use_pems"}),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "POST",
+            "/api/pems/conflicts/resolve",
+            String::new(),
+            json!({"filter": harbour, "resolution": "use_pems", "digest": "stale"}),
+            [401, 404, 403, 409, 409],
+        ),
+        (
+            "GET",
+            "/api/pems/conflicts/{conflictId}",
+            format!("/api/pems/conflicts/{conflict}"),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
+        (
+            "POST",
+            "/api/pems/conflicts/{conflictId}/resolve",
+            format!("/api/pems/conflicts/{conflict}/resolve"),
+            json!({"resolution": "use_pems"}),
+            [401, 404, 403, 200, 409],
+        ),
+        (
+            "POST",
+            "/api/pems/pause",
+            String::new(),
+            json!({"organizationId": "HARBOUR", "reason": "works"}),
+            [401, 404, 403, 403, 204],
+        ),
+        ("POST", "/api/pems/resume", String::new(), harbour.clone(), [401, 404, 403, 403, 200]),
+        ("GET", "/api/pems/settings", "/api/pems/settings".to_owned(), none.clone(), [401, 200, 200, 200, 200]),
+        (
+            "PUT",
+            "/api/pems/settings/{name}",
+            "/api/pems/settings/max_retries".to_owned(),
+            json!({"organizationId": "HARBOUR", "value": "5"}),
+            [401, 404, 403, 403, 200],
+        ),
+    ];
+    let listed: BTreeSet<_> = table.iter().map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned())).collect();
+    let document = pfa_api::document();
+    let paths = document["paths"].as_object().context("paths")?;
+    let routes: BTreeSet<_> = paths
+        .iter()
+        .flat_map(|(path, operations)| {
+            operations.as_object().into_iter().flatten().map(|(method, _)| (method.to_uppercase(), path.clone()))
+        })
+        .collect();
+    assert_eq!(listed, routes, "each route needs a row");
+    for (method, path, uri, body, expected) in &table {
+        let uri = if uri.is_empty() { path } else { uri.as_str() };
+        let users = [None, Some("usr_second"), Some("usr_viewer"), Some("usr_editor"), Some("usr_admin")];
+        for (user, expected) in users.into_iter().zip(expected) {
+            let request = api.request(method, uri, user);
+            let request = if body.is_null() { request } else { request.json(body) };
+            let answer = request.send().await?;
+            assert_eq!(answer.status(), *expected, "{method} {uri} as {user:?}: {}", answer.text().await?);
+            if *expected >= 400 {
+                problem(answer).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edit_is_saved_committed_queued_and_withdrawn() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let draft = serde_json::from_str(
+        r#"{"organizationId": "RIO", "pfaId": "1", "delta": {"monthlyRate": 90071992547409.93, "model": "O'Neil; drop table pfa_mirror; --"}}"#,
+    )?;
+    let saved: Value = api.post("usr_editor", "/api/pfa-data/save-draft", draft).await?.json().await?;
+    let id = saved["modificationId"].as_str().context("an id")?.to_owned();
+    assert_eq!((&saved["errors"], &saved["conflicts"]), (&json!([]), &json!([])));
+    let explained = api.get("usr_editor", &format!("/api/pfa-data/modifications/{id}/explain")).await?;
+    assert_eq!((&explained["valid"], &explained["missingPermissions"]), (&json!(true), &json!([])));
+    let committed: Value =
+        api.post("usr_editor", "/api/pfa-data/commit-drafts", json!({"organizationId": "RIO"})).await?.json().await?;
+    assert_eq!(committed["verdicts"][0]["verdict"], "queued", "{committed}");
+    let status = api.get("usr_viewer", "/api/pems/sync-status?organizationId=RIO&startDate=2020-01-01").await?;
+    assert_eq!(
+        (&status["organizations"][0]["totalQueued"], &status["organizations"][0]["organizationCode"]),
+        (&json!(1), &json!("RIO"))
+    );
+    let seen = api.get("usr_viewer", "/api/pems/records/1/timeline?organizationId=RIO").await?;
+    assert!(seen["events"][0]["changes"].get("monthlyRate").is_none(), "a reader sees no price: {seen}");
+    let seen = api.get("usr_editor", "/api/pems/records/1/timeline?organizationId=RIO").await?;
+    assert_eq!(seen["events"][0]["changes"]["monthlyRate"].to_string(), "90071992547409.93", "money keeps its digits");
+    let withdrawn: Value =
+        api.post("usr_editor", "/api/pfa-data/withdraw", json!({"modificationIds": [id]})).await?.json().await?;
+    assert_eq!(withdrawn["verdicts"][0]["verdict"], "withdrawn");
+    assert_eq!(world.state(&id).await?, "draft/draft");
+    world.check().await
+}
+
+#[tokio::test]
+async fn a_refused_commit_names_every_change_and_field() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let draft = json!({"organizationId": "RIO", "pfaId": "1", "delta": {"monthlyRate": -1}});
+    api.post("usr_editor", "/api/pfa-data/save-draft", draft).await?.error_for_status()?;
+    let (status, code, body) =
+        problem(api.post("usr_editor", "/api/pfa-data/commit-drafts", json!({"organizationId": "RIO"})).await?).await?;
+    assert_eq!((status, code.as_str()), (422, "invalid"));
+    assert_eq!((&body["changes"][0]["pfaId"], &body["changes"][0]["errors"][0]["field"]), (&json!("1"), &json!("monthlyRate")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_conflict_is_settled_in_the_state_that_was_seen_and_in_no_other() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let id = world.application().draft("usr_editor", testbed::application::RIO, "1", json!({"model": "Ours"})).await?;
+    world.foreign_edit("1", 2, json!({"model": "Theirs"})).await?;
+    world.application().commit("usr_editor", testbed::application::RIO).await?;
+    assert_eq!(world.state(&id).await?, "conflict/conflict");
+    let list = api.get("usr_editor", "/api/pems/conflicts?organizationId=RIO&limit=1").await?;
+    let conflict = list["conflicts"][0]["conflictId"].as_i64().context("a conflict")?;
+    assert_eq!(list["next"], json!(conflict), "a full page may have another one");
+    let uri = format!("/api/pems/conflicts/{conflict}");
+    let seen = api.request("GET", &uri, Some("usr_editor")).send().await?;
+    let etag = seen.headers()["etag"].clone();
+    let body: Value = seen.json().await?;
+    assert_eq!((&body["fields"][0]["ours"], &body["fields"][0]["theirs"]), (&json!("Ours"), &json!("Theirs")));
+
+    world.foreign_edit("1", 3, json!({"model": "Newer"})).await?;
+    let resolve = |etag| {
+        let request = api.request("POST", &format!("{uri}/resolve"), Some("usr_editor")).header("if-match", etag);
+        request.json(&json!({"resolution": "merge", "mergedData": {"model": "Both"}})).send()
+    };
+    let (status, code, body) = problem(resolve(etag).await?).await?;
+    assert_eq!((status, code.as_str(), &body["current"]["fields"][0]["theirs"]), (412, "moved_on", &json!("Newer")));
+    let fresh = api.request("GET", &uri, Some("usr_editor")).send().await?.headers()["etag"].clone();
+    let resolved: Value = resolve(fresh).await?.error_for_status()?.json().await?;
+    assert_eq!((&resolved["success"], &resolved["appliedChanges"]), (&json!(true), &json!({"model": "Both"})));
+    assert_eq!(world.state(&id).await?, "committed/queued");
+    world.check().await
+}
+
+#[tokio::test]
+async fn what_is_asked_for_twice_under_one_key_is_done_once() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    world.edit("1", json!({"model": "X"})).await?;
+    let ask = async |key: &str, body: Value| {
+        let request = api.request("POST", "/api/pems/write-sync", Some("usr_editor")).header("idempotency-key", key);
+        request.json(&body).send().await
+    };
+    let sync = json!({"organizationId": "RIO", "priority": "high"});
+    let mut together = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let request = api.request("POST", "/api/pems/write-sync", Some("usr_editor")).header("idempotency-key", "key-1");
+        together.spawn(request.json(&sync).send());
+    }
+    let mut answers = BTreeSet::new();
+    while let Some(answer) = together.join_next().await {
+        answers.insert(answer??.error_for_status()?.text().await?);
+    }
+    answers.insert(ask("key-1", sync.clone()).await?.error_for_status()?.text().await?);
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    let jobs = "select count(*) from pfa_sync.jobs where kind = 'write-sync'";
+    assert_eq!(world.value::<i64>(jobs).await?, 1);
+    let (status, code, _) = problem(ask("key-1", json!({"organizationId": "RIO"})).await?).await?;
+    assert_eq!((status, code.as_str()), (422, "invalid"), "another request under the key");
+    ask("key-2", sync).await?.error_for_status()?;
+    assert_eq!(world.value::<i64>(jobs).await?, 2);
+    let (status, ..) = problem(ask("key-3", json!({"organizationId": "HARBOUR", "priority": "urgent"})).await?).await?;
+    assert_eq!(status, 400);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_who_asks_too_fast_is_told_when_to_come_again_and_nobody_else_is() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &["--rate-limit", "5"]).await?;
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        answers.push(api.request("GET", "/api/pems/settings", Some("usr_editor")).send().await?);
+    }
+    let refused = answers.into_iter().find(|answer| answer.status() != 200).context("one too many")?;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let (status, code, _) = problem(refused).await?;
+    assert_eq!((status, code.as_str()), (429, "too_many_requests"));
+    api.get("usr_viewer", "/api/pems/settings").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_are_shown_with_the_changes_that_are_on_their_way_and_ones_own_drafts() -> Result<()> {
+    let world = World::empty().await?;
+    let mut records: Vec<Value> = (10..20).map(|id| testbed::application::pems_record("RIO", &id.to_string())).collect();
+    for (record, model) in records.iter_mut().zip(["b", "a", "c", "a", "b", "100%", "c", "a_b", "b", "a"]) {
+        record["model"] = json!(model);
+    }
+    world.ingest(&records).await?;
+    let api = Api::start(&world, &[]).await?;
+    world.edit("11", json!({"category": "Lifting"})).await?;
+    let draft = |user: &'static str, delta: Value| {
+        api.post(user, "/api/pfa-data/save-draft", json!({"organizationId": "RIO", "pfaId": "12", "delta": delta}))
+    };
+    draft("usr_editor", json!({"category": "Lifting"})).await?.error_for_status()?;
+    draft("usr_second", json!({"category": "Excavators"})).await?.error_for_status()?;
+
+    let page = async |user: &str, query: &str| api.get(user, &format!("/api/pfa-data?organizationId=RIO&{query}")).await;
+    let ids = |page: &Value| -> Vec<String> {
+        page["records"].as_array().into_iter().flatten().map(|record| record["pfaId"].as_str().unwrap_or("").to_owned()).collect()
+    };
+    let lifting = page("usr_editor", "category=Lifting").await?;
+    assert_eq!(ids(&lifting), ["11", "12"]);
+    assert_eq!((&lifting["records"][0]["state"], &lifting["records"][1]["state"]), (&json!("committed"), &json!("draft")));
+    assert_eq!(lifting["records"][0]["changedFields"], json!(["category"]));
+    assert_eq!(ids(&page("usr_viewer", "category=Lifting").await?), ["11"], "drafts are their author's");
+    assert_eq!(ids(&page("usr_editor", "search=100%25").await?), ["15"], "signs of patterns are text");
+    assert_eq!(ids(&page("usr_editor", "search=A_B").await?), ["17"]);
+
+    for (order, expected) in [
+        ("sort=pfaId", ["10", "11", "12", "13", "14", "15", "16", "17", "18", "19"]),
+        ("sort=pfaId&descending=true", ["19", "18", "17", "16", "15", "14", "13", "12", "11", "10"]),
+        ("sort=model", ["15", "11", "13", "19", "17", "10", "14", "18", "12", "16"]),
+        ("sort=model&descending=true", ["16", "12", "18", "14", "10", "17", "19", "13", "11", "15"]),
+    ] {
+        let mut seen = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = page("usr_viewer", &format!("{order}&limit=3{after}")).await?;
+            seen.extend(ids(&page));
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        assert_eq!(seen, expected, "{order}");
+    }
+    for (user, query, expected) in [
+        ("usr_viewer", "sort=monthlyRate", 403),
+        ("usr_editor", "sort=monthlyRate", 200),
+        ("usr_editor", "sort=nothing", 422),
+        ("usr_editor", "sort=model'%20or%201=1--", 422),
+        ("usr_editor", "after=zz", 422),
+        ("usr_editor", "after=00", 422),
+        ("usr_editor", "limit=201", 422),
+        ("usr_editor", "limit=x", 400),
+        ("usr_editor", "colour=red", 400),
+    ] {
+        let uri = format!("/api/pfa-data?organizationId=RIO&{query}");
+        assert_eq!(api.request("GET", &uri, Some(user)).send().await?.status(), expected, "{query} as {user}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_is_followed_to_pems_answers() -> Result<()> {
+    let world = two_tenants().await?;
+    let api = Api::start(&world, &[]).await?;
+    let jobs = api.get("usr_viewer", "/api/pems/jobs?organizationId=RIO").await?;
+    let job = jobs["jobs"].as_array().and_then(|jobs| jobs.last()).context("a job")?;
+    let progress = api.get("usr_viewer", &format!("/api/pems/jobs/{}", job["jobId"])).await?;
+    assert_eq!((&progress["kind"], &progress["conflict"], &progress["failed"]), (&json!("commit"), &json!(1), &json!(2)));
+    let changes = api.get("usr_viewer", &format!("/api/pems/jobs/{}/changes", job["jobId"])).await?;
+    let failed = changes["changes"].as_array().into_iter().flatten().find(|change| change["status"] == "failed");
+    let failed = failed.context("a dead one")?;
+    let attempts = api.get("usr_editor", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
+    assert_eq!(attempts["attempts"][0]["success"], json!(false));
+    assert_eq!(attempts["attempts"][0]["response"]["monthlyRate"].to_string(), "7771.25");
+    let unpriced = api.get("usr_viewer", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
+    assert_eq!(unpriced["attempts"][0]["response"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_counts_only_if_it_is_signed_of_the_one_algorithm_and_in_force() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    let good = json!({"userId": "usr_admin", "exp": now() + 60});
+    let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJ1c2VySWQiOiJ1c3JfYWRtaW4iLCJleHAiOjQ4MDAwMDAwMDB9.".to_owned();
+    for (what, header) in [
+        ("expired", format!("Bearer {}", token(&json!({"userId": "usr_admin", "exp": now() - 1})))),
+        ("without an end", format!("Bearer {}", token(&json!({"userId": "usr_admin"})))),
+        ("not yet in force", format!("Bearer {}", token(&json!({"userId": "usr_admin", "exp": now() + 60, "nbf": now() + 30})))),
+        ("of nobody", format!("Bearer {}", token(&json!({"userId": "", "exp": now() + 60})))),
+        (
+            "of another secret",
+            format!("Bearer {}", signed(Algorithm::HS256, "another secret of more than thirty-two bytes", &good)),
+        ),
+        ("of another algorithm", format!("Bearer {}", signed(Algorithm::HS512, SECRET, &good))),
+        ("unsigned", format!("Bearer {unsigned}")),
+        ("no token", "Bearer x".to_owned()),
+        ("another scheme", format!("Basic {}", token(&good))),
+    ] {
+        let answer = api.request("GET", "/api/pems/settings", None).header("authorization", header).send().await?;
+        assert_eq!(answer.headers()["www-authenticate"], "Bearer", "{what}");
+        assert_eq!(problem(answer).await?.0, 401, "{what}");
+    }
+    let admitted =
+        api.request("GET", "/api/pems/settings", None).header("authorization", format!("bearer {}", token(&good))).send().await?;
+    assert_eq!(admitted.status(), 200);
+    Ok(())
+}
+
+#[tokio::test]
+async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let save = "/api/pfa-data/save-draft";
+    let draft = |delta: &str| format!(r#"{{"organizationId": "RIO", "pfaId": "1", "delta": {delta}}}"#).into_bytes();
+    for (what, body, status) in [
+        ("no JSON", b"{".to_vec(), 400),
+        ("bad UTF-8", b"{\"organizationId\": \"\xff\"}".to_vec(), 400),
+        ("an unknown key", br#"{"organizationId": "RIO", "pfaId": "1", "delta": {}, "userId": "usr_admin"}"#.to_vec(), 400),
+        ("deep nesting", draft(&format!("{}{}", "[".repeat(2000), "]".repeat(2000))), 400),
+        ("too much", draft(&format!("{{\"model\": \"{}\"}}", "x".repeat(20_000))), 413),
+        ("an absurd number", draft(r#"{"monthlyRate": 1e999999}"#), 422),
+        ("a NUL", draft(r#"{"model": "\u0000"}"#), 422),
+        ("no object", draft("[]"), 422),
+        ("another record", br#"{"organizationId": "RIO", "pfaId": "' or 1=1 --", "delta": {}}"#.to_vec(), 404),
+        (
+            "another organization",
+            br#"{"organizationId": "RIO'; drop schema pfa_sync cascade; --", "pfaId": "1", "delta": {}}"#.to_vec(),
+            404,
+        ),
+    ] {
+        let request = api.request("POST", save, Some("usr_editor")).header("content-type", "application/json").body(body);
+        assert_eq!(problem(request.send().await?).await?.0, status, "{what}");
+    }
+    for (method, uri, status) in [
+        ("GET", "/api/nothing", 404),
+        ("GET", save, 405),
+        ("GET", "/api/pems/conflicts/9223372036854775808", 400),
+        ("GET", "/api/pems/conflicts/9223372036854775807", 404),
+        ("GET", "/api/pems/conflicts?limit=0", 422),
+        ("GET", "/api/pems/conflicts?limit=many", 400),
+        ("GET", "/api/pems/sync-status?startDate=yesterdayish", 422),
+        ("GET", "/api/pems/sync-status?organizationId=%00", 422),
+    ] {
+        assert_eq!(problem(api.request(method, uri, Some("usr_editor")).send().await?).await?.0, status, "{method} {uri}");
+    }
+    let plain = api.request("POST", save, Some("usr_editor")).body("{}").send().await?;
+    assert_eq!(problem(plain).await?.0, 415);
+    assert_eq!(world.value::<i64>("select count(*) from pfa_modification").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_carry_an_id_and_the_headers_that_browsers_heed() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    for uri in ["/livez", "/api/pems/settings", "/nothing"] {
+        let answer = api.request("GET", uri, Some("usr_admin")).send().await?;
+        for (name, value) in
+            [("x-content-type-options", "nosniff"), ("cache-control", "no-store"), ("referrer-policy", "no-referrer")]
+        {
+            assert_eq!(answer.headers()[name], value, "{uri}");
+        }
+        assert_eq!(answer.headers()["x-request-id"].len(), 36);
+    }
+    for (origin, allowed) in [("https://pfa.example.com", true), ("https://evil.example.com", false)] {
+        let answer = api.request("GET", "/livez", None).header("origin", origin).send().await?;
+        assert_eq!(answer.headers().get("access-control-allow-origin").is_some(), allowed, "{origin}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_is_ended_in_the_database_too() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &["--request-timeout", "300 ms"]).await?;
+    let mut other = world.database.client().await?;
+    let locks = other.transaction().await?;
+    locks.batch_execute("lock table pfa_modification").await?;
+    let draft = json!({"organizationId": "RIO", "pfaId": "1", "delta": {"model": "X"}});
+    let answer = api.post("usr_editor", "/api/pfa-data/save-draft", draft.clone()).await?;
+    assert_eq!(problem(answer).await?.0, 504);
+    locks.rollback().await?;
+    let waiting = "select exists (select from pg_stat_activity where application_name = 'pfa-api' and state <> 'idle')";
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while world.value::<bool>(waiting).await? {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::Ok(())
+    })
+    .await??;
+    assert_eq!(world.value::<i64>("select count(*) from pfa_modification").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_service_waits_for_its_database_and_stops_when_it_is_told() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    world.client.batch_execute("select pfa_sync.detach()").await?;
+    assert_eq!(problem(api.request("GET", "/readyz", None).send().await?).await?.0, 503);
+    assert_eq!(api.request("GET", "/livez", None).send().await?.status(), 204);
+    world.client.batch_execute("select pfa_sync.attach()").await?;
+    assert_eq!(api.request("GET", "/readyz", None).send().await?.status(), 204);
+    assert!(api.process.stop().await?.success());
+    Ok(())
+}
