@@ -20,14 +20,13 @@ const BATCH: usize = 100;
 /// Requests that PEMS takes in a second.
 const LIMIT: f64 = 10.0;
 
-/// Measures drains of 1,000, 10,000 and 100,000 edits at 10 requests a second.
+/// Measures drains of 1,000, 10,000 and 100,000 edits at 10 requests a second, and what several relays together make of
+/// the limit. An error when PEMS refuses a request.
 pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str)) -> Result<()> {
-    let plant = Plant::start(server, Pace::Limited, MOST).await?;
+    let mut plant = Plant::start(server, Pace::Limited, MOST).await?;
     report.single("memory of the relay at rest", plant.relay_memory("VmRSS")?, Unit::Mebibytes, Some("under 64 MiB"));
     for (round, (edits, name)) in [(1_000, "1,000"), (10_000, "10,000"), (MOST, "100,000")].into_iter().enumerate() {
-        let drained = drain(&plant, round, edits, progress).await?;
-        // Half-empty batches and pauses both lower the share: it counts the requests that the edits need.
-        let share = (edits / BATCH - 1) as f64 / drained.between / LIMIT;
+        let share = share(edits, &drain(&plant, round, edits, progress).await?);
         let name = format!("drain of {name} edits at 10 requests/s: share of the limit used");
         report.single(&name, share, Unit::Share, Some("at least 0.94"));
         if edits == MOST {
@@ -35,8 +34,20 @@ pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str))
             report.single(name, plant.relay_memory("VmHWM")?, Unit::Mebibytes, Some("under 64 MiB"));
         }
     }
+    for (round, fleet) in [(3, 2), (4, 5)] {
+        while plant.join().await? < fleet {}
+        let share = share(UPDATE, &drain(&plant, round, UPDATE, progress).await?);
+        let name = format!("drain of 10,000 edits by {fleet} relays: share of the limit used");
+        report.single(&name, share, Unit::Share, Some("at least 0.94"));
+    }
     plant.stop([]).await?;
     Ok(())
+}
+
+/// Of what PEMS would have taken in the time of a drain, what it was sent. Half-empty batches and pauses both lower it,
+/// since it counts the requests that the edits need.
+fn share(edits: usize, drained: &Drained) -> f64 {
+    (edits / BATCH - 1) as f64 / drained.between / LIMIT
 }
 
 /// Measures drains of 10,000 and 100,000 edits without any limit, and what the database does in that time.

@@ -32,8 +32,9 @@ pub(super) struct Plant {
     /// A session of the superuser.
     pub client: Client,
     pub pems: Simulator,
-    relay: Process,
-    _ca: NamedTempFile,
+    relays: Vec<Process>,
+    pace: Pace,
+    ca: NamedTempFile,
     pub database: Database,
 }
 
@@ -56,20 +57,28 @@ impl Plant {
         client.batch_execute(&account).await?;
         let mut ca = NamedTempFile::new()?;
         ca.write_all(pems.ca_pem().as_bytes())?;
+        let mut plant = Self { client, pems, relays: Vec::new(), pace, ca, database };
+        plant.join().await?;
+        Ok(plant)
+    }
+
+    /// One more relay, and waits until it is ready. How many there are now.
+    pub async fn join(&mut self) -> Result<usize> {
         let relay = Process::start("pfa-relay", |command| {
             command
                 .args(["run", "--log-level", "warn"])
-                .args((pace == Pace::Free).then_some(["--requests-per-second", "1000"]).into_iter().flatten())
-                .env("DATABASE_URL", database.url_as(Login::Relay))
-                .env("PEMS_URL", pems.url())
-                .env("PEMS_CA", ca.path())
+                .args((self.pace == Pace::Free).then_some(["--requests-per-second", "1000"]).into_iter().flatten())
+                .env("DATABASE_URL", self.database.url_as(Login::Relay))
+                .env("PEMS_URL", self.pems.url())
+                .env("PEMS_CA", self.ca.path())
                 .env("PEMS_USER", "pfa-sync")
                 .env("PEMS_PASSWORD", "secret")
                 .env("PEMS_TENANT", "TEST");
         })?;
-        let plant = Self { client, pems, relay, _ca: ca, database };
-        plant.holds("select exists (select from pfa_sync.relay)", "the relay does not come up").await?;
-        Ok(plant)
+        self.relays.push(relay);
+        let relays = self.relays.len();
+        self.holds(&format!("select count(*) = {relays} from pfa_sync.relay"), "the relay does not come up").await?;
+        Ok(relays)
     }
 
     /// Writes that PEMS has applied so far.
@@ -89,9 +98,9 @@ impl Plant {
         self.holds("select not exists (select from pfa_sync.queue)", "the outcomes are not recorded").await
     }
 
-    /// A figure of the relay's memory in MiB, by its name in `/proc/<pid>/status`: `VmRSS` now, `VmHWM` at its highest.
+    /// A figure of the first relay's memory in MiB, by its name in `/proc/<pid>/status`: `VmRSS` now, `VmHWM` at its highest.
     pub fn relay_memory(&self, figure: &str) -> Result<f64> {
-        let pid = self.relay.id().context("the relay has ended")?;
+        let pid = self.relays[0].id().context("the relay has ended")?;
         let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix(':'));
         let kibibytes = line.and_then(|line| line.split_whitespace().next()).with_context(|| format!("no {figure}"))?;
@@ -101,7 +110,9 @@ impl Plant {
     /// Stops everything; an error unless PEMS granted every request. Seconds that the relay's sessions spent in each of
     /// the functions asked for.
     pub async fn stop<const N: usize>(self, functions: [&str; N]) -> Result<[f64; N]> {
-        ensure!(self.relay.stop().await?.success(), "the relay failed");
+        for relay in self.relays {
+            ensure!(relay.stop().await?.success(), "a relay failed");
+        }
         ensure!(self.pems.log().iter().all(|request| request.status == Some(200)), "PEMS refused a request");
         self.pems.stop().await;
         // A session's figures are complete when it has ended.
