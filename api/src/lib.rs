@@ -1,6 +1,7 @@
 //! The HTTP service of pfa-sync: it checks who asks, calls the database's functions as that user, and shapes JSON. What
 //! is valid, who may do what and who sees what is decided in the database.
 
+mod audit;
 mod conflicts;
 mod control;
 mod dead_letters;
@@ -10,6 +11,7 @@ mod observation;
 mod once;
 mod openapi;
 mod pace;
+mod pages;
 mod problem;
 mod records;
 mod request;

@@ -33,7 +33,10 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let answer = next.run(request).instrument(span.clone()).await;
     let mut answer = if is_bare_error(&answer) { with_problem(answer) } else { answer };
     span.in_scope(|| info!(status = answer.status().as_u16(), milliseconds = started.elapsed().as_millis() as u64, "answered"));
-    answer.headers_mut().extend(HEADERS);
+    for (name, value) in HEADERS {
+        // The pages say for themselves what they may load.
+        answer.headers_mut().entry(name).or_insert(value);
+    }
     if let Ok(id) = HeaderValue::from_str(&id) {
         answer.headers_mut().insert(REQUEST_ID, id);
     }

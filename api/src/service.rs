@@ -20,8 +20,8 @@ use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    conflicts, control, dead_letters, drafts, jobs, observation, openapi::Whole, pace::Pace, problem::Problem, records,
-    settings::Settings, sync, token::Verifier,
+    audit, conflicts, control, dead_letters, drafts, jobs, observation, openapi::Whole, pace::Pace, pages, problem::Problem,
+    records, settings::Settings, sync, token::Verifier,
 };
 
 /// What every request needs.
@@ -61,6 +61,8 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(jobs::changes))
         .routes(routes!(jobs::attempts))
         .routes(routes!(jobs::batches))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
         .routes(routes!(control::pause))
         .routes(routes!(control::resume))
         .routes(routes!(control::settings))
@@ -88,6 +90,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
         .expose_headers([header::ETAG, header::RETRY_AFTER]);
     let (router, _) = routes().split_for_parts();
     let router = router
+        .merge(pages::routes())
         .with_state(service.clone())
         .layer(DefaultBodyLimit::max(settings.body_limit))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, settings.request_timeout))

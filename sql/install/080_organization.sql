@@ -31,7 +31,7 @@ declare
 begin
     select case when not u.active then '{}'
                 when u.role = 'admin' then
-                    array['perm_Sync', 'perm_Delete', 'perm_SaveDraft', 'perm_ManageSettings', 'perm_Read', 'perm_ViewFinancials']
+                    array['perm_Sync', 'perm_Delete', 'perm_SaveDraft', 'perm_ManageSettings', 'perm_Read', 'perm_ViewFinancials', 'perm_Export']
                     || array(select distinct f.permission from field_rules f where f.permission is not null)
                 else coalesce((select m.permissions from member m
                                 where m.user_id = permissions_of.user_id and m.organization_id = permissions_of.organization_id), '{}')

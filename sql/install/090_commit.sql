@@ -1,4 +1,8 @@
 -- From committed to queued: judge, refuse or queue or ask, wake.
+--
+-- The functions on this road that meet the queue switch off the plans that read it whole (and compiling, which their
+-- penalty would set off): a session of the application keeps its plans, and those made while the queue was empty would read
+-- all of it once for each change when it is not.
 
 -- One committed modification with everything the verdict on it needs and holds.
 create type judgement as (
@@ -41,6 +45,7 @@ create function addressed(data jsonb, pfa_id text) returns jsonb
 -- author's own writes since: queued ones, and completed ones of later versions.
 create function judge_modifications(modification_ids text[]) returns setof judgement
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off
 as $$
 begin
     return query
@@ -129,6 +134,7 @@ $$;
 create function enqueue(modification_ids text[], kind text, refuse_bad boolean)
     returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
@@ -164,6 +170,7 @@ $$;
 -- The queue rows, jobs and log rows of judged changes.
 create function insert_judged(judgements judgement[], kind text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin
@@ -192,6 +199,7 @@ $$;
 create function enqueue_judged(judgements judgement[], kind text)
     returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off
 as $$
 #variable_conflict use_column
 begin

@@ -14,7 +14,7 @@ grant execute on function
     discard_dead_letters(jsonb, text, text, text), records(text, jsonb, text, text, boolean, text, int, text)
     to pfa_sync_application, pfa_sync_api;
 grant execute on function asked_once(text, text), answered_once(text, jsonb) to pfa_sync_api;
-grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint)
+grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint), audit_page(text, jsonb, text, int, boolean)
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
 grant execute on function

@@ -26,8 +26,10 @@ pub const ROUNDS: usize = 7;
 /// A group of benchmarks that can be run by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Section {
-    /// What the extension, and waking the relay, cost the application's UPDATE.
+    /// What the extension costs the application's UPDATE.
     Commit,
+    /// What judging, and waking the relay, cost many sessions that commit single edits.
+    Writers,
     /// What the way in costs, by the size of the mirror.
     Inbound,
     /// How long edits take to PEMS, through the relay.
@@ -54,10 +56,8 @@ pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report
     for section in sections {
         progress(&format!("{section:?}"));
         match section {
-            Section::Commit => {
-                commit::run(cluster.server(), &mut report).await?;
-                writers::run(cluster.server(), &mut report).await?;
-            }
+            Section::Commit => commit::run(cluster.server(), &mut report).await?,
+            Section::Writers => writers::run(cluster.server(), &mut report, &progress).await?,
             Section::Inbound => inbound::run(cluster.server(), &mut report, &progress).await?,
             Section::Road => road::run(cluster.server(), &mut report).await?,
             Section::Depth => depth::run(cluster.server(), &mut report).await?,

@@ -12,11 +12,14 @@ use super::{ROUNDS, Report, Unit};
 use crate::cluster::{Database, Server, Template};
 
 /// Edits of a round.
-const EDITS: usize = 1_000;
+const EDITS: usize = 500;
+
+/// Callers that share a pool, each with one edit.
+const CALLERS: usize = 1_000;
 
 const CLIENTS: [usize; 3] = [1, 16, 64];
 
-/// Connections of the pool that 1,000 callers share.
+/// Connections of that pool.
 const POOL: usize = 16;
 
 /// How a commit wakes the relays, as `pfa_sync.wake` says it.
@@ -25,20 +28,21 @@ const WAKES: [&str; 3] = ["auto", "notify", "off"];
 const UPDATE: &str =
     r#"update pfa_modification set "syncState" = 'committed', "updatedAt" = now() at time zone 'utc' where id = $1"#;
 
-/// Measures 1,000 edits, each a transaction of its own: over 1, 16 and 64 sessions, without the extension and with each
-/// way of waking, in turns; then by as many callers at once.
-pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
+/// Measures 500 edits, each a transaction of its own, over 1, 16 and 64 sessions: without the extension and with each way of
+/// waking, in turns; then 1,000 callers at once.
+pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str)) -> Result<()> {
     let attached = Database::create(server, Template::Attached).await?;
     let plain = Database::create(server, Template::Attached).await?;
     let (with, without) = (attached.client().await?, plain.client().await?);
-    fill(&with, EDITS).await?;
-    fill(&without, EDITS).await?;
+    fill(&with, CALLERS).await?;
+    fill(&without, CALLERS).await?;
     without.batch_execute("select pfa_sync.detach()").await?;
     // As with a relay: somebody listens.
     let listener = attached.client().await?;
     listener.batch_execute("listen pfa_sync_wake").await?;
 
     for clients in CLIENTS {
+        progress(&format!("{clients} sessions"));
         let alone = sessions(&plain, clients).await?;
         let judged = sessions(&attached, clients).await?;
         let (mut bare, mut woken) = (Vec::new(), WAKES.map(|_| Vec::new()));
@@ -69,6 +73,7 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
         report.ratio(&format!("{of}, doorbell to nobody woken"), &doorbell, &silent, Some("at least 0.95"));
         report.ratio(&format!("{of}, NOTIFY to nobody woken"), &notify, &silent, None);
     }
+    progress("1,000 callers of a pool");
     callers_of_a_pool(&attached, &with, report).await
 }
 
@@ -80,14 +85,14 @@ async fn callers_of_a_pool(database: &Database, owner: &Client, report: &mut Rep
     let pool = config.create_pool(None, NoTls)?;
     let mut seconds = Vec::new();
     for round in 0..=ROUNDS {
-        let drafts = drafts(owner, round).await?;
+        let drafts = drafts(owner, round, CALLERS).await?;
         let started = Instant::now();
         try_join_all(drafts.iter().map(|id| commit_by(&pool, id))).await?;
         if round > 0 {
             seconds.push(started.elapsed().as_secs_f64());
         }
         let queued: i64 = owner.query_one("select count(*) from pfa_sync.queue", &[]).await?.get(0);
-        ensure!(queued == EDITS as i64, "{queued} of {EDITS} edits are queued");
+        ensure!(queued == CALLERS as i64, "{queued} of {CALLERS} edits are queued");
         clear(owner).await?;
     }
     report.median("1,000 callers at once over a pool of 16 connections, until all have committed", &seconds, Unit::Seconds, None);
@@ -105,9 +110,9 @@ async fn sessions(database: &Database, clients: usize) -> Result<Vec<Client>> {
     try_join_all((0..clients).map(|_| database.client())).await
 }
 
-/// Commits 1,000 drafts one by one over all sessions at once, and clears them away.
+/// Commits 500 drafts one by one over all sessions at once, and clears them away.
 async fn commits_per_second(owner: &Client, sessions: &[Client], round: usize) -> Result<f64> {
-    let drafts = drafts(owner, round).await?;
+    let drafts = drafts(owner, round, EDITS).await?;
     let statements = try_join_all(sessions.iter().map(|session| session.prepare(UPDATE))).await?;
     let started = Instant::now();
     try_join_all(sessions.iter().zip(&statements).enumerate().map(|(number, (session, statement))| {
@@ -125,9 +130,9 @@ async fn commits_per_second(owner: &Client, sessions: &[Client], round: usize) -
     Ok(rate)
 }
 
-/// Saves 1,000 drafts; their ids.
-async fn drafts(owner: &Client, round: usize) -> Result<Vec<String>> {
-    draft(owner, round, 0..EDITS).await?;
+/// Saves drafts; their ids.
+async fn drafts(owner: &Client, round: usize, edits: usize) -> Result<Vec<String>> {
+    draft(owner, round, 0..edits).await?;
     let rows = owner.query(r#"select id from pfa_modification where "syncState" = 'draft' order by id"#, &[]).await?;
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }

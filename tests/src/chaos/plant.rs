@@ -94,7 +94,16 @@ impl Plant {
         Process::start("pfa-relay", |command| {
             command
                 .arg(subcommand)
-                .args(["--name", name, "--request-timeout", REQUEST_TIMEOUT, "--connect-timeout", "1 s", "--drain-timeout", DRAIN_TIMEOUT])
+                .args([
+                    "--name",
+                    name,
+                    "--request-timeout",
+                    REQUEST_TIMEOUT,
+                    "--connect-timeout",
+                    "1 s",
+                    "--drain-timeout",
+                    DRAIN_TIMEOUT,
+                ])
                 .args(["--requests-per-second", &PER_SECOND.to_string()])
                 .env("DATABASE_URL", url)
                 .env("PEMS_URL", self.pems.url())

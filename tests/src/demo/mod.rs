@@ -1,5 +1,5 @@
 //! `make demo`: the whole road on this machine, with real parts: a private PostgreSQL server with the application's
-//! tables and the extension, the PEMS simulator over TLS, and the relay.
+//! tables and the extension, the PEMS simulator over TLS, the relay and the API.
 
 mod agreement;
 mod edits;
@@ -44,6 +44,7 @@ async fn perform(order: &Order, plant: &mut Option<Plant>) -> Result<()> {
     let plant = plant.insert(Plant::start(&order.input, &order.organizations).await?);
     plant.fill_mirror().await?;
     plant.start_relay().await?;
+    plant.start_api().await?;
 
     let edits = edits::Edits::draft(plant).await?;
     let before = edits.samples_in_pems(plant).await?;

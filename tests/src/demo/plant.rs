@@ -4,15 +4,18 @@ use std::fs;
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, ensure};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::Certificate;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::process::Command;
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use super::say;
+use crate::application::EDITOR;
 use crate::cluster::{Cluster, Database, Login, Options, Template};
 use crate::process::{Process, program};
 
@@ -30,6 +33,7 @@ pub struct Plant {
     http: reqwest::Client,
     simulator: Process,
     relay: Option<Process>,
+    api: Option<Process>,
     // Dropped in this order: the database before its server.
     database: Database,
     cluster: Cluster,
@@ -54,8 +58,9 @@ impl Plant {
             cluster.server().port()
         ));
         let organizations = organizations.to_vec();
-        let plant = Self { client, directory, organizations, pems_url, http, simulator, relay: None, database, cluster };
-        plant.write_environment()?;
+        let plant =
+            Self { client, directory, organizations, pems_url, http, simulator, relay: None, api: None, database, cluster };
+        plant.write_environment(&[])?;
         Ok(plant)
     }
 
@@ -78,6 +83,25 @@ impl Plant {
             command.stderr(log);
         })?;
         self.relay = Some(relay);
+        Ok(())
+    }
+
+    /// Starts the API, and tells where it is and a token to try it with: the demo's editor's, for a day.
+    pub async fn start_api(&mut self) -> Result<()> {
+        let log = fs::File::create(self.directory.join("api.log"))?;
+        let secret = format!("{}{}", Uuid::now_v7(), Uuid::now_v7());
+        let mut api = Process::start("pfa-api", |command| {
+            command.args(["serve", "--listen", "127.0.0.1:0"]).stderr(log);
+            command.env("DATABASE_URL", self.database.url_as(Login::Api)).env("PFA_API_JWT_SECRET", &secret);
+        })?;
+        let line = api.line().await?;
+        let address = line.strip_prefix("listening on ").context("the API does not say where it listens")?;
+        let until = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 86_400;
+        let claims = json!({"userId": EDITOR, "exp": until});
+        let token = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.as_bytes()))?;
+        self.write_environment(&[("API_URL", address.to_owned()), ("API_TOKEN", token)])?;
+        say(&format!("the API is at {address} (its routes: {address}/docs); $API_TOKEN in target/demo/env opens it"));
+        self.api = Some(api);
         Ok(())
     }
 
@@ -118,6 +142,8 @@ impl Plant {
              \x20   select * from pfa_sync.timeline('{code}', (select \"pfaId\" from pfa_modification m join pfa_mirror r on r.id = m.\"mirrorId\" limit 1));\n\
              \x20   select * from pfa_sync.save_draft('{code}', 'usr_editor', (select min(\"pfaId\") from pfa_mirror), '{{\"model\": \"LTM 1300\"}}');\n\
              \x20   select * from pfa_sync.commit_drafts('{code}', 'usr_editor');\n\n\
+             or over HTTP:\n\n\
+             \x20   curl -H \"Authorization: Bearer $API_TOKEN\" \"$API_URL/api/pems/sync-status\"\n\n\
              The relay's log: {}\nCtrl-C ends all of it.",
             environment.display(),
             self.directory.join("relay.log").display(),
@@ -128,9 +154,12 @@ impl Plant {
 
     /// Stops everything, the relay first.
     pub async fn stop(self) -> Result<()> {
-        let Self { client, directory, relay, simulator, database, cluster, .. } = self;
+        let Self { client, directory, relay, api, simulator, database, cluster, .. } = self;
         if let Some(relay) = relay {
             relay.stop().await?;
+        }
+        if let Some(api) = api {
+            api.stop().await?;
         }
         simulator.stop().await?;
         drop((client, database));
@@ -153,20 +182,21 @@ impl Plant {
     }
 
     /// For scripts and people; it holds passwords, so nobody else may read it.
-    fn write_environment(&self) -> Result<()> {
+    fn write_environment(&self, besides: &[(&str, String)]) -> Result<()> {
         use std::io::Write;
         let path = self.directory.join("env");
         let mut file = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
         let ca = self.directory.join("pems-ca.pem");
-        for (name, value) in [
+        let own = [
             ("DATABASE_URL", self.database.url()),
             ("PEMS_URL", self.pems_url.clone()),
             ("PEMS_CA", ca.display().to_string()),
             ("PEMS_USER", USER.to_owned()),
             ("PEMS_PASSWORD", PASSWORD.to_owned()),
             ("PEMS_TENANT", TENANT.to_owned()),
-        ] {
+        ];
+        for (name, value) in own.iter().chain(besides) {
             writeln!(file, "export {name}='{value}'")?;
         }
         Ok(())

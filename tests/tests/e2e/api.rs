@@ -116,6 +116,14 @@ async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> 
         ("POST", "/api/pfa-data/commit-drafts", String::new(), harbour.clone(), [401, 404, 200, 200, 200]),
         ("POST", "/api/pfa-data/discard-drafts", String::new(), harbour.clone(), [401, 404, 200, 200, 200]),
         ("POST", "/api/pfa-data/withdraw", String::new(), json!({"modificationIds": [queued]}), [401, 200, 200, 200, 200]),
+        ("GET", "/api/pems/audit", "/api/pems/audit?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
+        (
+            "GET",
+            "/api/pems/audit.csv",
+            "/api/pems/audit.csv?organizationId=HARBOUR".to_owned(),
+            none.clone(),
+            [401, 404, 200, 200, 200],
+        ),
         ("GET", "/api/pfa-data", "/api/pfa-data?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
         ("GET", "/api/pems/jobs", "/api/pems/jobs?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
         ("GET", "/api/pems/jobs/{jobId}", format!("/api/pems/jobs/{job}"), none.clone(), [401, 404, 200, 200, 200]),
@@ -449,6 +457,67 @@ async fn records_are_shown_with_the_changes_that_are_on_their_way_and_ones_own_d
     ] {
         let uri = format!("/api/pfa-data?organizationId=RIO&{query}");
         assert_eq!(api.request("GET", &uri, Some(user)).send().await?.status(), expected, "{query} as {user}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
+    let world = two_tenants().await?;
+    let flood = "insert into pfa_sync.pfa_audit_log (event_type, organization_id, user_id, success, error_message) \
+                 select 'PAUSED', 'org_RIO_173', 'usr_admin', true, '=cmd|\"' || n from generate_series(1, 2100) n";
+    world.client.execute(flood, &[]).await?;
+    let rows: i64 = world.value("select count(*) from pfa_sync.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
+    let api = Api::start(&world, &[]).await?;
+    let mut seen = BTreeSet::new();
+    let mut after = String::new();
+    loop {
+        let page = api.get("usr_viewer", &format!("/api/pems/audit?organizationId=RIO&limit=200{after}")).await?;
+        for entry in page["entries"].as_array().into_iter().flatten() {
+            assert!(seen.insert(entry["eventId"].as_i64()), "twice: {entry}");
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(seen.len() as i64, rows);
+    let paused = api.get("usr_viewer", "/api/pems/audit?organizationId=RIO&eventType=DEAD_LETTER").await?;
+    assert_eq!(paused["entries"].as_array().map(Vec::len), Some(2));
+    let whole = api.request("GET", "/api/pems/audit.csv?organizationId=RIO", Some("usr_admin")).send().await?.text().await?;
+    assert_eq!(whole.matches("\r\n").count() as i64, rows + 1, "a line for each entry and the head");
+    world.client.batch_execute(r#"update user_organizations set "perm_Export" = false where "userId" = 'usr_viewer'"#).await?;
+    let refused = api.request("GET", "/api/pems/audit.csv?organizationId=RIO", Some("usr_viewer")).send().await?;
+    assert_eq!(problem(refused).await?.0, 403, "an export takes perm_Export");
+    assert!(whole.contains(",\"'=cmd|\"\"1\","), "a formula is a text: {}", &whole[..500]);
+    for (user, query, expected) in [
+        ("usr_viewer", "", 403),
+        ("usr_admin", "", 200),
+        ("usr_admin", "organizationId=RIO&after=x", 422),
+        ("usr_admin", "organizationId=RIO&startDate=soon", 422),
+    ] {
+        let answer = api.request("GET", &format!("/api/pems/audit?{query}"), Some(user)).send().await?;
+        assert_eq!(answer.status(), expected, "{query} as {user}: {}", answer.text().await?);
+    }
+    Ok(())
+}
+
+/// The page that shows the description loads nothing from elsewhere.
+#[tokio::test]
+async fn the_description_is_served_with_a_page_to_browse_it() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    let served: Value = api.request("GET", "/openapi.json", None).send().await?.json().await?;
+    assert!(served == pfa_api::document());
+    let page = api.request("GET", "/docs", None).send().await?;
+    assert_eq!(
+        page.headers()["content-security-policy"],
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
+    );
+    let page = page.text().await?;
+    for (asset, kind) in [("/docs/page.js", "text/javascript"), ("/docs/page.css", "text/css")] {
+        assert!(page.contains(&format!("\"{asset}\"")), "{page}");
+        let answer = api.request("GET", asset, None).send().await?.error_for_status()?;
+        assert_eq!(answer.headers()["content-type"], kind);
+        assert!(!answer.text().await?.contains("://"), "{asset} loads from elsewhere");
     }
     Ok(())
 }

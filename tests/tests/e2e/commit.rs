@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use serde_json::{Value, json};
-use testbed::application::{EDITOR, HARBOUR, RIO, SECOND, pems_record};
+use testbed::application::{Application, EDITOR, HARBOUR, RIO, SECOND, pems_record};
 
 use crate::world::{World, refusal};
 
@@ -212,4 +212,22 @@ async fn a_change_behind_a_failed_one_survives() -> Result<()> {
     assert_eq!(world.deliver().await?, 1);
     assert_eq!([world.state(&first).await?, world.state(&second).await?], ["sync_error/failed", "synced/synced"]);
     world.check().await
+}
+
+/// A session keeps its plans: those that it made while the queue was empty must do when it is full.
+#[tokio::test]
+async fn a_commit_never_reads_the_whole_queue() -> Result<()> {
+    let world = World::new().await?;
+    world.client.batch_execute("vacuum analyze").await?;
+    let application = Application::new(&world.client);
+    let read = "select coalesce(sum(seq_tup_read), 0)::bigint from pg_stat_xact_user_tables where schemaname = 'pfa_sync' and relname = 'pfa_write_queue'";
+    // More often than a plan is made for the values at hand.
+    for round in 0..8 {
+        world.client.batch_execute("begin").await?;
+        let before: i64 = world.value(read).await?;
+        application.edit(EDITOR, "1", json!({"model": format!("round {round}")})).await?;
+        assert_eq!(world.value::<i64>(read).await? - before, 0, "in round {round}");
+        world.client.batch_execute("commit").await?;
+    }
+    Ok(())
 }

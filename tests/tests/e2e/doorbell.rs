@@ -1,11 +1,7 @@
 //! The doorbell: what commits ring, and that the worker behind it stands in nobody's way. On clusters that preload the
 //! library, since the one that the tests share does not.
 
-use std::{
-    fs,
-    path::Path,
-    time::Duration,
-};
+use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use futures_util::{StreamExt, stream};

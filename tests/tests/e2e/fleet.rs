@@ -52,7 +52,11 @@ async fn relays_that_come_and_go_keep_the_limit_and_lose_nothing() -> Result<()>
         plant.until_pems(|log| log.len() >= round * 8).await?;
         relays.push(start()?);
         let relay = relays.remove(0);
-        if round % 2 == 0 { relay.stop().await? } else { relay.kill().await? };
+        if round % 2 == 0 {
+            relay.stop().await?
+        } else {
+            relay.kill().await?
+        };
     }
     plant.until_drained().await?;
     assert!(kept_the_limit(&plant));
@@ -75,7 +79,8 @@ async fn organizations_take_turns_however_much_one_of_them_has() -> Result<()> {
     }
     let mut turns = Vec::new();
     loop {
-        let claimed = world.client.query("select organization_code from pfa_sync.claim('relay-1', max_records => 1)", &[]).await?;
+        let claimed =
+            world.client.query("select organization_code from pfa_sync.claim('relay-1', max_records => 1)", &[]).await?;
         let Some(first) = claimed.first() else { break };
         turns.push(first.get::<_, String>(0));
     }

@@ -171,7 +171,9 @@ async fn metrics_tell_of_the_queue_and_of_the_last_pull() -> Result<()> {
     assert!(plant.relay("pull")?.wait().await?.success());
     plant.world.edit("1", json!({"model": "X"})).await?;
     let metric = |name, label, value| {
-        format!("select value from pfa_sync.metrics() where name = '{name}' and labels @> '{{\"organization\": \"RIO\", \"{label}\": \"{value}\"}}'")
+        format!(
+            "select value from pfa_sync.metrics() where name = '{name}' and labels @> '{{\"organization\": \"RIO\", \"{label}\": \"{value}\"}}'"
+        )
     };
     for (query, expected) in [
         (metric("pfa_sync_pull_records", "outcome", "read"), 3.0),

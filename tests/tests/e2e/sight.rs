@@ -33,6 +33,7 @@ const SURFACE: &str = "
     function next_pull_ms - r - -     function ingest_page - r - -         function missing_records - r - -
     function settle_missing - r - -   function end_pull - r - -
     function asked_once - - i -       function answered_once - - i -
+    function metrics a r - -          function audit_page a - i d
     function progress a - i d         function records a - i -               relation changes a - i d
     relation audit a - i d            relation batches a - i d             relation conflicts a - i d
     relation dead_letters a - i d     relation field a r i d               relation field_override a r i d
@@ -202,6 +203,7 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.dead_letters q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.audit q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.changes q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.audit_page('RIO') q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.pulls q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.timeline('RIO', '2') q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.dead_letters d, pfa_sync.attempts(d.queue_id) q".to_owned(),
@@ -217,7 +219,7 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
             assert_eq!(priced(&text), shown, "{read} as {user}: {text}");
         }
     }
-    for read in &reads[..8] {
+    for read in &reads[..9] {
         for (user, shown) in [("usr_editor", true), ("usr_viewer", false)] {
             let text: String = reading(&world, Some(user)).await?.query_one(read.as_str(), &[]).await?.get(0);
             assert_eq!(priced(&text), shown, "{read} read with the rights of {user}: {text}");
@@ -260,6 +262,7 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
             format!("pfa_sync.status('{organization}')"),
             format!("pfa_sync.timeline('{organization}', '1')"),
             format!("pfa_sync.records('{organization}')"),
+            format!("pfa_sync.audit_page('{organization}')"),
             format!("pfa_sync.pause('{organization}', 'x')"),
             format!("pfa_sync.resume('{organization}')"),
             format!("pfa_sync.set('max_retries', '1', '{organization}')"),

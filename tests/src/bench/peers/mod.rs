@@ -82,7 +82,8 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
 
 async fn round(queue: &impl Queue, number: usize, figures: &mut Figures) -> Result<()> {
     let client = queue.application();
-    client.batch_execute("vacuum analyze; checkpoint").await?;
+    client.batch_execute("vacuum analyze").await?;
+    client.batch_execute("checkpoint").await?;
     let mut commits = Vec::new();
     for first in (0..UPDATES * EDITS).step_by(EDITS) {
         draft(client, number, first..first + EDITS).await?;
