@@ -210,7 +210,7 @@ async fn fill(client: &Client, first: i64, records: i64, changes: i64, priority:
                returning job_id)
            insert into pfa_sync.pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, payload, base,
                                                  accepted, base_version, priority, head)
-           select job_id, '{RIO}', 'mir_' || n, format('mod_%s_%s', n, c), n::text, 'UPDATE', '{EDITOR}', jsonb_build_object('model', 'X' || c),
+           select job_id, '{RIO}', 'mir_' || n, format('mod_%s_%s', n, c), n::text as pfa_id, 'UPDATE', '{EDITOR}', jsonb_build_object('model', 'X' || c),
                   '{{"model": "LTM 1100"}}', case when c > 1 then jsonb_build_object('model', 'X' || c - 1) end, 1, {priority}, c = 1
              from job, generate_series({first}, {first} + {records} - 1) n, generate_series(1, {changes}) c order by n, c;
            commit"#
