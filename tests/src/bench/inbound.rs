@@ -37,7 +37,8 @@ const SET_UP: &str = r#"
 const MORE: &str = r#"
     insert into pfa_mirror
     select (jsonb_populate_record(m, jsonb_build_object('id', gen_random_uuid(), 'pfaId', n::text, 'data', m.data || jsonb_build_object('pfaId', n::text)))).*
-      from (select * from pfa_mirror where "pfaId" = '1') m, generate_series($1::int + 1, $2::int) n;
+      from pfa_mirror m, generate_series($1::int + 1, $2::int) n
+     where m."pfaId" = '1'
 "#;
 
 /// Measures a first fill and a pull that finds nothing new, then pages with one change in a hundred.
