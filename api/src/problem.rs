@@ -86,6 +86,11 @@ impl Problem {
         Self::new("not_found", "There is nothing of this name that you may see.")
     }
 
+    /// Which problem it is.
+    pub(crate) fn code(&self) -> &'static str {
+        self.code
+    }
+
     /// Says when to come again.
     pub(crate) fn after(mut self, wait: Duration) -> Self {
         self.after = Some(wait);

@@ -14,13 +14,16 @@ use tokio::{
     signal::unix::{SignalKind, signal},
     time::interval,
 };
+use tokio_util::sync::CancellationToken;
 use tower_http::{cors::CorsLayer, timeout::TimeoutLayer};
 use tracing::info;
 use utoipa::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    audit, conflicts, control, dead_letters, drafts, jobs, observation, openapi::Whole, pace::Pace, pages, problem::Problem,
+    audit, conflicts, control, dead_letters, drafts,
+    events::{self, Events},
+    jobs, observation, openapi::Whole, pace::Pace, pages, problem::Problem,
     records, settings::Settings, sync, token::Verifier,
 };
 
@@ -30,6 +33,10 @@ pub(crate) struct Service {
     pub(crate) verifier: Verifier,
     pub(crate) pace: Pace,
     pub(crate) request_timeout: Duration,
+    pub(crate) events: Events,
+    pub(crate) rights_interval: Duration,
+    /// Streams end then.
+    pub(crate) stop: CancellationToken,
 }
 
 /// Every route, with its part of the description.
@@ -61,6 +68,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(jobs::changes))
         .routes(routes!(jobs::attempts))
         .routes(routes!(jobs::batches))
+        .routes(routes!(events::listen))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(control::pause))
@@ -77,6 +85,9 @@ pub async fn serve(settings: &Settings) -> Result<()> {
         verifier: Verifier::new(&settings.jwt_secret()?),
         pace: Pace::new(settings.rate_limit),
         request_timeout: settings.request_timeout,
+        events: Events::new(),
+        rights_interval: settings.rights_interval,
+        stop: CancellationToken::new(),
     });
     let cors = CorsLayer::new()
         .allow_origin(settings.origins()?)
@@ -86,6 +97,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
             header::CONTENT_TYPE,
             header::IF_MATCH,
             HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
         ])
         .expose_headers([header::ETAG, header::RETRY_AFTER]);
     let (router, _) = routes().split_for_parts();
@@ -104,7 +116,8 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     info!(%address, version = env!("CARGO_PKG_VERSION"), "service started");
     println!("listening on http://{address}");
     let _ = std::io::stdout().flush();
-    tokio::spawn(forget_rested(service));
+    tokio::spawn(forget_rested(service.clone()));
+    tokio::spawn(Events::watch(service.clone()));
     axum::serve(listener, router)
         .with_graceful_shutdown(async move {
             tokio::select! {
@@ -112,6 +125,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
                 _ = interrupts.recv() => {}
             }
             info!("stopping: finishing what is under way");
+            service.stop.cancel();
         })
         .await?;
     info!("service stopped");

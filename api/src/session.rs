@@ -1,6 +1,6 @@
 //! Calls of the database in the name of the user who asks.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     extract::FromRequestParts,
@@ -9,13 +9,17 @@ use axum::{
 use deadpool_postgres::Transaction;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tracing::{Span, error};
 
-use crate::{problem::Problem, service::Service};
+use crate::{problem::Problem, service::Service, token::Holder};
 
 /// How often a call is made that met another transaction on the same records.
 const TRIES: u32 = 3;
+
+/// Nothing here outlives a month, so that the end of a token stays within what a clock can say.
+const LONGEST: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// For this transaction: who acts, and how long a statement may take. Times are told in UTC.
 const BEGIN: &str = "select set_config('pfa_sync.user_id', $1, true), set_config('statement_timeout', $2, true), set_config('timezone', 'UTC', true)";
@@ -27,6 +31,8 @@ pub(crate) type Arguments<'a> = &'a [&'a (dyn ToSql + Sync)];
 pub(crate) struct Caller {
     pub(crate) service: Arc<Service>,
     pub(crate) user: String,
+    /// When the token ends.
+    pub(crate) until: Instant,
 }
 
 impl FromRequestParts<Arc<Service>> for Caller {
@@ -37,13 +43,13 @@ impl FromRequestParts<Arc<Service>> for Caller {
         let (scheme, token) = header
             .and_then(|value| value.split_once(' '))
             .ok_or_else(|| Problem::new("unauthenticated", "Send Authorization: Bearer and the application's token."))?;
-        let user =
-            Some(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer")).and_then(|token| service.verifier.user(token));
-        let user =
-            user.ok_or_else(|| Problem::new("unauthenticated", "The token is not valid, or not any more; log in again."))?;
+        let holder =
+            Some(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer")).and_then(|token| service.verifier.holder(token));
+        let Holder { user, remaining } =
+            holder.ok_or_else(|| Problem::new("unauthenticated", "The token is not valid, or not any more; log in again."))?;
         Span::current().record("user", &user);
         service.pace.admit(&user)?;
-        Ok(Self { service: service.clone(), user })
+        Ok(Self { service: service.clone(), user, until: Instant::now() + remaining.min(LONGEST) })
     }
 }
 

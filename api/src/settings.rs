@@ -38,6 +38,9 @@ pub struct Settings {
     /// Requests a second for each user, and as many in one go
     #[arg(long, value_name = "REQUESTS", env = "PFA_API_RATE_LIMIT", help_heading = "Service")]
     pub rate_limit: NonZeroU32,
+    /// How soon an open stream of events heeds that a user's rights have changed
+    #[arg(long, value_name = "DURATION", env = "PFA_API_RIGHTS_INTERVAL", value_parser = duration, help_heading = "Service")]
+    pub rights_interval: Duration,
     /// Web origins whose pages may call the service, separated by commas
     #[arg(long, value_name = "ORIGINS", env = "PFA_API_ALLOWED_ORIGINS", help_heading = "Service")]
     pub allowed_origins: Option<String>,

@@ -1,6 +1,8 @@
 //! The application's tokens: who asks, and nothing else of what they claim. What that user may do is looked up in the
 //! database at each request, so that a revoked right ends at once.
 
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -15,6 +17,14 @@ pub(crate) struct Verifier {
 struct Claims {
     #[serde(rename = "userId")]
     user_id: String,
+    exp: u64,
+}
+
+/// What of a token counts.
+pub(crate) struct Holder {
+    pub(crate) user: String,
+    /// How long the token is still in force.
+    pub(crate) remaining: Duration,
 }
 
 impl Verifier {
@@ -26,9 +36,11 @@ impl Verifier {
         Self { key: DecodingKey::from_secret(secret.expose_secret().as_bytes()), rules }
     }
 
-    /// The user of a token; `None` unless it is signed, of the one algorithm, in force, and names somebody.
-    pub(crate) fn user(&self, token: &str) -> Option<String> {
+    /// Who holds a token; `None` unless it is signed, of the one algorithm, in force, and names somebody.
+    pub(crate) fn holder(&self, token: &str) -> Option<Holder> {
         let claims = decode::<Claims>(token, &self.key, &self.rules).ok()?.claims;
-        Some(claims.user_id).filter(|user| !user.is_empty() && !user.contains('\0'))
+        let user = Some(claims.user_id).filter(|user| !user.is_empty() && !user.contains('\0'))?;
+        let remaining = (UNIX_EPOCH + Duration::from_secs(claims.exp)).duration_since(SystemTime::now()).unwrap_or_default();
+        Some(Holder { user, remaining })
     }
 }

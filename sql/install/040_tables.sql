@@ -9,9 +9,11 @@ create table installation (
     app_schema        name        not null,
     attached_version  text        not null,
     attached_at       timestamptz not null default now(),
+    log_epoch         bigint      not null default 0,
     constraint installation_pkey primary key (singleton),
     constraint installation_singleton check (singleton)
 );
+comment on column installation.log_epoch is 'the last entry of the log when this database was attached or adopted: up to it transaction ids may be another cluster''s';
 select pg_catalog.pg_extension_config_dump('installation', '');
 
 create table pems (

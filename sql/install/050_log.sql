@@ -55,6 +55,10 @@ begin
 end
 $$;
 
+create function last_event() returns bigint
+    language sql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$ select coalesce(max(l.id), 0) from pfa_audit_log l $$;
+
 create function index_log_partition(part name) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
@@ -63,5 +67,6 @@ begin
     execute format('alter table %I enable row level security, force row level security', part);
     execute format('create index on %I (organization_id, pfa_id, id)', part);
     execute format('create index on %I (organization_id, at)', part);
+    execute format('create index on %I (xid)', part);
 end
 $$;

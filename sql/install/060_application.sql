@@ -246,7 +246,7 @@ create function modifications_deleted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    perform forget_modifications(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')));
+    perform forget_modifications(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')), session_user);
     perform close_dead_letters(array(select id from old_rows where "syncState" = 'sync_error'), 'withdrawn', session_user, null);
     return null;
 end

@@ -74,8 +74,8 @@ begin
         for item in select * from create_application_triggers(app_schema) loop
             report := report || array[['trigger ' || item, 'created', 'on pfa_modification']];
         end loop;
-        insert into installation (system_identifier, database_oid, app_schema, attached_version)
-            values (system_identifier(), database_oid(), app_schema, installed_version())
+        insert into installation (system_identifier, database_oid, app_schema, attached_version, log_epoch)
+            values (system_identifier(), database_oid(), app_schema, installed_version(), last_event())
             on conflict on constraint installation_pkey
             do update set app_schema = excluded.app_schema, attached_version = excluded.attached_version, attached_at = now();
         insert into pems (pems) values ('default') on conflict do nothing;
@@ -149,7 +149,9 @@ create function adopt() returns table (object text, action text, detail text)
 as $$
 #variable_conflict use_column
 begin
-    update installation set system_identifier = system_identifier(), database_oid = database_oid();
+    update installation
+       set system_identifier = system_identifier(), database_oid = database_oid(),
+           log_epoch = last_event();
     if not found then
         raise exception 'pfa_sync is not attached to the application''s tables'
             using errcode = 'PF004', hint = 'select * from pfa_sync.attach().';

@@ -154,25 +154,27 @@ create function withdraw(modification_ids text[], user_id text)
 as $$
 #variable_conflict use_column
 declare
-    actor text := acting_user(user_id);
-    taken text[];
+    actor  text := acting_user(user_id);
+    taken  text[];
+    judged jsonb;
 begin
     taken := array(select m.modification_id from modification m where m.modification_id = any (modification_ids)
                     order by m.modification_id for no key update);
-    return query
-        with judged as (
-            select w.id, case
+    judged := (
+        select coalesce(jsonb_object_agg(w.id, case
                      when m.modification_id is null or not sees(m.organization_id) then 'unknown'
                      when m.user_id <> actor and not coalesce('perm_ManageSettings' = any (acting_permissions(actor, m.organization_id)), true) then 'forbidden'
                      when m.sync_state in ('committed', 'conflict') then 'withdrawn'
                      when m.sync_state = 'syncing' then 'under way'
-                     else 'not queued' end as verdict
-              from unnest(modification_ids) w (id)
-              left join modification m on m.modification_id = w.id and m.modification_id = any (taken)),
-        withdrawn as (
-            update modification m set sync_state = 'draft', updated_at = now() at time zone 'utc'
-              from judged j where m.modification_id = j.id and j.verdict = 'withdrawn')
-        select j.id, j.verdict from judged j order by 1;
+                     else 'not queued' end), '{}')
+          from unnest(modification_ids) w (id)
+          left join modification m on m.modification_id = w.id and m.modification_id = any (taken)
+         where w.id is not null);
+    taken := array(select j.key from jsonb_each_text(judged) j where j.value = 'withdrawn');
+    -- Ended in the name of who takes them back, before the triggers see it.
+    perform forget_modifications(taken, actor);
+    update modification m set sync_state = 'draft', updated_at = now() at time zone 'utc' where m.modification_id = any (taken);
+    return query select j.key, j.value from jsonb_each_text(judged) j order by 1;
 end
 $$;
 comment on function withdraw(text[], text) is 'Takes committed changes back to draft as long as they have not been claimed; one verdict each.';

@@ -13,8 +13,9 @@ grant execute on function
     write_sync(text, text[], int, text), preview_dead_letters(jsonb, text), requeue_dead_letters(jsonb, jsonb, text, text),
     discard_dead_letters(jsonb, text, text, text), records(text, jsonb, text, text, boolean, text, int, text)
     to pfa_sync_application, pfa_sync_api;
-grant execute on function asked_once(text, text), answered_once(text, jsonb) to pfa_sync_api;
-grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint), audit_page(text, jsonb, text, int, boolean)
+grant execute on function asked_once(text, text), answered_once(text, jsonb), events_of_all(text, int) to pfa_sync_api;
+grant execute on function status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint), audit_page(text, jsonb, text, int, boolean),
+    event_position(), events(text, text, int)
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
 grant execute on function

@@ -34,6 +34,7 @@ const SURFACE: &str = "
     function settle_missing - r - -   function end_pull - r - -
     function asked_once - - i -       function answered_once - - i -
     function metrics a r - -          function audit_page a - i d
+    function event_position a - i d   function events a - i d              function events_of_all - - i -
     function progress a - i d         function records a - i -               relation changes a - i d
     relation audit a - i d            relation batches a - i d             relation conflicts a - i d
     relation dead_letters a - i d     relation field a r i d               relation field_override a r i d
