@@ -283,15 +283,18 @@ begin
         return;
     end if;
     queue_ids := array(select q.id from pfa_write_queue q where q.modification_id = any (modification_ids) and q.status = 'pending');
-    perform from mirror r where r.mirror_id in (select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids))
-      order by r.mirror_id for no key update;
-    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, success)
-    select 'WITHDRAWN', q.organization_id, actor, q.pfa_id, q.modification_id, q.id, q.job_id, true
-      from pfa_write_queue q where q.id = any (queue_ids)
-    union all
-    select 'WITHDRAWN', c.organization_id, actor, c.pfa_id, c.modification_id, c.queue_id, null, true
+    -- Every completion comes by here with nothing that waits.
+    if cardinality(queue_ids) > 0 then
+        perform from mirror r where r.mirror_id in (select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids))
+          order by r.mirror_id for no key update;
+        insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, success)
+        select 'WITHDRAWN', q.organization_id, actor, q.pfa_id, q.modification_id, q.id, q.job_id, true
+          from pfa_write_queue q where q.id = any (queue_ids);
+        perform end_rows(queue_ids, 'withdrawn', null);
+    end if;
+    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, success)
+    select 'WITHDRAWN', c.organization_id, actor, c.pfa_id, c.modification_id, c.queue_id, true
       from pfa_sync_conflict c where c.modification_id = any (modification_ids) and c.status = 'unresolved';
-    perform end_rows(queue_ids, 'withdrawn', null);
     perform close_conflicts(modification_ids, actor);
 end
 $$;
