@@ -18,6 +18,7 @@ mod plant;
 mod pull;
 mod resolution;
 mod road;
+mod service;
 mod settings;
 mod sight;
 mod surface;
