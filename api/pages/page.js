@@ -33,6 +33,11 @@ const body = (title, content) => {
   return kind ? [element("h4", `${title}: ${kind}`), table(fields(schema))] : [];
 };
 
+const refusals = (answers) =>
+  Object.entries(answers)
+    .filter(([, answer]) => answer.$ref)
+    .map(([status, answer]) => [status, api.components.responses[answer.$ref.split("/").pop()].description]);
+
 const route = (path, method, operation) => {
   const about = operation.summary ?? "";
   const parameters = (operation.parameters ?? []).map((parameter) => [
@@ -48,6 +53,8 @@ const route = (path, method, operation) => {
     ...(parameters.length ? [element("h4", "Parameters"), table(parameters)] : []),
     ...body("Body", operation.requestBody?.content),
     ...Object.entries(operation.responses).flatMap(([status, answer]) => body(`Answer ${status}`, answer.content)),
+    element("h4", "Refusals"),
+    table(refusals(operation.responses)),
   );
   shown.id = operation.operationId;
   return shown;
