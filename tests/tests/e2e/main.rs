@@ -5,6 +5,7 @@ mod attach;
 mod commit;
 mod concurrency;
 mod conflict;
+mod contract;
 mod dead_letters;
 mod doorbell;
 mod drafts;
