@@ -29,8 +29,9 @@ const fields = (schema, depth = 0) =>
   });
 
 const body = (title, content) => {
-  const [kind, { schema } = {}] = Object.entries(content ?? {})[0] ?? [];
-  return kind ? [element("h4", `${title}: ${kind}`), table(fields(schema))] : [];
+  const [kind, { schema, example } = {}] = Object.entries(content ?? {})[0] ?? [];
+  const shown = example === undefined ? [] : [element("pre", JSON.stringify(example, null, 2))];
+  return kind ? [element("h4", `${title}: ${kind}`), table(fields(schema)), ...shown] : [];
 };
 
 const refusals = (answers) =>

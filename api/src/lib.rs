@@ -6,6 +6,7 @@ mod conflicts;
 mod control;
 mod dead_letters;
 mod drafts;
+mod examples;
 mod jobs;
 mod observation;
 mod once;

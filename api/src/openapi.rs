@@ -9,6 +9,7 @@ use utoipa::{
 };
 
 use crate::{
+    examples,
     problem::{self, Problem},
     service,
 };
@@ -46,9 +47,11 @@ pub fn document() -> Value {
         "Retry-After": {"description": "Seconds.", "required": true, "schema": {"type": "integer", "minimum": 1}},
         "WWW-Authenticate": {"required": true, "schema": {"type": "string", "const": "Bearer"}}
     });
+    let examples = examples::all();
     let paths = document["paths"].as_object_mut().expect("a description has paths");
     for operation in paths.values_mut().flat_map(|path| path.as_object_mut().expect("a path has operations").values_mut()) {
         describe_headers(operation);
+        examples::add(&examples, operation);
         let statuses = refusals(operation);
         let answers = operation["responses"].as_object_mut().expect("an operation has answers");
         for answer in answers.values_mut() {
@@ -65,20 +68,18 @@ pub fn document() -> Value {
 /// What a header takes, on every route that takes it.
 fn describe_headers(operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
-        let (description, schema, example) = match parameter["name"].as_str() {
+        let (description, schema) = match parameter["name"].as_str() {
             Some("Idempotency-Key") => (
                 "Of the caller's making: the same request under the same key is done once.",
                 json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
-                "0199d7c2-5a43-7c1e-9b0f-3f6d2a8e4c10",
             ),
             Some("If-Match") => {
-                ("The ETag under which the conflict was seen.", json!({"type": "string", "pattern": "^\"[0-9]{1,9}\"$"}), "\"3\"")
+                ("The ETag under which the conflict was seen.", json!({"type": "string", "pattern": "^\"[0-9]{1,9}\"$"}))
             }
             _ => continue,
         };
         parameter["description"] = description.into();
         parameter["schema"] = schema;
-        parameter["example"] = example.into();
     }
 }
 

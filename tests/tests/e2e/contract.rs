@@ -8,15 +8,16 @@ use serde_json::json;
 use testbed::process::program;
 use tokio::process::Command;
 
+use crate::examples::prepared;
 use crate::service::{Api, now, token};
-use crate::sight::two_tenants;
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contract/schemathesis.toml");
 const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/contract/hooks.py");
 
 #[tokio::test]
 async fn the_api_answers_as_it_is_described() -> Result<()> {
-    let world = two_tenants().await?;
+    // The examples of the description are asked too.
+    let world = prepared().await?;
     let api = Api::start(&world, &["--rate-limit", "100000", "--log-level", "error"]).await?;
     let directory = tempfile::tempdir()?;
     let output = Command::new(schemathesis()?)

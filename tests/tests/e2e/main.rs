@@ -9,6 +9,7 @@ mod contract;
 mod dead_letters;
 mod doorbell;
 mod drafts;
+mod examples;
 mod failures;
 mod fleet;
 mod fronts;
