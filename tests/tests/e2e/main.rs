@@ -7,6 +7,7 @@ mod concurrency;
 mod conflict;
 mod contract;
 mod dead_letters;
+mod documents;
 mod doorbell;
 mod drafts;
 mod examples;
