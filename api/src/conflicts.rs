@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     once::Once,
     problem::Problem,
-    request::{Body, Page, Parameters, given, ids, object},
+    request::{Body, Page, Parameters, given, ids, object, word},
     session::{Caller, in_camel_case},
 };
 
@@ -158,6 +158,7 @@ impl BulkResolution {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Decision {
+    #[serde(deserialize_with = "word")]
     resolution: Resolution,
     /// With `merge`: a value for each field in conflict.
     #[schema(value_type = Option<Object>)]
@@ -241,6 +242,7 @@ impl ConflictFilter {
 pub(crate) struct ToPreview {
     #[serde(default, deserialize_with = "object")]
     filter: ConflictFilter,
+    #[serde(deserialize_with = "word")]
     resolution: BulkResolution,
 }
 
@@ -271,6 +273,7 @@ pub(crate) async fn preview(caller: Caller, Body(bulk): Body<ToPreview>) -> Resu
 pub(crate) struct Bulk {
     #[serde(default, deserialize_with = "object")]
     filter: ConflictFilter,
+    #[serde(deserialize_with = "word")]
     resolution: BulkResolution,
     /// Of the preview: it is refused if anything has changed since.
     digest: String,

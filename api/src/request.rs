@@ -10,7 +10,7 @@ use axum::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, Error, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, Error, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::{Number, Value};
 use utoipa::IntoParams;
@@ -71,6 +71,11 @@ pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserialize
     }
 
     deserializer.deserialize_map(Keys(PhantomData))
+}
+
+/// For fields that are one word of several. An enum of serde's own can be read from an object too.
+pub(crate) fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
 }
 
 /// For lists of ids: 7.0 is the integer 7, as in JSON Schema.

@@ -528,6 +528,14 @@ async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
         let request = api.request("POST", save, Some("usr_editor")).header("content-type", "application/json").body(body);
         assert_eq!(problem(request.send().await?).await?.0, status, "{what}");
     }
+    for (uri, body) in [
+        ("/api/pems/dead-letters/preview", json!({"filter": ["RIO"]})),
+        ("/api/pems/conflicts/preview", json!({"resolution": "merge"})),
+        ("/api/pems/conflicts/preview", json!({"resolution": {"use_pems": null}})),
+        ("/api/pems/write-sync", json!({"organizationId": "RIO", "priority": {"high": null}})),
+    ] {
+        assert_eq!(problem(api.post("usr_admin", uri, body.clone()).await?).await?.0, 400, "{body}");
+    }
     for (method, uri, status) in [
         ("GET", "/api/nothing", 404),
         ("GET", save, 405),
