@@ -29,9 +29,15 @@ const fields = (schema, depth = 0) =>
   });
 
 const body = (title, content) => {
-  const [kind, { schema } = {}] = Object.entries(content ?? {})[0] ?? [];
-  return kind ? [element("h4", `${title}: ${kind}`), table(fields(schema))] : [];
+  const [kind, { schema, example } = {}] = Object.entries(content ?? {})[0] ?? [];
+  const shown = example === undefined ? [] : [element("pre", JSON.stringify(example, null, 2))];
+  return kind ? [element("h4", `${title}: ${kind}`), table(fields(schema)), ...shown] : [];
 };
+
+const refusals = (answers) =>
+  Object.entries(answers)
+    .filter(([, answer]) => answer.$ref)
+    .map(([status, answer]) => [status, api.components.responses[answer.$ref.split("/").pop()].description]);
 
 const route = (path, method, operation) => {
   const about = operation.summary ?? "";
@@ -48,6 +54,8 @@ const route = (path, method, operation) => {
     ...(parameters.length ? [element("h4", "Parameters"), table(parameters)] : []),
     ...body("Body", operation.requestBody?.content),
     ...Object.entries(operation.responses).flatMap(([status, answer]) => body(`Answer ${status}`, answer.content)),
+    element("h4", "Refusals"),
+    table(refusals(operation.responses)),
   );
   shown.id = operation.operationId;
   return shown;

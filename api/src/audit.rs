@@ -42,7 +42,23 @@ pub(crate) struct Entries {
     limit: Option<i64>,
 }
 
-impl Entries {
+/// What an export is of: it has no pages.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct AllEntries {
+    /// By id or code; absent = what is the whole fleet's, for administrators.
+    organization_id: Option<String>,
+    event_type: Option<String>,
+    user_id: Option<String>,
+    pfa_id: Option<String>,
+    #[param(format = DateTime)]
+    start_date: Option<String>,
+    #[param(format = DateTime)]
+    end_date: Option<String>,
+}
+
+impl AllEntries {
     /// As the function takes it.
     fn filter(&self) -> Value {
         given(json!({
@@ -87,9 +103,10 @@ const PAGE: &str = "select * from pfa_sync.audit_page($1, $2, $3, $4::bigint::in
 /// The log, newest first
 #[utoipa::path(get, operation_id = "listAudit", path = "/api/pems/audit", tag = "audit", params(Entries), responses((status = OK, body = Log)))]
 pub(crate) async fn list(caller: Caller, Parameters(wanted): Parameters<Entries>) -> Result<Json<Log>, Problem> {
-    let limit = page_limit(wanted.limit)?;
-    let entries: Vec<Entry> =
-        caller.rows(PAGE, &[&wanted.organization_id, &wanted.filter(), &wanted.after, &limit, &false]).await?;
+    let Entries { organization_id, event_type, user_id, pfa_id, start_date, end_date, after, limit } = wanted;
+    let wanted = AllEntries { organization_id, event_type, user_id, pfa_id, start_date, end_date };
+    let limit = page_limit(limit)?;
+    let entries: Vec<Entry> = caller.rows(PAGE, &[&wanted.organization_id, &wanted.filter(), &after, &limit, &false]).await?;
     let full = entries.len() as i64 >= limit;
     Ok(Json(Log { next: entries.last().map(|entry| entry.cursor.clone()).filter(|_| full), entries }))
 }
@@ -97,7 +114,7 @@ pub(crate) async fn list(caller: Caller, Parameters(wanted): Parameters<Entries>
 /// What is left to send of an export.
 struct Export {
     caller: Caller,
-    wanted: Entries,
+    wanted: AllEntries,
     filter: Value,
     ready: VecDeque<String>,
     after: Option<String>,
@@ -152,13 +169,12 @@ fn quoted(cell: &str) -> String {
 
 /// The log as CSV, newest first; needs perm_Export
 #[utoipa::path(
-    get, operation_id = "exportAudit", path = "/api/pems/audit.csv", tag = "audit", params(Entries),
+    get, operation_id = "exportAudit", path = "/api/pems/audit.csv", tag = "audit", params(AllEntries),
     responses((status = OK, content_type = "text/csv", body = String))
 )]
-pub(crate) async fn export(caller: Caller, Parameters(wanted): Parameters<Entries>) -> Result<impl IntoResponse, Problem> {
+pub(crate) async fn export(caller: Caller, Parameters(wanted): Parameters<AllEntries>) -> Result<impl IntoResponse, Problem> {
     let filter = wanted.filter();
-    let mut export =
-        Export { caller, after: wanted.after.clone(), wanted, filter, ready: [HEAD.to_owned()].into(), ended: false };
+    let mut export = Export { caller, after: None, wanted, filter, ready: [HEAD.to_owned()].into(), ended: false };
     // The first portion is read before the answer begins, so that a refusal is one.
     export.read().await?;
     let lines = stream::try_unfold(export, async |mut export| {

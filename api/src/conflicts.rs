@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     once::Once,
     problem::Problem,
-    request::{Body, Page, Parameters, given},
+    request::{Body, Page, Parameters, given, ids, object, word},
     session::{Caller, in_camel_case},
 };
 
@@ -136,9 +136,29 @@ impl Resolution {
     }
 }
 
+/// How several conflicts are settled: each needs values of its own to be merged.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum BulkResolution {
+    /// The authors' values are sent.
+    UseLocal,
+    /// PEMS' values stay; the changes are given up.
+    UsePems,
+}
+
+impl BulkResolution {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::UseLocal => Resolution::UseLocal.name(),
+            Self::UsePems => Resolution::UsePems.name(),
+        }
+    }
+}
+
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Decision {
+    #[serde(deserialize_with = "word")]
     resolution: Resolution,
     /// With `merge`: a value for each field in conflict.
     #[schema(value_type = Option<Object>)]
@@ -203,6 +223,7 @@ pub(crate) struct ConflictFilter {
     author: Option<String>,
     /// An interval, such as `2 days`.
     older_than: Option<String>,
+    #[serde(deserialize_with = "ids")]
     conflict_ids: Option<Vec<i64>>,
 }
 
@@ -219,9 +240,10 @@ impl ConflictFilter {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ToPreview {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     filter: ConflictFilter,
-    resolution: Resolution,
+    #[serde(deserialize_with = "word")]
+    resolution: BulkResolution,
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -249,9 +271,10 @@ pub(crate) async fn preview(caller: Caller, Body(bulk): Body<ToPreview>) -> Resu
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Bulk {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     filter: ConflictFilter,
-    resolution: Resolution,
+    #[serde(deserialize_with = "word")]
+    resolution: BulkResolution,
     /// Of the preview: it is refused if anything has changed since.
     digest: String,
 }

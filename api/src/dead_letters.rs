@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     once::Once,
     problem::Problem,
-    request::{Body, Page, Parameters, given},
+    request::{Body, Page, Parameters, given, ids, object},
     session::Caller,
 };
 
@@ -65,6 +65,7 @@ pub(crate) struct DeadLetterFilter {
     pfa_id: Option<String>,
     /// An interval, such as `2 days`.
     older_than: Option<String>,
+    #[serde(deserialize_with = "ids")]
     queue_ids: Option<Vec<i64>>,
 }
 
@@ -81,7 +82,7 @@ impl DeadLetterFilter {
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Meant {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     filter: DeadLetterFilter,
 }
 
@@ -107,7 +108,7 @@ pub(crate) async fn preview(caller: Caller, Body(meant): Body<Meant>) -> Result<
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Requeue {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     filter: DeadLetterFilter,
     /// A fix of a single one, laid over its change.
     #[schema(value_type = Option<Object>)]
@@ -140,8 +141,9 @@ pub(crate) async fn requeue(caller: Caller, once: Once<Requeue>) -> Result<Json<
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct GiveUp {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "object")]
     filter: DeadLetterFilter,
+    #[schema(pattern = r"\S")]
     reason: String,
     /// Of the preview: it is refused if anything has changed since.
     digest: Option<String>,

@@ -7,6 +7,7 @@ mod control;
 mod dead_letters;
 mod drafts;
 mod events;
+mod examples;
 mod jobs;
 mod observation;
 mod once;

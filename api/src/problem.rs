@@ -1,6 +1,6 @@
 //! Errors as problem details (RFC 9457), with a code that stays the same while words change.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use axum::{
     Json,
@@ -64,6 +64,18 @@ const CODES: [(&str, StatusCode, &str); 14] = [
     ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Try again later"),
     ("timeout", StatusCode::GATEWAY_TIMEOUT, "The answer took too long"),
 ];
+
+/// Every status of a problem, with what it may mean.
+pub(crate) fn statuses() -> BTreeMap<u16, String> {
+    // A caller that said which state it means is refused by a status of its own.
+    let moved_on =
+        CODES.iter().filter(|(code, ..)| *code == "moved_on").map(|(_, _, title)| (StatusCode::PRECONDITION_FAILED, *title));
+    let mut statuses = BTreeMap::<u16, Vec<&str>>::new();
+    for (status, title) in CODES.iter().map(|(_, status, title)| (*status, *title)).chain(moved_on) {
+        statuses.entry(status.as_u16()).or_default().push(title);
+    }
+    statuses.into_iter().map(|(status, titles)| (status, titles.join("; "))).collect()
+}
 
 impl Problem {
     pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> Self {

@@ -1,13 +1,18 @@
 //! What a request carries: a JSON body or parameters, refused with a problem that says where they are wrong.
 
+use std::{fmt, marker::PhantomData};
+
 use axum::{
     Json,
     body::Bytes,
     extract::{FromRequest, FromRequestParts, Query, Request, rejection::JsonRejection},
     http::{header, request::Parts},
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::{Number, Value};
 use utoipa::IntoParams;
 
 use crate::problem::Problem;
@@ -34,10 +39,55 @@ pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result
 
 /// A body that was read.
 pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
-    match Json::from_bytes(bytes) {
-        Ok(Json(body)) => Ok(Body(body)),
+    match Json::<Object<T>>::from_bytes(bytes) {
+        Ok(Json(Object(body))) => Ok(Body(body)),
         Err(rejection) => Err(Problem::new("malformed", reason(&rejection))),
     }
+}
+
+/// What is read from a JSON object alone. A struct of serde's own can be read from an array too, which nobody means.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object(deserializer).map(Self)
+    }
+}
+
+/// For fields that are objects.
+pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Keys<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Keys<T> {
+        type Value = T;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(keys))
+        }
+    }
+
+    deserializer.deserialize_map(Keys(PhantomData))
+}
+
+/// For fields that are one word of several. An enum of serde's own can be read from an object too.
+pub(crate) fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
+}
+
+/// For lists of ids: 7.0 is the integer 7, as in JSON Schema.
+pub(crate) fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<i64>>, D::Error> {
+    let whole = |number: Number| {
+        let text = number.to_string();
+        let digits =
+            text.split_once('.').filter(|(_, rest)| rest.bytes().all(|digit| digit == b'0')).map_or(&*text, |(whole, _)| whole);
+        digits.parse().map_err(|_| D::Error::custom(format!("{number} is no id")))
+    };
+    let numbers = Option::<Vec<Number>>::deserialize(deserializer)?;
+    numbers.map(|numbers| numbers.into_iter().map(whole).collect()).transpose()
 }
 
 /// Where a body is wrong; axum's own text begins with what the title says already.

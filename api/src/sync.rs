@@ -5,7 +5,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::{once::Once, problem::Problem, request::Parameters, session::Caller};
+use crate::{
+    once::Once,
+    problem::Problem,
+    request::{Parameters, word},
+    session::Caller,
+};
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -120,7 +125,7 @@ pub(crate) struct WriteSync {
     organization_id: String,
     /// Absent = all committed changes of the organization.
     modification_ids: Option<Vec<String>>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "word")]
     priority: Priority,
 }
 

@@ -1,84 +1,15 @@
 //! The API as a process, over HTTP.
 
 use std::collections::BTreeSet;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use reqwest::{Method, RequestBuilder, Response};
+use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
-use testbed::cluster::Login;
-use testbed::process::Process;
 
+use crate::service::{Api, SECRET, now, problem, signed, token};
 use crate::sight::two_tenants;
 use crate::world::World;
-
-const SECRET: &str = "a secret of the tests, thirty-two bytes long";
-
-struct Api {
-    process: Process,
-    address: String,
-    client: reqwest::Client,
-}
-
-impl Api {
-    async fn start(world: &World, arguments: &[&str]) -> Result<Self> {
-        let mut process = Process::start("pfa-api", |command| {
-            command
-                .arg("serve")
-                .args(["--listen", "127.0.0.1:0", "--body-limit", "10000", "--allowed-origins", "https://pfa.example.com"])
-                .args(arguments)
-                .env("DATABASE_URL", world.database.url_as(Login::Api))
-                .env("PFA_API_JWT_SECRET", SECRET);
-        })?;
-        let line = process.line().await?;
-        let address = line.strip_prefix("listening on ").context("the address")?.to_owned();
-        Ok(Self { process, address, client: reqwest::Client::new() })
-    }
-
-    fn request(&self, method: &str, uri: &str, user: Option<&str>) -> RequestBuilder {
-        let method = Method::from_bytes(method.as_bytes()).expect("a method");
-        let request = self.client.request(method, format!("{}{uri}", self.address));
-        match user {
-            Some(user) => request.bearer_auth(token(&json!({"userId": user, "exp": now() + 60}))),
-            None => request,
-        }
-    }
-
-    async fn get(&self, user: &str, uri: &str) -> Result<Value> {
-        Ok(self.request("GET", uri, Some(user)).send().await?.error_for_status()?.json().await?)
-    }
-
-    async fn post(&self, user: &str, uri: &str, body: Value) -> Result<Response> {
-        Ok(self.request("POST", uri, Some(user)).json(&body).send().await?)
-    }
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs()
-}
-
-fn token(claims: &Value) -> String {
-    signed(Algorithm::HS256, SECRET, claims)
-}
-
-fn signed(algorithm: Algorithm, secret: &str, claims: &Value) -> String {
-    encode(&Header::new(algorithm), claims, &EncodingKey::from_secret(secret.as_bytes())).expect("a token")
-}
-
-/// The code of a problem, whose form is checked with it.
-async fn problem(response: Response) -> Result<(u16, String, Value)> {
-    let status = response.status().as_u16();
-    assert_eq!(response.headers()["content-type"], "application/problem+json");
-    let body: Value = response.json().await?;
-    let code = body["code"].as_str().context("a problem has a code")?.to_owned();
-    assert_eq!(
-        (body["status"].as_u64(), body["type"].as_str()),
-        (Some(status.into()), Some(format!("urn:pfa-sync:problem:{code}").as_str()))
-    );
-    assert!(body["title"].is_string() && body["detail"].is_string(), "{body}");
-    Ok((status, code, body))
-}
 
 /// What the routes are described as in docs/openapi.json is what they are.
 #[test]
@@ -242,6 +173,7 @@ async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> 
             [401, 404, 403, 403, 204],
         ),
         ("POST", "/api/pems/resume", String::new(), harbour.clone(), [401, 404, 403, 403, 200]),
+        ("GET", "/api/pems/events", String::new(), none.clone(), [401, 200, 200, 200, 200]),
         ("GET", "/api/pems/settings", "/api/pems/settings".to_owned(), none.clone(), [401, 200, 200, 200, 200]),
         (
             "PUT",
@@ -581,6 +513,7 @@ async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
         ("no JSON", b"{".to_vec(), 400),
         ("bad UTF-8", b"{\"organizationId\": \"\xff\"}".to_vec(), 400),
         ("an unknown key", br#"{"organizationId": "RIO", "pfaId": "1", "delta": {}, "userId": "usr_admin"}"#.to_vec(), 400),
+        ("a list for an object", br#"["RIO", "1", {"model": "X"}]"#.to_vec(), 400),
         ("deep nesting", draft(&format!("{}{}", "[".repeat(2000), "]".repeat(2000))), 400),
         ("too much", draft(&format!("{{\"model\": \"{}\"}}", "x".repeat(20_000))), 413),
         ("an absurd number", draft(r#"{"monthlyRate": 1e999999}"#), 422),
@@ -595,6 +528,14 @@ async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
     ] {
         let request = api.request("POST", save, Some("usr_editor")).header("content-type", "application/json").body(body);
         assert_eq!(problem(request.send().await?).await?.0, status, "{what}");
+    }
+    for (uri, body) in [
+        ("/api/pems/dead-letters/preview", json!({"filter": ["RIO"]})),
+        ("/api/pems/conflicts/preview", json!({"resolution": "merge"})),
+        ("/api/pems/conflicts/preview", json!({"resolution": {"use_pems": null}})),
+        ("/api/pems/write-sync", json!({"organizationId": "RIO", "priority": {"high": null}})),
+    ] {
+        assert_eq!(problem(api.post("usr_admin", uri, body.clone()).await?).await?.0, 400, "{body}");
     }
     for (method, uri, status) in [
         ("GET", "/api/nothing", 404),
