@@ -176,7 +176,9 @@ impl Events {
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         let taken = streams.entry(user.to_owned()).or_default();
         if *taken == STREAMS {
-            return Err(Problem::new("too_many_requests", format!("You hold {STREAMS} streams open; close one.")).after(KEEP_ALIVE));
+            return Err(
+                Problem::new("too_many_requests", format!("You hold {STREAMS} streams open; close one.")).after(KEEP_ALIVE)
+            );
         }
         *taken += 1;
         Ok(Seat { user: user.to_owned(), streams: self.streams.clone() })

@@ -23,8 +23,15 @@ use utoipa_axum::{router::OpenApiRouter, routes};
 use crate::{
     audit, conflicts, control, dead_letters, drafts,
     events::{self, Events},
-    jobs, observation, openapi::Whole, pace::Pace, pages, problem::Problem,
-    records, settings::Settings, sync, token::Verifier,
+    jobs, observation,
+    openapi::Whole,
+    pace::Pace,
+    pages,
+    problem::Problem,
+    records,
+    settings::Settings,
+    sync,
+    token::Verifier,
 };
 
 /// What every request needs.

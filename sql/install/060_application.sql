@@ -236,7 +236,7 @@ begin
       full join old_rows o on o.id = n.id
      where n."syncState" is distinct from o."syncState";
     perform withdraw_modifications(went);
-    perform close_dead_letters(given_up, 'withdrawn', session_user, null);
+    perform close_dead_letters(given_up, 'withdrawn', null, null);
     perform commit_modifications(came);
     return null;
 end
@@ -246,8 +246,8 @@ create function modifications_deleted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    perform forget_modifications(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')), session_user);
-    perform close_dead_letters(array(select id from old_rows where "syncState" = 'sync_error'), 'withdrawn', session_user, null);
+    perform forget_modifications(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')));
+    perform close_dead_letters(array(select id from old_rows where "syncState" = 'sync_error'), 'withdrawn', null, null);
     return null;
 end
 $$;

@@ -149,8 +149,8 @@ begin
     rest := array(select m.modification_id from unnest(modification_ids) i (id) join modification m on m.modification_id = i.id
                    where not exists (select from pfa_write_queue q where q.modification_id = m.modification_id));
     -- A conflict that the application commits again is judged anew.
-    perform close_conflicts(rest, session_user);
-    perform close_dead_letters(rest, 'requeued', session_user, null);
+    perform close_conflicts(rest);
+    perform close_dead_letters(rest, 'requeued', null, null);
     -- Several changes of one record are judged one after the other, each over those before it.
     while cardinality(rest) > 0 loop
         round_ids := array(select distinct on (m.mirror_id) m.modification_id
@@ -268,12 +268,13 @@ begin
         raise exception 'modification % is on its way to PEMS and can''t be withdrawn', under_way
             using errcode = 'PF003', hint = 'Wait for its outcome, then commit a further modification.';
     end if;
-    perform forget_modifications(modification_ids, session_user);
+    perform forget_modifications(modification_ids);
 end
 $$;
 
 -- Ends what waits for modifications that were withdrawn or deleted. What is under way finishes from its own payload.
-create function forget_modifications(modification_ids text[], actor text) returns void
+-- actor null = the session's user; handing session_user over would give all parameters its collation, which no index has.
+create function forget_modifications(modification_ids text[], actor text default null) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 declare
@@ -288,22 +289,22 @@ begin
         perform from mirror r where r.mirror_id in (select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids))
           order by r.mirror_id for no key update;
         insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, success)
-        select 'WITHDRAWN', q.organization_id, actor, q.pfa_id, q.modification_id, q.id, q.job_id, true
+        select 'WITHDRAWN', q.organization_id, coalesce(actor, session_user), q.pfa_id, q.modification_id, q.id, q.job_id, true
           from pfa_write_queue q where q.id = any (queue_ids);
         perform end_rows(queue_ids, 'withdrawn', null);
     end if;
     insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, success)
-    select 'WITHDRAWN', c.organization_id, actor, c.pfa_id, c.modification_id, c.queue_id, true
+    select 'WITHDRAWN', c.organization_id, coalesce(actor, session_user), c.pfa_id, c.modification_id, c.queue_id, true
       from pfa_sync_conflict c where c.modification_id = any (modification_ids) and c.status = 'unresolved';
     perform close_conflicts(modification_ids, actor);
 end
 $$;
 
 -- Closes the open conflicts of modifications that were withdrawn, deleted or committed again: nothing was decided.
-create function close_conflicts(modification_ids text[], actor text) returns void
+create function close_conflicts(modification_ids text[], actor text default null) returns void
     language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
     update pfa_sync_conflict c
-       set status = 'resolved_manual', resolved_by = actor, resolved_at = now()
+       set status = 'resolved_manual', resolved_by = coalesce(actor, session_user), resolved_at = now()
      where c.modification_id = any (modification_ids) and c.status = 'unresolved'
 $$;

@@ -52,11 +52,12 @@ $$;
 comment on function attempts(bigint) is 'Every try of a queued, ended or dead change: request, answer and times.';
 
 -- Ends the open dead letters of modifications.
+-- actor null = the session's user; handing session_user over would give all parameters its collation, which no index has.
 create function close_dead_letters(modification_ids text[], ending text, actor text, reason text) returns void
     language sql volatile security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
     update pfa_write_queue_dlq d
-       set status = $2, ended_at = now(), ended_by = $3, reason = $4
+       set status = $2, ended_at = now(), ended_by = coalesce($3, session_user), reason = $4
      where d.modification_id = any ($1) and d.status = 'open'
 $$;
 
