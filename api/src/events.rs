@@ -18,6 +18,7 @@ use axum::{
     },
 };
 use futures_util::{Stream, stream};
+use metrics::{counter, gauge};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::{
@@ -181,6 +182,7 @@ impl Events {
             );
         }
         *taken += 1;
+        gauge!("pfa_api_streams").increment(1.0);
         Ok(Seat { user: user.to_owned(), streams: self.streams.clone() })
     }
 }
@@ -193,6 +195,7 @@ struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
+        gauge!("pfa_api_streams").decrement(1.0);
         let mut streams = self.streams.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(taken) = streams.get_mut(&self.user) {
             *taken -= 1;
@@ -279,7 +282,10 @@ impl Listener {
                         Ok(look) if look.number <= self.telling.number => {}
                         Ok(look) if look.number == self.telling.number + 1 => (self.telling, self.told) = (look, 0),
                         // It did not keep up, or nobody looked for a while.
-                        Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
+                        Ok(_) | Err(RecvError::Lagged(_) | RecvError::Closed) => {
+                            counter!("pfa_api_streams_dropped_total").increment(1);
+                            return None;
+                        }
                     },
                 }
             }

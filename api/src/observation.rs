@@ -8,6 +8,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use metrics::{counter, histogram};
 use tracing::{Instrument, field::Empty, info, info_span};
 use uuid::Uuid;
 
@@ -29,10 +30,13 @@ pub(crate) async fn observe(request: Request, next: Next) -> Response {
     let started = Instant::now();
     let id = Uuid::now_v7().to_string();
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str).to_owned();
-    let span = info_span!("request", id, method = %request.method(), route, user = Empty);
+    let span = info_span!("request", id, method = %request.method(), route = route, user = Empty);
     let answer = next.run(request).instrument(span.clone()).await;
     let mut answer = if is_bare_error(&answer) { with_problem(answer) } else { answer };
     span.in_scope(|| info!(status = answer.status().as_u16(), milliseconds = started.elapsed().as_millis() as u64, "answered"));
+    let labels = [("route", route), ("status", answer.status().as_u16().to_string())];
+    counter!("pfa_api_requests_total", &labels).increment(1);
+    histogram!("pfa_api_request_seconds", &labels[..1]).record(started.elapsed());
     for (name, value) in HEADERS {
         // The pages say for themselves what they may load.
         answer.headers_mut().entry(name).or_insert(value);

@@ -8,7 +8,7 @@ use axum::{
     http::{HeaderName, Method, StatusCode, header},
     middleware,
 };
-use pfa_relay::database::Database;
+use pfa_relay::{database::Database, monitoring::Monitoring};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -89,7 +89,7 @@ pub(crate) fn routes() -> OpenApiRouter<Arc<Service>> {
 pub async fn serve(settings: &Settings) -> Result<()> {
     let service = Arc::new(Service {
         database: settings.database()?,
-        verifier: Verifier::new(&settings.jwt_secret()?),
+        verifier: Verifier::new(settings.tokens()?)?,
         pace: Pace::new(settings.rate_limit),
         request_timeout: settings.request_timeout,
         events: Events::new(),
@@ -123,6 +123,10 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     info!(%address, version = env!("CARGO_PKG_VERSION"), "service started");
     println!("listening on http://{address}");
     let _ = std::io::stdout().flush();
+    if let Some(address) = settings.monitoring {
+        // Figures of the database tell of all organizations, which the API's login may not know; the relay has them.
+        Monitoring { address, database: service.database.clone(), figures_of_database: false }.start().await?;
+    }
     tokio::spawn(forget_rested(service.clone()));
     tokio::spawn(Events::watch(service.clone()));
     axum::serve(listener, router)

@@ -43,8 +43,7 @@ impl FromRequestParts<Arc<Service>> for Caller {
         let (scheme, token) = header
             .and_then(|value| value.split_once(' '))
             .ok_or_else(|| Problem::new("unauthenticated", "Send Authorization: Bearer and the application's token."))?;
-        let holder =
-            Some(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer")).and_then(|token| service.verifier.holder(token));
+        let holder = if scheme.eq_ignore_ascii_case("bearer") { service.verifier.holder(token.trim()).await } else { None };
         let Holder { user, remaining } =
             holder.ok_or_else(|| Problem::new("unauthenticated", "The token is not valid, or not any more; log in again."))?;
         Span::current().record("user", &user);

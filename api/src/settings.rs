@@ -12,6 +12,9 @@ use pfa_relay::{
     settings::{LogFormat, SettingsError, database, duration, secret},
 };
 use secrecy::{ExposeSecret, SecretString};
+use url::{Host, Url};
+
+use crate::token::{Rules, Source};
 
 /// The config file as shipped: the defaults.
 pub const SHIPPED: &str = include_str!("../pfa-api.toml");
@@ -45,9 +48,25 @@ pub struct Settings {
     #[arg(long, value_name = "ORIGINS", env = "PFA_API_ALLOWED_ORIGINS", help_heading = "Service")]
     pub allowed_origins: Option<String>,
 
+    /// Address and port for a monitor: /livez, /readyz and /metrics, without a token [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "PFA_API_MONITORING", help_heading = "Service")]
+    pub monitoring: Option<SocketAddr>,
+
     /// File with the secret that signs tokens; or the secret itself in PFA_API_JWT_SECRET
     #[arg(long, value_name = "FILE", env = "PFA_API_JWT_SECRET_FILE", help_heading = "Tokens")]
     pub jwt_secret_file: Option<PathBuf>,
+    /// File with the public keys that sign tokens (JWKS, for RS256 and ES256)
+    #[arg(long, value_name = "FILE", env = "PFA_API_JWKS_FILE", conflicts_with = "jwks_url", help_heading = "Tokens")]
+    pub jwks_file: Option<PathBuf>,
+    /// Address where they are published; https, or http on this machine
+    #[arg(long, value_name = "URL", env = "PFA_API_JWKS_URL", help_heading = "Tokens")]
+    pub jwks_url: Option<Url>,
+    /// The issuer (iss) that a token must name [default: any]
+    #[arg(long, value_name = "ISSUER", env = "PFA_API_JWT_ISSUER", help_heading = "Tokens")]
+    pub jwt_issuer: Option<String>,
+    /// The audience (aud) that a token must be for [default: any]
+    #[arg(long, value_name = "AUDIENCE", env = "PFA_API_JWT_AUDIENCE", help_heading = "Tokens")]
+    pub jwt_audience: Option<String>,
 
     /// The database; a password in it only by environment
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = secret, help_heading = "Database")]
@@ -81,18 +100,52 @@ impl Settings {
         Ok(Database::new(config, self.database_ca.as_deref(), self.connections.into())?)
     }
 
-    /// The secret that signs tokens.
-    pub fn jwt_secret(&self) -> Result<SecretString> {
-        let secret = match (&self.jwt_secret_file, std::env::var("PFA_API_JWT_SECRET")) {
+    /// What signs tokens, and what they must say.
+    pub(crate) fn tokens(&self) -> Result<Rules> {
+        let rules = Rules {
+            secret: self.jwt_secret()?,
+            keys: self.keys()?,
+            issuer: self.jwt_issuer.clone(),
+            audience: self.jwt_audience.clone(),
+        };
+        if rules.secret.is_none() && rules.keys.is_none() {
+            Err(SettingsError::Missing { setting: "jwt-secret-file", variable: "PFA_API_JWT_SECRET" })
+                .context("what signs tokens is not known (jwks-file and jwks-url are for public keys)")?;
+        }
+        Ok(rules)
+    }
+
+    fn jwt_secret(&self) -> Result<Option<SecretString>> {
+        let secret: SecretString = match (&self.jwt_secret_file, std::env::var("PFA_API_JWT_SECRET")) {
             (Some(file), _) => read_secret(file)?,
             (None, Ok(secret)) => secret.into(),
-            (None, Err(_)) => Err(SettingsError::Missing { setting: "jwt-secret-file", variable: "PFA_API_JWT_SECRET" })?,
+            (None, Err(_)) => return Ok(None),
         };
         ensure!(
             secret.expose_secret().len() >= SHORTEST_SECRET,
             "the secret that signs tokens is shorter than {SHORTEST_SECRET} bytes: make a new one, openssl rand -hex 32"
         );
-        Ok(secret)
+        Ok(Some(secret))
+    }
+
+    fn keys(&self) -> Result<Option<Source>> {
+        match (&self.jwks_file, &self.jwks_url) {
+            (Some(file), _) => Ok(Some(Source::File(file.clone()))),
+            (None, Some(url)) => {
+                let local = match url.host() {
+                    Some(Host::Domain(name)) => name == "localhost",
+                    Some(Host::Ipv4(address)) => address.is_loopback(),
+                    Some(Host::Ipv6(address)) => address.is_loopback(),
+                    None => false,
+                };
+                ensure!(
+                    url.scheme() == "https" || url.scheme() == "http" && local,
+                    "jwks-url is neither https nor http on this machine: anybody on the way could put in keys of their own"
+                );
+                Ok(Some(Source::Address(url.clone())))
+            }
+            (None, None) => Ok(None),
+        }
     }
 
     /// The origins, as browsers send them.

@@ -1,16 +1,69 @@
 //! The application's tokens: who asks, and nothing else of what they claim. What that user may do is looked up in the
 //! database at each request, so that a revoked right ends at once.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    path::PathBuf,
+    sync::RwLock,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use anyhow::{Context, Result, ensure};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Header, Validation, decode, decode_header,
+    jwk::{AlgorithmParameters, EllipticCurve, Jwk, JwkSet},
+};
+use reqwest::{Client, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
+use tokio::{sync::Mutex, time::Instant};
+use tracing::warn;
+use url::Url;
 
-/// Checks tokens signed by HS256.
+/// How long published keys are taken to be the ones in force.
+const KEYS_LAST: Duration = Duration::from_secs(600);
+
+/// How often keys are fetched at most, whatever tokens name.
+const KEYS_REST: Duration = Duration::from_secs(10);
+
+/// How long fetching them may take.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Larger sets are not taken.
+const LONGEST_SET: usize = 1 << 20;
+
+/// What signs tokens, and what they must say.
+pub(crate) struct Rules {
+    /// Of HS256.
+    pub(crate) secret: Option<SecretString>,
+    /// Where keys of RS256 and ES256 are published.
+    pub(crate) keys: Option<Source>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) audience: Option<String>,
+}
+
+/// Where a set of public keys (JWKS) is.
+#[derive(Clone, Debug)]
+pub(crate) enum Source {
+    File(PathBuf),
+    Address(Url),
+}
+
+/// Checks tokens.
 pub(crate) struct Verifier {
+    secret: Option<DecodingKey>,
+    issuer: Option<String>,
+    audience: Option<String>,
+    source: Option<Source>,
+    client: Client,
+    keys: RwLock<Vec<Key>>,
+    /// When they were fetched last; locked while they are.
+    fetched: Mutex<Option<Instant>>,
+}
+
+struct Key {
+    id: Option<String>,
+    algorithm: Algorithm,
     key: DecodingKey,
-    rules: Validation,
 }
 
 #[derive(Deserialize)]
@@ -28,19 +81,106 @@ pub(crate) struct Holder {
 }
 
 impl Verifier {
-    pub(crate) fn new(secret: &SecretString) -> Self {
-        let mut rules = Validation::new(Algorithm::HS256);
-        rules.leeway = 0;
-        rules.validate_nbf = true;
-        rules.validate_aud = false;
-        Self { key: DecodingKey::from_secret(secret.expose_secret().as_bytes()), rules }
+    pub(crate) fn new(rules: Rules) -> Result<Self> {
+        let client = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none()).build()?;
+        Ok(Self {
+            secret: rules.secret.map(|secret| DecodingKey::from_secret(secret.expose_secret().as_bytes())),
+            issuer: rules.issuer,
+            audience: rules.audience,
+            source: rules.keys,
+            client,
+            keys: RwLock::default(),
+            fetched: Mutex::default(),
+        })
     }
 
-    /// Who holds a token; `None` unless it is signed, of the one algorithm, in force, and names somebody.
-    pub(crate) fn holder(&self, token: &str) -> Option<Holder> {
-        let claims = decode::<Claims>(token, &self.key, &self.rules).ok()?.claims;
-        let user = Some(claims.user_id).filter(|user| !user.is_empty() && !user.contains('\0'))?;
-        let remaining = (UNIX_EPOCH + Duration::from_secs(claims.exp)).duration_since(SystemTime::now()).unwrap_or_default();
-        Some(Holder { user, remaining })
+    /// Who holds a token; `None` unless it is signed by a key of its algorithm, in force, and names somebody.
+    pub(crate) async fn holder(&self, token: &str) -> Option<Holder> {
+        let header = decode_header(token).ok()?;
+        if header.alg == Algorithm::HS256 {
+            return self.holder_by(token, Algorithm::HS256, self.secret.as_ref()?);
+        }
+        if ![Algorithm::RS256, Algorithm::ES256].contains(&header.alg) || self.source.is_none() {
+            return None;
+        }
+        self.refresh(KEYS_LAST).await;
+        if let Some(holder) = self.holder_by_published(token, &header) {
+            return Some(holder);
+        }
+        // A key that is new, or came in place of another one.
+        self.refresh(KEYS_REST).await;
+        self.holder_by_published(token, &header)
     }
+
+    fn holder_by_published(&self, token: &str, header: &Header) -> Option<Holder> {
+        let keys = self.keys.read().ok()?;
+        let fit = keys.iter().filter(|key| key.algorithm == header.alg && (header.kid.is_none() || key.id == header.kid));
+        fit.into_iter().find_map(|key| self.holder_by(token, key.algorithm, &key.key))
+    }
+
+    fn holder_by(&self, token: &str, algorithm: Algorithm, key: &DecodingKey) -> Option<Holder> {
+        let mut rules = Validation::new(algorithm);
+        rules.leeway = 0;
+        rules.validate_nbf = true;
+        rules.validate_aud = self.audience.is_some();
+        if let Some(issuer) = &self.issuer {
+            rules.set_issuer(&[issuer]);
+            rules.required_spec_claims.insert("iss".to_owned());
+        }
+        if let Some(audience) = &self.audience {
+            rules.set_audience(&[audience]);
+            rules.required_spec_claims.insert("aud".to_owned());
+        }
+        let claims = decode::<Claims>(token, key, &rules).ok()?.claims;
+        let user = Some(claims.user_id).filter(|user| !user.is_empty() && !user.contains('\0'))?;
+        let end = UNIX_EPOCH.checked_add(Duration::from_secs(claims.exp))?;
+        Some(Holder { user, remaining: end.duration_since(SystemTime::now()).unwrap_or_default() })
+    }
+
+    /// Fetches the published keys unless they are younger than that. Those at hand stay in force while it can't be done.
+    async fn refresh(&self, age: Duration) {
+        let Some(source) = &self.source else { return };
+        let mut fetched = self.fetched.lock().await;
+        if fetched.is_some_and(|at| at.elapsed() < age) {
+            return;
+        }
+        match self.fetch(source).await {
+            Ok(keys) => {
+                if let Ok(mut known) = self.keys.write() {
+                    *known = keys;
+                }
+            }
+            Err(error) => warn!(error = format!("{error:#}"), "can't get the keys that sign tokens"),
+        }
+        *fetched = Some(Instant::now());
+    }
+
+    async fn fetch(&self, source: &Source) -> Result<Vec<Key>> {
+        let text = match source {
+            Source::File(file) => tokio::fs::read(file).await.with_context(|| format!("can't read {}", file.display()))?,
+            Source::Address(url) => {
+                let mut answer = self.client.get(url.clone()).send().await?.error_for_status()?;
+                let mut body = Vec::new();
+                while let Some(chunk) = answer.chunk().await? {
+                    ensure!(body.len() + chunk.len() <= LONGEST_SET, "the set of keys is too long");
+                    body.extend_from_slice(&chunk);
+                }
+                body
+            }
+        };
+        let set: JwkSet = serde_json::from_slice(&text).context("that is no set of keys (JWKS)")?;
+        let keys: Vec<_> = set.keys.iter().filter_map(usable).collect();
+        ensure!(!keys.is_empty(), "the set has no key of RS256 or ES256");
+        Ok(keys)
+    }
+}
+
+/// A key with the one algorithm that its kind is used for here; a secret among public keys is none.
+fn usable(jwk: &Jwk) -> Option<Key> {
+    let algorithm = match &jwk.algorithm {
+        AlgorithmParameters::RSA(_) => Algorithm::RS256,
+        AlgorithmParameters::EllipticCurve(key) if key.curve == EllipticCurve::P256 => Algorithm::ES256,
+        _ => return None,
+    };
+    Some(Key { id: jwk.common.key_id.clone(), algorithm, key: DecodingKey::from_jwk(jwk).ok()? })
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use metrics::counter;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -57,6 +58,9 @@ impl Carrier {
             () = self.hold_leases(batch) => {}
         }
         let statuses = delivery.statuses.into_inner().unwrap_or_else(PoisonError::into_inner);
+        for (status, records) in &statuses {
+            counter!("pfa_relay_records_total", "status" => status.clone()).increment(*records as u64);
+        }
         let count = |status: &str| statuses.get(status).copied().unwrap_or_default();
         info!(
             relay = self.queue.relay(),

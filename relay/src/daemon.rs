@@ -17,6 +17,7 @@ use crate::{
     dispatcher::Dispatcher,
     limiter::Limiter,
     listener::Listener,
+    monitoring::Monitoring,
     pems::HttpPems,
     pems::Pems,
     pull::Puller,
@@ -39,6 +40,9 @@ pub async fn run(settings: &Settings) -> Result<()> {
     let endpoint = settings.pems()?;
     let queue = Queue::new(database.clone(), settings.relay_name())
         .with_credentials(endpoint.credentials.fingerprint(&[endpoint.url.as_str(), &endpoint.tenant]));
+    if let Some(address) = settings.monitoring {
+        Monitoring { address, database: database.clone(), figures_of_database: true }.start().await?;
+    }
     let stop = CancellationToken::new();
     let mut terminations = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
     let mut interrupts = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;

@@ -14,6 +14,7 @@ pub mod doctor;
 pub mod limiter;
 pub mod listener;
 pub mod logging;
+pub mod monitoring;
 pub mod pems;
 pub mod pull;
 pub mod pull_command;

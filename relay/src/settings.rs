@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     ffi::{OsStr, OsString},
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -48,6 +49,10 @@ pub struct Settings {
     /// Records in a page of a pull
     #[arg(long, value_name = "RECORDS", env = "PFA_RELAY_PAGE_SIZE", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Relay")]
     pub page_size: u16,
+
+    /// Address and port for a monitor: /livez, /readyz and /metrics, without a token [default: none]
+    #[arg(long, value_name = "ADDRESS:PORT", env = "PFA_RELAY_MONITORING", help_heading = "Relay")]
+    pub monitoring: Option<SocketAddr>,
 
     /// The database; a password in it only by environment
     #[arg(long, value_name = "URL", env = "DATABASE_URL", hide_env_values = true, value_parser = secret, help_heading = "Database")]

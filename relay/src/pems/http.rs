@@ -1,8 +1,13 @@
 //! The `pems` dialect: JSON over HTTPS.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{
+    fs, io,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
+use metrics::{counter, histogram};
 use reqwest::{Certificate, Client, Method, RequestBuilder, redirect::Policy};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -178,8 +183,20 @@ fn reading(mut failure: Failure) -> Failure {
     failure
 }
 
-/// Sends a request and reads its answer.
+/// Sends a request and reads its answer; counts it, and what it takes.
 async fn exchange(request: RequestBuilder) -> Result<Answer, Failure> {
+    let started = Instant::now();
+    let answer = answer_to(request).await;
+    let status = match &answer {
+        Ok(answer) => answer.status.to_string(),
+        Err(_) => "none".to_owned(),
+    };
+    counter!("pfa_relay_requests_total", "status" => status).increment(1);
+    histogram!("pfa_relay_request_seconds").record(started.elapsed());
+    answer
+}
+
+async fn answer_to(request: RequestBuilder) -> Result<Answer, Failure> {
     let mut response = request.send().await.map_err(no_answer)?;
     let status = response.status().as_u16();
     let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
