@@ -50,7 +50,7 @@ create function may_send(candidate sync_organization) returns boolean
 as $$
 begin
     return candidate.held_since is null
-       and (not candidate.paused or candidate.paused_until <= now())
+       and (not candidate.paused or coalesce(candidate.paused_until <= now(), false))
        and not exists (select from organization o where o.organization_id = candidate.organization_id and not o.may_sync);
 end
 $$;
