@@ -52,3 +52,20 @@ begin
     end if;
 end
 $$;
+
+-- Raises PF001 unless a filter is an object with no other keys than these.
+create function require_keys(filter jsonb, keys text[]) returns void
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+declare
+    unknown text;
+begin
+    if jsonb_typeof(filter) is distinct from 'object' then
+        raise exception 'a filter is a JSON object' using errcode = 'PF001';
+    end if;
+    select k into unknown from jsonb_object_keys(filter) k where k <> all (keys) order by k limit 1;
+    if found then
+        raise exception 'this filter has no key %', unknown using errcode = 'PF001', hint = format('Keys are %s.', array_to_string(keys, ', '));
+    end if;
+end
+$$;

@@ -151,18 +151,10 @@ create function filtered_conflicts(filter jsonb) returns bigint[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 declare
-    unknown text;
     scope   text;
     visible text[] := visible_organizations();
 begin
-    if jsonb_typeof(filter) is distinct from 'object' then
-        raise exception 'a filter is a JSON object' using errcode = 'PF001';
-    end if;
-    select k into unknown from jsonb_object_keys(filter) k where k not in ('organization', 'field', 'author', 'older_than', 'conflicts') limit 1;
-    if found then
-        raise exception 'a conflict filter has no key %', unknown
-            using errcode = 'PF001', hint = 'Keys are organization, field, author, older_than and conflicts.';
-    end if;
+    perform require_keys(filter, array['organization', 'field', 'author', 'older_than', 'conflicts']);
     scope := organization_of(filter->>'organization');
     return array(
         select c.id from pfa_sync_conflict c

@@ -67,19 +67,10 @@ create function filtered_dead_letters(filter jsonb) returns bigint[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 declare
-    unknown text;
     scope   text;
     visible text[] := visible_organizations();
 begin
-    if jsonb_typeof(filter) is distinct from 'object' then
-        raise exception 'a filter is a JSON object' using errcode = 'PF001';
-    end if;
-    select k into unknown from jsonb_object_keys(filter) k
-     where k not in ('organization', 'code', 'author', 'pfa_id', 'older_than', 'dead_letters') limit 1;
-    if found then
-        raise exception 'a filter of dead letters has no key %', unknown
-            using errcode = 'PF001', hint = 'Keys are organization, code, author, pfa_id, older_than and dead_letters.';
-    end if;
+    perform require_keys(filter, array['organization', 'code', 'author', 'pfa_id', 'older_than', 'dead_letters']);
     scope := organization_of(filter->>'organization');
     return array(
         select d.queue_id from pfa_write_queue_dlq d

@@ -1,5 +1,10 @@
 -- What a DBA and the API ask.
 
+-- Whether a health is one in which changes go on to PEMS: questions to people hold up nobody else's.
+create function is_well(health text) returns boolean
+    language sql immutable security invoker set search_path = pg_catalog, pfa_sync, pg_temp
+as $$ select health in ('ok', 'waiting for people') $$;
+
 -- Where each organization stands: what waits, what ended in the time asked for, how long it took.
 --   health  paused | held (PEMS refused its credentials) | PEMS down (the breaker is not closed) | failing (dead letters in that time) | waiting for people
 --           (open conflicts) | ok. A long queue is not sick: it drains at PEMS' pace.

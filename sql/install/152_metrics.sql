@@ -20,7 +20,7 @@ begin
      cross join lateral (values ('queued', s.queued), ('processing', s.processing), ('completed', s.completed), ('failed', s.failed),
                                 ('conflict', s.conflicts)) c (state, changes)
     union all
-    select 'pfa_sync_healthy', jsonb_build_object('organization', s.organization, 'health', s.health), (s.health in ('ok', 'waiting for people'))::int,
+    select 'pfa_sync_healthy', jsonb_build_object('organization', s.organization, 'health', s.health), is_well(s.health)::int,
            '1 = changes go on to PEMS'
       from by_organization s
     union all

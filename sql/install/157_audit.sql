@@ -11,21 +11,13 @@ as $$
 #variable_conflict use_column
 declare
     scope   text := organization_of(organization);
-    unknown text;
     since   timestamptz;
     until   timestamptz;
     last_at timestamptz;
     last_id bigint;
     priced  boolean := sees(scope, 'perm_ViewFinancials');
 begin
-    if jsonb_typeof(filter) is distinct from 'object' then
-        raise exception 'a filter is a JSON object' using errcode = 'PF001';
-    end if;
-    select k into unknown from jsonb_object_keys(filter) k where k not in ('event_type', 'user_id', 'pfa_id', 'since', 'until') limit 1;
-    if found then
-        raise exception 'a filter of the log has no key %', unknown
-            using errcode = 'PF001', hint = 'Keys are event_type, user_id, pfa_id, since and until.';
-    end if;
+    perform require_keys(filter, array['event_type', 'user_id', 'pfa_id', 'since', 'until']);
     if not sees(scope) then
         raise exception 'what is the whole fleet''s is shown to administrators' using errcode = 'PF002', hint = 'Name an organization.';
     end if;

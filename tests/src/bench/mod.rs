@@ -3,6 +3,7 @@
 //! What is compared is measured in turns, round by round, and told as medians and as a ratio, so that a busy machine
 //! disturbs both sides alike.
 
+mod api;
 mod commit;
 mod depth;
 mod drain;
@@ -42,6 +43,8 @@ pub enum Section {
     Drain,
     /// How a full queue empties without a limit, and where the time goes.
     Free,
+    /// What the API's answers cost by the history behind them, and what its listeners cost who commits.
+    Api,
     /// Other queues in Postgres, with the same job.
     #[cfg(feature = "peers")]
     Peers,
@@ -64,6 +67,7 @@ pub async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report
             Section::Load => road::run_under_load(cluster.server(), &mut report).await?,
             Section::Drain => drain::run(cluster.server(), &mut report, &progress).await?,
             Section::Free => drain::run_without_limit(cluster.server(), &mut report, &progress).await?,
+            Section::Api => api::run(cluster.server(), &mut report, &progress).await?,
             #[cfg(feature = "peers")]
             Section::Peers => peers::run(cluster.server(), &mut report).await?,
         }
