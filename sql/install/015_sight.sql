@@ -82,13 +82,20 @@ end
 $$;
 comment on function visible_organizations() is 'The organizations whose rows this session may see.';
 
--- JSON as the session may see it: whole, or without the prices anywhere in it.
+-- JSON as whoever may see prices, or may not, is shown it: whole, or without the prices anywhere in it.
+create function shown(data jsonb, priced boolean) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
+as $$
+begin
+    return case when priced or data is null then data else without_fields(data, array(select f.name from field_rules f where f.price)) end;
+end
+$$;
+
 create function shown(data jsonb, organization_id text) returns jsonb
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    return case when data is null or sees(organization_id, 'perm_ViewFinancials') then data
-                else without_fields(data, array(select f.name from field_rules f where f.price)) end;
+    return shown(data, sees(organization_id, 'perm_ViewFinancials'));
 end
 $$;
 
@@ -110,14 +117,17 @@ begin
 end
 $$;
 
--- A text of PEMS' or about a change, as the session may see it. It may quote a price in any words: without
--- perm_ViewFinancials each number in it is a #.
+-- A text of PEMS' or about a change. It may quote a price in any words: to whoever may not see prices each number in it
+-- is a #.
+create function shown(told text, priced boolean) returns text
+    language sql immutable security invoker set search_path = pg_catalog, pfa_sync, pg_temp
+as $$ select case when priced then told else regexp_replace(told, '[0-9]([0-9.,'']*[0-9])?', '#', 'g') end $$;
+
 create function shown(told text, organization_id text) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    return case when told is null or sees(organization_id, 'perm_ViewFinancials') then told
-                else regexp_replace(told, '[0-9]([0-9.,'']*[0-9])?', '#', 'g') end;
+    return shown(told, sees(organization_id, 'perm_ViewFinancials'));
 end
 $$;
 
@@ -152,10 +162,10 @@ create function shown_sides(conflict_id bigint, out base jsonb, out ours jsonb, 
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    select shown(c.base_data, c.organization_id), shown(c.local_data, c.organization_id), shown(c.pems_data, c.organization_id),
-           shown(c.message, c.organization_id)
+    select shown(c.base_data, p.priced), shown(c.local_data, p.priced), shown(c.pems_data, p.priced), shown(c.message, p.priced)
       into base, ours, theirs, message
       from pfa_sync_conflict c
+     cross join lateral sees(c.organization_id, 'perm_ViewFinancials') p (priced)
      where c.id = conflict_id and sees(c.organization_id);
 end
 $$;
@@ -165,10 +175,10 @@ create function shown_event(event_id bigint, event_at timestamptz, organization 
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync, pg_temp
 as $$
 begin
-    select shown(l.changes, l.organization_id), case when sees(l.organization_id, 'perm_ViewFinancials') then l.pems_response end,
-           shown(l.error_message, l.organization_id)
+    select shown(l.changes, p.priced), case when p.priced then l.pems_response end, shown(l.error_message, p.priced)
       into changes, pems_response, error_message
       from pfa_audit_log l
+     cross join lateral sees(l.organization_id, 'perm_ViewFinancials') p (priced)
      where l.at = event_at and l.id = event_id and (l.organization_id = organization or organization is null and l.organization_id is null)
        and sees(l.organization_id);
 end

@@ -70,7 +70,7 @@ declare
     priced boolean := sees(scope, 'perm_ViewFinancials');
 begin
     return query
-        select l.at, l.event_type, l.user_id, l.modification_id, shown(l.changes, scope), l.success, shown(l.error_message, scope),
+        select l.at, l.event_type, l.user_id, l.modification_id, shown(l.changes, priced), l.success, shown(l.error_message, priced),
                case when priced then l.pems_response end
           from pfa_audit_log l
          where l.organization_id = scope and l.pfa_id = timeline.pfa_id

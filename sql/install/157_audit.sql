@@ -34,7 +34,7 @@ begin
     end;
     return query
         select l.id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id, l.job_id, l.batch_id,
-               shown(l.changes, scope), case when priced then l.pems_response end, l.success, shown(l.error_message, scope),
+               shown(l.changes, priced), case when priced then l.pems_response end, l.success, shown(l.error_message, priced),
                to_char(l.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '/' || l.id
           from pfa_audit_log l
          where (l.organization_id = scope or scope is null and l.organization_id is null)
