@@ -23,6 +23,7 @@ mod plant;
 mod pull;
 mod resolution;
 mod road;
+mod routes;
 mod service;
 mod settings;
 mod sight;

@@ -1,4 +1,4 @@
-//! Tokens that public keys sign, from a file and from an address, while keys come and go.
+//! Whom a token lets in: signed by the secret, or by public keys from a file and from an address, while keys come and go.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::service::{Api, now, signed};
+use crate::service::{Api, SECRET, now, problem, signed, token};
 use crate::world::World;
 
 /// A key pair and its name.
@@ -132,5 +132,35 @@ async fn an_address_that_others_can_read_is_refused() -> Result<()> {
     for url in ["http://login.example.com/jwks.json", "ftp://localhost/jwks.json"] {
         assert!(Api::start(&world, &["--jwks-url", url]).await.is_err(), "{url}");
     }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_token_counts_only_if_it_is_signed_of_the_one_algorithm_and_in_force() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    let good = json!({"userId": "usr_admin", "exp": now() + 60});
+    let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJ1c2VySWQiOiJ1c3JfYWRtaW4iLCJleHAiOjQ4MDAwMDAwMDB9.".to_owned();
+    for (what, header) in [
+        ("expired", format!("Bearer {}", token(&json!({"userId": "usr_admin", "exp": now() - 1})))),
+        ("without an end", format!("Bearer {}", token(&json!({"userId": "usr_admin"})))),
+        ("not yet in force", format!("Bearer {}", token(&json!({"userId": "usr_admin", "exp": now() + 60, "nbf": now() + 30})))),
+        ("of nobody", format!("Bearer {}", token(&json!({"userId": "", "exp": now() + 60})))),
+        (
+            "of another secret",
+            format!("Bearer {}", signed(Algorithm::HS256, "another secret of more than thirty-two bytes", &good)),
+        ),
+        ("of another algorithm", format!("Bearer {}", signed(Algorithm::HS512, SECRET, &good))),
+        ("unsigned", format!("Bearer {unsigned}")),
+        ("no token", "Bearer x".to_owned()),
+        ("another scheme", format!("Basic {}", token(&good))),
+    ] {
+        let answer = api.request("GET", "/api/pems/settings", None).header("authorization", header).send().await?;
+        assert_eq!(answer.headers()["www-authenticate"], "Bearer", "{what}");
+        assert_eq!(problem(answer).await?.0, 401, "{what}");
+    }
+    let admitted =
+        api.request("GET", "/api/pems/settings", None).header("authorization", format!("bearer {}", token(&good))).send().await?;
+    assert_eq!(admitted.status(), 200);
     Ok(())
 }
