@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     once::Once,
     problem::Problem,
-    request::{Body, Page, Parameters, given, ids, object, word},
+    request::{Body, Order, Page, Parameters, given, ids, object, word},
     session::{Caller, in_camel_case},
 };
 
@@ -44,12 +44,12 @@ pub(crate) struct Questions {
 /// Open conflicts, oldest first
 #[utoipa::path(get, operation_id = "listConflicts", path = "/api/pems/conflicts", tag = "conflicts", params(Page), responses((status = OK, body = Questions)))]
 pub(crate) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<Questions>, Problem> {
-    let query = "select conflict_id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, message, created_at \
-                   from pfa_sync.conflicts \
-                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) and conflict_id > $2 \
-                  order by conflict_id limit $3";
-    let conflicts: Vec<Question> = caller.rows(query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
-    Ok(Json(Questions { next: page.next(&conflicts, |conflict| conflict.conflict_id), conflicts }))
+    // Without its values, which are the greater part of a conflict.
+    let view = "(select conflict_id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, message, created_at \
+                   from pfa_sync.conflicts)";
+    let (conflicts, next) =
+        page.of(&caller, view, "conflict_id", Order::OldestFirst, |conflict: &Question| conflict.conflict_id).await?;
+    Ok(Json(Questions { conflicts, next }))
 }
 
 /// A conflict as it stands, field by field.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::{
     once::Once,
     problem::Problem,
-    request::{Body, Page, Parameters, given, ids, object},
+    request::{Body, Order, Page, Parameters, given, ids, object},
     session::Caller,
 };
 
@@ -47,11 +47,9 @@ pub(crate) struct DeadLetters {
 /// Dead letters, oldest first
 #[utoipa::path(get, operation_id = "listDeadLetters", path = "/api/pems/dead-letters", tag = "dead letters", params(Page), responses((status = OK, body = DeadLetters)))]
 pub(crate) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<DeadLetters>, Problem> {
-    let query = "select * from pfa_sync.dead_letters \
-                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) and queue_id > $2 \
-                  order by queue_id limit $3";
-    let dead_letters: Vec<DeadLetter> = caller.rows(query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
-    Ok(Json(DeadLetters { next: page.next(&dead_letters, |letter| letter.queue_id), dead_letters }))
+    let (dead_letters, next) =
+        page.of(&caller, "pfa_sync.dead_letters", "queue_id", Order::OldestFirst, |letter: &DeadLetter| letter.queue_id).await?;
+    Ok(Json(DeadLetters { dead_letters, next }))
 }
 
 /// Which dead letters are meant: those to which all of it applies.

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     problem::Problem,
-    request::{Page, Parameters},
+    request::{Order, Page, Parameters},
     session::Caller,
 };
 
@@ -34,11 +34,8 @@ pub(crate) struct Jobs {
 /// Jobs, newest first
 #[utoipa::path(get, operation_id = "listJobs", path = "/api/pems/jobs", tag = "jobs", params(Page), responses((status = OK, body = Jobs)))]
 pub(crate) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<Jobs>, Problem> {
-    let query = "select * from pfa_sync.jobs \
-                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) and ($2::bigint = 0 or job_id < $2) \
-                  order by job_id desc limit $3";
-    let jobs: Vec<Job> = caller.rows(query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
-    Ok(Json(Jobs { next: page.next(&jobs, |job| job.job_id), jobs }))
+    let (jobs, next) = page.of(&caller, "pfa_sync.jobs", "job_id", Order::NewestFirst, |job: &Job| job.job_id).await?;
+    Ok(Json(Jobs { jobs, next }))
 }
 
 /// A job and how many of its changes stand where. A write-sync hastens changes of other jobs and has none of its own.
@@ -174,9 +171,7 @@ pub(crate) struct Batches {
 /// What the relays pushed together, newest first
 #[utoipa::path(get, operation_id = "listBatches", path = "/api/pems/batches", tag = "jobs", params(Page), responses((status = OK, body = Batches)))]
 pub(crate) async fn batches(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<Batches>, Problem> {
-    let query = "select * from pfa_sync.batches \
-                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) and ($2::bigint = 0 or batch_id < $2) \
-                  order by batch_id desc limit $3";
-    let batches: Vec<Batch> = caller.rows(query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
-    Ok(Json(Batches { next: page.next(&batches, |batch| batch.batch_id), batches }))
+    let (batches, next) =
+        page.of(&caller, "pfa_sync.batches", "batch_id", Order::NewestFirst, |batch: &Batch| batch.batch_id).await?;
+    Ok(Json(Batches { batches, next }))
 }

@@ -15,7 +15,7 @@ use serde::{
 use serde_json::{Number, Value};
 use utoipa::IntoParams;
 
-use crate::problem::Problem;
+use crate::{problem::Problem, session::Caller};
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -125,9 +125,37 @@ pub(crate) struct Page {
     limit: Option<i64>,
 }
 
+/// The order of a list.
+pub(crate) enum Order {
+    OldestFirst,
+    NewestFirst,
+}
+
 impl Page {
     pub(crate) fn limit(&self) -> Result<i64, Problem> {
         page_limit(self.limit)
+    }
+
+    /// A page of a view of organizations' rows in the order of their ids, and the cursor of the next one.
+    pub(crate) async fn of<T: DeserializeOwned>(
+        &self,
+        caller: &Caller,
+        view: &str,
+        id: &str,
+        order: Order,
+        id_of: impl Fn(&T) -> i64,
+    ) -> Result<(Vec<T>, Option<i64>), Problem> {
+        let (after, direction) = match order {
+            Order::OldestFirst => (format!("{id} > $2"), "asc"),
+            Order::NewestFirst => (format!("($2::bigint = 0 or {id} < $2)"), "desc"),
+        };
+        let query = format!(
+            "select * from {view} rows where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) \
+             and {after} order by {id} {direction} limit $3"
+        );
+        let rows: Vec<T> = caller.rows(&query, &[&self.organization_id, &self.after, &self.limit()?]).await?;
+        let next = self.next(&rows, id_of);
+        Ok((rows, next))
     }
 
     /// The cursor of the page after this one, if this one is full.
