@@ -116,7 +116,7 @@ pub(crate) struct Withdrawal {
     modification_ids: Vec<String>,
 }
 
-/// Take committed changes back to draft: `withdrawn`, `under way`, `not queued`, `forbidden` or `unknown`
+/// Take committed changes back to draft: `withdrawn`, `in_flight`, `not_queued`, `forbidden` or `unknown`
 #[utoipa::path(post, operation_id = "withdraw", path = "/api/pfa-data/withdraw", tag = "edits", request_body = Withdrawal, responses((status = OK, body = Verdicts)))]
 pub(crate) async fn withdraw(caller: Caller, Body(withdrawal): Body<Withdrawal>) -> Result<Json<Verdicts>, Problem> {
     let query = "select * from pfa_sync.withdraw($1, null)";

@@ -15,7 +15,7 @@ use crate::{
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Job {
     job_id: i64,
-    /// `commit`, `sweep`, `write-sync`, `resolution`, `requeue` or `rollback`.
+    /// `commit`, `sweep`, `write_sync`, `resolution`, `requeue` or `rollback`.
     kind: String,
     organization_id: String,
     user_id: String,

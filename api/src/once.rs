@@ -79,13 +79,13 @@ impl Service {
         let mut client = self.database.get().await?;
         let transaction = client.transaction().await?;
         self.begin(&transaction, user).await?;
-        let asked = transaction.prepare_cached("select pfa_sync.asked_once($1, $2)").await?;
+        let asked = transaction.prepare_cached("select pfa_sync.begin_idempotent($1, $2)").await?;
         let before: Option<Value> = transaction.query_one(&asked, &[&key, &request]).await?.get(0);
         let rows = match before {
             Some(Value::Array(rows)) => rows,
             _ => {
                 let rows = rows_in(&transaction, query, arguments).await?;
-                let answered = transaction.prepare_cached("select pfa_sync.answered_once($1, $2)").await?;
+                let answered = transaction.prepare_cached("select pfa_sync.finish_idempotent($1, $2)").await?;
                 transaction.query_one(&answered, &[&key, &Value::Array(rows.clone())]).await?;
                 rows
             }

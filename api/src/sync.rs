@@ -45,8 +45,8 @@ pub(crate) struct Status {
     last_sync_at: Option<String>,
     #[schema(format = DateTime)]
     next_sync_at: Option<String>,
-    /// `paused`, `held` (PEMS refused the credentials), `PEMS down`, `failing` (dead letters in that time), `waiting for
-    /// people` (open conflicts) or `ok`. A long queue is not sick: it drains at PEMS' pace.
+    /// `paused`, `held` (PEMS refused the credentials), `pems_down`, `failing` (dead letters in that time),
+    /// `waiting_for_resolution` (open conflicts) or `ok`. A long queue is not sick: it drains at PEMS' pace.
     health: String,
 }
 

@@ -29,7 +29,7 @@ pub fn current() -> Rc<Rules> {
 }
 
 fn refreshed(statement: pg_sys::TimestampTz) -> Rc<Rules> {
-    let version = one::<i64>("select version from pfa_sync.rules_version");
+    let version = one::<i64>("select version from pfa_sync_private.rules_version");
     COMPILED.with_borrow_mut(|compiled| {
         if let Some(c) = compiled.as_mut().filter(|c| c.version == version) {
             c.checked = statement;
@@ -39,7 +39,7 @@ fn refreshed(statement: pg_sys::TimestampTz) -> Rc<Rules> {
         let rules = Rules::from_json(&rows).map_err(|error| {
             let message = format!("the field rules can't be compiled: {error}");
             ErrorReport::new(PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR, message, "pfa_sync.rules")
-                .set_hint("Correct the row in pfa_sync.field_override.")
+                .set_hint("Correct the row in pfa_sync_private.field_override.")
         });
         let rules = Rc::new(rules.unwrap_or_report());
         *compiled = Some(Compiled { checked: statement, version, rules: Rc::clone(&rules) });

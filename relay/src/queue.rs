@@ -255,7 +255,7 @@ impl Queue {
 
     /// Marks records as under way and renews their lease to `lease` from now; those that are still ours.
     pub async fn sent(&self, tickets: &[Ticket], lease: Duration) -> Result<Vec<i64>, DatabaseError> {
-        let sql = "select pfa_sync.sent($1, $2, make_interval(secs => $3))";
+        let sql = "select pfa_sync.mark_sent($1, $2, make_interval(secs => $3))";
         ids(&self.call(sql, &[&self.relay, &Json(tickets), &lease.as_secs_f64()]).await?)
     }
 
@@ -271,12 +271,12 @@ impl Queue {
 
     /// Hands in records read after a version conflict.
     pub async fn conflict(&self, items: &[ReadBack]) -> Result<Statuses, DatabaseError> {
-        self.report("select status from pfa_sync.conflict($1, $2)", items).await
+        self.report("select status from pfa_sync.report_conflict($1, $2)", items).await
     }
 
     /// Hands in records read before a write.
     pub async fn settle(&self, items: &[ReadBack]) -> Result<Statuses, DatabaseError> {
-        self.report("select status from pfa_sync.settle($1, $2)", items).await
+        self.report("select status from pfa_sync.reconcile($1, $2)", items).await
     }
 
     /// The time, as PEMS spells it, from which PEMS' list shows what it applied of lost requests; `None` = not known.
@@ -377,7 +377,7 @@ impl Queue {
 
     /// Hands in what PEMS said of records that a full pull did not meet; how many it no longer has.
     pub async fn settle_missing(&self, pull: &Pull, items: &[Missing]) -> Result<i64, DatabaseError> {
-        let rows = self.call("select pfa_sync.settle_missing($1, $2, $3)", &[&pull.id, &pull.attempt, &Json(items)]).await?;
+        let rows = self.call("select pfa_sync.report_missing($1, $2, $3)", &[&pull.id, &pull.attempt, &Json(items)]).await?;
         Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
     }
 

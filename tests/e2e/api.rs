@@ -115,7 +115,7 @@ async fn what_is_asked_for_twice_under_one_key_is_done_once() -> Result<()> {
     }
     answers.insert(ask("key-1", sync.clone()).await?.error_for_status()?.text().await?);
     assert_eq!(answers.len(), 1, "{answers:?}");
-    let jobs = "select count(*) from pfa_sync.jobs where kind = 'write-sync'";
+    let jobs = "select count(*) from pfa_sync.jobs where kind = 'write_sync'";
     assert_eq!(world.value::<i64>(jobs).await?, 1);
     let (status, code, _) = problem(ask("key-1", json!({"organizationId": "RIO"})).await?).await?;
     assert_eq!((status, code.as_str()), (422, "invalid"), "another request under the key");
@@ -206,10 +206,10 @@ async fn records_are_shown_with_the_changes_that_are_on_their_way_and_ones_own_d
 #[tokio::test]
 async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
     let world = two_tenants().await?;
-    let flood = "insert into pfa_sync.pfa_audit_log (event_type, organization_id, user_id, success, error_message) \
+    let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, user_id, success, error_message) \
                  select 'PAUSED', 'org_RIO_173', 'usr_admin', true, '=cmd|\"' || n from generate_series(1, 2100) n";
     world.client.execute(flood, &[]).await?;
-    let rows: i64 = world.value("select count(*) from pfa_sync.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
+    let rows: i64 = world.value("select count(*) from pfa_sync_private.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
     let api = Api::start(&world, &[]).await?;
     let mut seen = BTreeSet::new();
     let mut after = String::new();

@@ -130,7 +130,7 @@ async fn a_restored_copy_sends_nothing_until_adopted() -> Result<()> {
         .client
         .batch_execute(
             "select pfa_sync.set('max_retries', '9'); \
-         insert into pfa_sync.field_override (name, type, permission) values ('towerHeight', 'decimal', 'perm_EditForecast')",
+         insert into pfa_sync_private.field_override (name, type, permission) values ('towerHeight', 'decimal', 'perm_EditForecast')",
         )
         .await?;
 
@@ -158,14 +158,14 @@ async fn a_restored_copy_sends_nothing_until_adopted() -> Result<()> {
     let claimed = client.query("select queue_id, attempt, pfa_id, version from pfa_sync.claim('r')", &[]).await?;
     assert_eq!((claimed.len(), claimed[0].get::<_, &str>(2), claimed[0].get::<_, Option<i64>>(3)), (1, "1", Some(2)));
     let items = json!([{"queue_id": claimed[0].get::<_, i64>(0), "attempt": claimed[0].get::<_, i32>(1), "version": 3, "updated_at": "2026-03-02T00:00:00.000Z"}]);
-    client.execute("select pfa_sync.sent('r', $1)", &[&items]).await?;
+    client.execute("select pfa_sync.mark_sent('r', $1)", &[&items]).await?;
     client.execute("select pfa_sync.complete('r', $1)", &[&items]).await?;
     // The identity sequences go on where they were.
     client.query("select pfa_sync.ingest('RIO', $1)", &[&json!([pems_record("RIO", "9")])]).await?;
     Application::new(&client).edit(EDITOR, "9", json!({"towerHeight": 3})).await?;
     let state = client.query_one(r#"select "syncState" from pfa_modification where id = $1"#, &[&waiting]).await?;
     assert_eq!(state.get::<_, &str>(0), "synced");
-    assert_eq!(client.query_one("select pfa_sync.setting('max_retries')", &[]).await?.get::<_, &str>(0), "9");
+    assert_eq!(client.query_one("select pfa_sync_private.setting('max_retries')", &[]).await?.get::<_, &str>(0), "9");
     assert!(client.query("select * from pfa_sync.check()", &[]).await?.is_empty());
     drop((client, copy));
     tokio::task::spawn_blocking(move || other.stop()).await??;

@@ -31,8 +31,8 @@ async fn a_thousand_edits_in_one_update_are_one_job() -> Result<()> {
     assert_eq!(world.application().commit(EDITOR, RIO).await?, 1000);
 
     assert_eq!(world.value::<i64>("select count(*) from pfa_sync.queue where status = 'pending' and head").await?, 1000);
-    assert_eq!(world.value::<i32>("select records from pfa_sync.sync_job").await?, 1000);
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.pfa_audit_log where event_type = 'COMMITTED'").await?, 1000);
+    assert_eq!(world.value::<i32>("select records from pfa_sync_private.sync_job").await?, 1000);
+    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'COMMITTED'").await?, 1000);
     world.check().await
 }
 
@@ -48,7 +48,7 @@ async fn a_rolled_back_commit_leaves_nothing() -> Result<()> {
     for table in ["pfa_write_queue", "sync_job", "pfa_sync_conflict"] {
         assert_eq!(world.value::<i64>(&format!("select count(*) from pfa_sync.{table}")).await?, 0, "{table}");
     }
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.pfa_audit_log where event_type = 'COMMITTED'").await?, 0);
+    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'COMMITTED'").await?, 0);
     Ok(())
 }
 
@@ -128,7 +128,7 @@ async fn committed_content_is_locked_until_it_is_withdrawn() -> Result<()> {
 
     world.client.execute(r#"update pfa_modification set "syncState" = 'draft' where id = $1"#, &[&id]).await?;
     assert_eq!(world.state(&id).await?, "draft/draft");
-    assert_eq!(world.value::<String>("select status from pfa_sync.pfa_write_queue_archive").await?, "withdrawn");
+    assert_eq!(world.value::<String>("select status from pfa_sync_private.pfa_write_queue_archive").await?, "withdrawn");
 
     world.application().commit(EDITOR, RIO).await?;
     world.claim().await?;
@@ -150,7 +150,7 @@ async fn deleting_withdraws_what_waits_and_lets_finish_what_is_under_way() -> Re
     assert_eq!(world.value::<String>("select pfa_id from pfa_sync.queue").await?, "1");
     let done = world.report("complete", &claimed, json!({"version": 2, "updated_at": "2026-03-01T00:00:00.000Z"})).await?;
     assert_eq!(done[0].get::<_, &str>("status"), "completed");
-    let ended = "select string_agg(pfa_id || ' ' || status, ', ' order by pfa_id) from pfa_sync.pfa_write_queue_archive";
+    let ended = "select string_agg(pfa_id || ' ' || status, ', ' order by pfa_id) from pfa_sync_private.pfa_write_queue_archive";
     assert_eq!(world.value::<String>(ended).await?, "1 completed, 2 withdrawn");
     world.check().await
 }

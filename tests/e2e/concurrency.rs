@@ -78,7 +78,7 @@ async fn relay(session: Client, name: &str, pems: &Pems, editors: &AtomicUsize, 
         let items: Value =
             claimed.iter().map(|row| json!({"queue_id": row.get::<_, i64>(0), "attempt": row.get::<_, i32>(1)})).collect();
         ensure!(claimed.iter().all(|row| row.get::<_, &str>("step") == "send"), "every version is known");
-        session.execute("select pfa_sync.sent($1, $2)", &[&name, &items]).await.context("sent")?;
+        session.execute("select pfa_sync.mark_sent($1, $2)", &[&name, &items]).await.context("sent")?;
         for (row, item) in claimed.iter().zip(items.as_array().unwrap()) {
             let mut item = item.clone();
             match pems.write(row.get("pfa_id"), row.get("version"), &row.get("changes")) {
@@ -94,7 +94,7 @@ async fn relay(session: Client, name: &str, pems: &Pems, editors: &AtomicUsize, 
             }
         }
         session.execute("select pfa_sync.complete($1, $2)", &[&name, &json!(written)]).await.context("complete")?;
-        session.execute("select pfa_sync.conflict($1, $2)", &[&name, &json!(moved)]).await.context("conflict")?;
+        session.execute("select pfa_sync.report_conflict($1, $2)", &[&name, &json!(moved)]).await.context("conflict")?;
         woken.notify_waiters();
     }
 }

@@ -37,7 +37,7 @@ async fn a_stale_edit_of_other_fields_is_rebased() -> Result<()> {
 
     world.application().commit(EDITOR, RIO).await?;
 
-    assert_eq!(world.value::<String>("select status from pfa_sync.pfa_sync_conflict").await?, "resolved_auto");
+    assert_eq!(world.value::<String>("select status from pfa_sync_private.pfa_sync_conflict").await?, "resolved_auto");
     let claimed = world.claim().await?;
     assert_eq!((claimed[0].version, &claimed[0].changes), (Some(2), &json!({"model": "X"})));
     assert_eq!(world.state(&stale).await?, "syncing/syncing");
@@ -160,7 +160,7 @@ async fn rules_settle_conflicts_without_asking() -> Result<()> {
     let states = [world.state(&given_up).await?, world.state(&mixed).await?, world.state(&open).await?];
     assert_eq!(states, ["synced/synced", "committed/queued", "conflict/conflict"]);
     assert_eq!(world.claim().await?[0].changes, json!({"model": "X", "areaSilo": "Silo 9"}));
-    let rules = "select string_agg(pfa_id || ' ' || resolution || ' by ' || resolved_by, '; ' order by pfa_id) from pfa_sync.pfa_sync_conflict \
+    let rules = "select string_agg(pfa_id || ' ' || resolution || ' by ' || resolved_by, '; ' order by pfa_id) from pfa_sync_private.pfa_sync_conflict \
                  where status = 'resolved_auto' and conflict_fields <> '{}'";
     assert_eq!(
         world.value::<String>(rules).await?,

@@ -34,7 +34,7 @@ async fn attached(server: &Server) -> Result<(Database, Client)> {
 }
 
 async fn in_force(client: &Client) -> Result<String> {
-    Ok(client.query_one("select pfa_sync.wake_in_force()", &[]).await?.get(0))
+    Ok(client.query_one("select pfa_sync_private.wake_in_force()", &[]).await?.get(0))
 }
 
 /// The worker of a session's database.

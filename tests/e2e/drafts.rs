@@ -94,7 +94,7 @@ async fn withdrawing_is_the_authors_right_until_the_claim() -> Result<()> {
     };
 
     assert_eq!(withdraw(SECOND).await?, ["forbidden", "forbidden", "forbidden", "unknown"]);
-    assert_eq!(withdraw(EDITOR).await?, ["withdrawn", "under way", "not queued", "unknown"]);
+    assert_eq!(withdraw(EDITOR).await?, ["withdrawn", "in_flight", "not_queued", "unknown"]);
     assert_eq!(world.state(&waiting).await?, "draft/draft");
     let states =
         session.query("select sync_state, queue_status from pfa_sync.state($1) order by 1", &[&vec![waiting, under_way]]).await?;

@@ -132,7 +132,7 @@ async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
     let first = Api::start(&world, &["--rate-limit", "100000"]).await?;
     let second = Api::start(&world, &["--rate-limit", "100000"]).await?;
     let (mut ear, mut last) = Ear::ready(&first, "usr_viewer").await?;
-    let insert = "insert into pfa_sync.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', $1 || n from generate_series(1, 3) n";
+    let insert = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', $1 || n from generate_series(1, 3) n";
     let mut writers = Vec::new();
     for _ in 0..4 {
         writers.push(world.database.client().await?);
@@ -167,7 +167,7 @@ async fn what_cannot_be_told_one_by_one_is_said_to_be_so() -> Result<()> {
     let world = World::empty().await?;
     let api = Api::start(&world, &[]).await?;
     let (mut ear, before) = Ear::ready(&api, "usr_viewer").await?;
-    let flood = "insert into pfa_sync.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', n from generate_series(1, 6000) n";
+    let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', n from generate_series(1, 6000) n";
     world.client.execute(flood, &[]).await?;
     assert_eq!(ear.until("reload -").await?.len(), 1);
     for (why, position) in
@@ -195,7 +195,7 @@ async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<(
     // It reads nothing while more is told than anybody keeps for it.
     let (slow, _) = Ear::ready(&api, "usr_viewer").await?;
     let (mut quick, _) = Ear::ready(&api, "usr_viewer").await?;
-    let padded = "insert into pfa_sync.pfa_audit_log (event_type, organization_id, pfa_id) \
+    let padded = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) \
                   select 'COMMITTED', 'org_RIO_173', repeat('x', 4000) || n from generate_series(1, 400) n";
     for _ in 0..40 {
         world.client.execute(padded, &[]).await?;
@@ -218,7 +218,7 @@ async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<(
     }
     let session = world.database.client_as(Login::Api).await?;
     session.batch_execute("set pfa_sync.user_id = 'usr_second'").await?;
-    let since: String = world.value("select log_epoch || '/3:3:' from pfa_sync.installation").await?;
+    let since: String = world.value("select log_epoch || '/3:3:' from pfa_sync_private.installation").await?;
     assert!(!world.client.query("select * from pfa_sync.events($1)", &[&since]).await?.is_empty());
     assert_eq!(session.query("select * from pfa_sync.events($1)", &[&since]).await?.len(), 0);
 

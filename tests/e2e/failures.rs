@@ -72,8 +72,8 @@ async fn an_outage_opens_the_breaker_and_burns_no_tries() -> Result<()> {
     let _relay = plant.relay("run")?;
     plant.until_drained().await?;
     assert_eq!(plant.applied().len(), 1);
-    assert!(plant.world.value::<i32>("select retry_count from pfa_sync.pfa_write_queue_archive").await? <= 1);
-    let told = "select array_agg(event_type order by id) from pfa_sync.pfa_audit_log where event_type like 'BREAKER%'";
+    assert!(plant.world.value::<i32>("select retry_count from pfa_sync_private.pfa_write_queue_archive").await? <= 1);
+    let told = "select array_agg(event_type order by id) from pfa_sync_private.pfa_audit_log where event_type like 'BREAKER%'";
     assert_eq!(plant.world.value::<Vec<String>>(told).await?, ["BREAKER_OPENED", "BREAKER_CLOSED"]);
     assert_eq!(plant.world.value::<String>("select state from pfa_sync.breakers").await?, "closed");
     plant.check().await
@@ -88,7 +88,7 @@ async fn new_credentials_end_the_hold_by_themselves() -> Result<()> {
     plant.until("select health = 'held' from pfa_sync.status('RIO')").await?;
     relay.stop().await?;
     let same = plant.relay("run")?;
-    plant.until("select count(*) = 2 from pfa_sync.relay").await?;
+    plant.until("select count(*) = 2 from pfa_sync_private.relay").await?;
     assert_eq!(plant.world.value::<String>("select health from pfa_sync.status('RIO')").await?, "held");
     same.stop().await?;
 
@@ -104,7 +104,7 @@ async fn new_credentials_end_the_hold_by_themselves() -> Result<()> {
 #[tokio::test]
 async fn leases_are_renewed_as_long_as_a_batch_is_worked_on() -> Result<()> {
     let plant = Plant::new(30).await?;
-    plant.world.client.batch_execute("update pfa_sync.pems_record set mirror_version = -1").await?;
+    plant.world.client.batch_execute("update pfa_sync_private.pems_record set mirror_version = -1").await?;
     commit(&plant, 30).await?;
     let _relays = [plant.relay("run")?, plant.relay("run")?];
     plant.until_drained().await?;
@@ -189,7 +189,7 @@ async fn a_relay_is_stopped_in_time_and_its_stuck_request_is_settled_by_the_next
     plant.pems.release();
 
     // Nobody settles it before the lease has ended, which outlasts the request.
-    plant.world.client.execute("update pfa_sync.pfa_write_queue set lease_until = now()", &[]).await?;
+    plant.world.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now()", &[]).await?;
     let _relay = plant.relay("run")?;
     plant.until_drained().await?;
     assert_eq!(operations(&plant), [Operation::Batch, Operation::List]);

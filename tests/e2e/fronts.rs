@@ -8,8 +8,8 @@ use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 use crate::support::world::World;
 
 /// Makes every front lie at the present, as if all that waits had committed long after it was queued.
-const PASS_BY: &str = "update pfa_sync.sync_organization
-    set (high_from, normal_from, low_from, leases_from) = (clock_timestamp(), clock_timestamp(), clock_timestamp(), clock_timestamp()), fronts_checked_at = clock_timestamp()";
+const PASS_BY: &str = "update pfa_sync_private.sync_organization
+    set (high_watermark, normal_watermark, low_watermark, lease_watermark) = (clock_timestamp(), clock_timestamp(), clock_timestamp(), clock_timestamp()), watermarks_checked_at = clock_timestamp()";
 
 /// What a batch of 100 may read in the order of time: a few entries for each of its records.
 const BATCH: i64 = 1_000;
@@ -22,7 +22,7 @@ async fn queue(world: &World, records: usize, edits: i32) -> Result<()> {
         select format('mod_%s_%s', n, "pfaId"), id, "organizationId", $1, jsonb_build_object('model', 'X' || n), 'committed', version, now()
           from pfa_mirror, generate_series(1, $3) n where "organizationId" = $2 and length("pfaId") = 5"#;
     assert_eq!(world.client.execute(insert, &[&EDITOR, &RIO, &edits]).await?, records as u64 * edits as u64);
-    world.client.execute("update pfa_sync.pfa_write_queue set scheduled_at = scheduled_at - interval '1 hour'", &[]).await?;
+    world.client.execute("update pfa_sync_private.pfa_write_queue set scheduled_at = scheduled_at - interval '1 hour'", &[]).await?;
     Ok(())
 }
 
@@ -41,8 +41,8 @@ async fn reads(session: &Transaction<'_>) -> Result<Reads> {
     let select = "select sum(pg_stat_get_xact_tuples_returned(indexrelid))::bigint,
                          (sum(pg_stat_get_xact_tuples_returned(indexrelid))
                              filter (where indexrelid::regclass::text ~ '_(heads|leases|record)$'))::bigint,
-                         pg_stat_get_xact_numscans('pfa_sync.pfa_write_queue'::regclass)
-                    from pg_index where indrelid = 'pfa_sync.pfa_write_queue'::regclass";
+                         pg_stat_get_xact_numscans('pfa_sync_private.pfa_write_queue'::regclass)
+                    from pg_index where indrelid = 'pfa_sync_private.pfa_write_queue'::regclass";
     let row = session.query_one(select, &[]).await?;
     Ok(Reads { all: row.get(0), ordered: row.get(1), whole: row.get(2) })
 }
@@ -59,7 +59,7 @@ async fn batch(session: &mut Client, report: &str, max_records: i32) -> Result<(
                "updated_at": "2026-03-01T00:00:00.000Z", "outcome": "unavailable"})
     };
     let items: Value = claimed.iter().map(item).collect();
-    assert_eq!(road.execute("select pfa_sync.sent('relay-1', $1)", &[&items]).await?, claimed.len() as u64);
+    assert_eq!(road.execute("select pfa_sync.mark_sent('relay-1', $1)", &[&items]).await?, claimed.len() as u64);
     assert_eq!(road.execute(&format!("select pfa_sync.{report}('relay-1', $1)"), &[&items]).await?, claimed.len() as u64);
     let after = reads(&road).await?;
     road.commit().await?;
@@ -74,7 +74,7 @@ async fn a_batch_reads_no_more_of_a_long_queue_than_it_takes() -> Result<()> {
     let world = World::new().await?;
     let mut session = world.database.client().await?;
     world.client.batch_execute("select pfa_sync.set('retry_delay', '0 s'); select pfa_sync.set('max_retries', '100')").await?;
-    world.client.batch_execute("analyze pfa_sync.pfa_write_queue").await?;
+    world.client.batch_execute("analyze pfa_sync_private.pfa_write_queue").await?;
     // A session keeps a plan for all parameters from the sixth call on.
     for n in 0..7 {
         world.edit("1", json!({"model": format!("LTM {n}")})).await?;
@@ -147,7 +147,7 @@ async fn what_ended_under_a_held_snapshot_is_not_read_again() -> Result<()> {
 
     // A lease that ends is found without those of the past, too.
     assert_eq!(world.claim().await?.len(), 100);
-    world.client.execute("update pfa_sync.pfa_write_queue set lease_until = now() where lease_until is not null", &[]).await?;
+    world.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where lease_until is not null", &[]).await?;
     let (records, read) = batch(&mut session, "release", 100).await?;
     assert_eq!(records, 100);
     assert!(read.ordered < BATCH, "with leases that ended: {} entries", read.ordered);
@@ -176,7 +176,7 @@ async fn a_busy_queue_looks_behind_its_front_once_a_minute() -> Result<()> {
     world.edit("3", json!({"model": "X"})).await?;
     world
         .client
-        .batch_execute("update pfa_sync.sync_organization set fronts_checked_at = fronts_checked_at - interval '1 minute'")
+        .batch_execute("update pfa_sync_private.sync_organization set watermarks_checked_at = watermarks_checked_at - interval '1 minute'")
         .await?;
     let claimed = world.claim().await?;
     assert_eq!(claimed.iter().map(|c| c.pfa_id.as_str()).collect::<Vec<_>>(), ["1", "3"]);

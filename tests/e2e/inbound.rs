@@ -25,7 +25,7 @@ async fn fingerprint(world: &World) -> Result<Value> {
     let select = r#"select jsonb_build_array(
         (select jsonb_agg(jsonb_build_array("pfaId", version, xmin::text, xmax::text) order by "pfaId") from pfa_mirror),
         (select count(*) from pfa_mirror_history),
-        (select jsonb_agg(jsonb_build_array(mirror_id, xmin::text) order by mirror_id) from pfa_sync.pems_record))"#;
+        (select jsonb_agg(jsonb_build_array(mirror_id, xmin::text) order by mirror_id) from pfa_sync_private.pems_record))"#;
     world.value(select).await
 }
 
@@ -36,7 +36,7 @@ async fn an_unchanged_page_costs_no_write_and_no_lock_outside_bronze() -> Result
     let page = ["1", "2", "3"].map(|id| pems_record("RIO", id));
     assert_eq!(counts(&world, &page).await?, [3, 0, 3, 0]);
     assert_eq!(fingerprint(&world).await?, before);
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.sync_pull_page").await?, 2, "both pages are kept as they came");
+    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.sync_pull_page").await?, 2, "both pages are kept as they came");
     Ok(())
 }
 
@@ -131,7 +131,7 @@ async fn a_bad_record_is_refused_by_itself_with_its_reason(#[case] bad: Value, #
     let world = World::new().await?;
     assert_eq!(counts(&world, &[bad, changed("1", 2, json!({"model": "good"}))]).await?, [2, 1, 0, 1]);
     let kept: String =
-        world.value("select rejects->0->>'reason' from pfa_sync.sync_pull_page order by page_id desc limit 1").await?;
+        world.value("select rejects->0->>'reason' from pfa_sync_private.sync_pull_page order by page_id desc limit 1").await?;
     assert!(kept.contains(reason), "{kept}");
     assert_eq!(world.mirror("1").await?["model"], "good");
     // The next page heals it.
@@ -173,7 +173,7 @@ async fn a_field_that_vanishes_from_all_records_stops_promotion_until_it_is_acce
     assert!(stopped.unwrap().contains("model vanished"));
     assert_eq!(world.mirror("1").await?["model"], "LTM 1100", "nothing is emptied");
     let events =
-        "select count(*) from pfa_sync.pfa_audit_log where event_type = 'SCHEMA_DRIFT' and changes->>'severity' = 'high'";
+        "select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'SCHEMA_DRIFT' and changes->>'severity' = 'high'";
     assert_eq!(world.value::<i64>(events).await?, 1);
 
     // PEMS is as before: it goes on by itself.
@@ -203,7 +203,7 @@ async fn a_harmless_drift_is_told_once_and_stops_nothing(
         let result = world.ingest(&page(without, &drifted, version)).await?;
         assert_eq!(result.get::<_, Option<String>>("stopped"), None);
     }
-    let events = "select jsonb_agg(changes - 'before' - 'now') from pfa_sync.pfa_audit_log where event_type = 'SCHEMA_DRIFT'";
+    let events = "select jsonb_agg(changes - 'before' - 'now') from pfa_sync_private.pfa_audit_log where event_type = 'SCHEMA_DRIFT'";
     assert_eq!(world.value::<Value>(events).await?, json!([{"field": field, "kind": kind, "severity": severity}]));
     Ok(())
 }
@@ -214,14 +214,14 @@ async fn bronze_is_pruned_after_its_retention_and_the_next_pull_still_knows_wher
     world
         .client
         .batch_execute(
-            "insert into pfa_sync.sync_pull (organization_id, kind, status, relay, lease_until, ended_at)
+            "insert into pfa_sync_private.sync_pull (organization_id, kind, status, relay, lease_until, ended_at)
              select (select id from organizations where code = 'RIO'), 'full', 'completed', 'r', now(), now() - d * interval '1 day' from unnest(array[91, 92]) d;
-             update pfa_sync.sync_pull_page set received_at = now() - interval '91 days'",
+             update pfa_sync_private.sync_pull_page set received_at = now() - interval '91 days'",
         )
         .await?;
     world.ingest(&[changed("1", 2, json!({}))]).await?;
     world.client.query("select * from pfa_sync.maintain()", &[]).await?;
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.sync_pull_page").await?, 1);
+    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.sync_pull_page").await?, 1);
     assert_eq!(world.value::<i64>("select count(*) from pfa_sync.pulls").await?, 1);
     Ok(())
 }

@@ -8,7 +8,7 @@ use crate::support::world::World;
 
 /// Leases of this database end at once: what a dead relay held can be claimed.
 async fn end_leases(world: &World) -> Result<()> {
-    world.client.execute("update pfa_sync.pfa_write_queue set lease_until = now() where status = 'processing'", &[]).await?;
+    world.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where status = 'processing'", &[]).await?;
     Ok(())
 }
 
@@ -54,7 +54,7 @@ async fn a_late_report_changes_nothing() -> Result<()> {
         let besides = json!({"version": 2, "outcome": "rejected", "record": pems_record("RIO", "1")});
         assert!(world.report(function, &late, besides).await?.is_empty(), "{function}");
     }
-    assert_eq!(world.value::<i32>("select attempt from pfa_sync.pfa_write_queue where status = 'processing'").await?, 2);
+    assert_eq!(world.value::<i32>("select attempt from pfa_sync_private.pfa_write_queue where status = 'processing'").await?, 2);
     world.check().await
 }
 
@@ -73,7 +73,7 @@ async fn transient_failures_are_retried_and_end_as_dead_letters() -> Result<()> 
             world.report("fail", &claimed, json!({"outcome": "unavailable", "error": "503", "http_status": 503})).await?;
         waits.extend(report[0].get::<_, Option<f64>>("retry_in_ms"));
         assert!(world.claim().await?.is_empty(), "not before its time");
-        world.client.execute("update pfa_sync.pfa_write_queue set scheduled_at = now()", &[]).await?;
+        world.client.execute("update pfa_sync_private.pfa_write_queue set scheduled_at = now()", &[]).await?;
     }
     let minutes: Vec<i64> = waits.iter().map(|ms| (ms / 60_000.0) as i64).collect();
     assert!((60..=66).contains(&minutes[0]) && minutes[1..] == [90, 90], "{minutes:?}");
@@ -93,9 +93,9 @@ async fn what_fails_together_comes_due_together() -> Result<()> {
     }
     let claimed = world.send().await?;
     assert_eq!(claimed.len(), 3);
-    assert_eq!(world.value::<i64>("select count(distinct lease_until) from pfa_sync.pfa_write_queue").await?, 1);
+    assert_eq!(world.value::<i64>("select count(distinct lease_until) from pfa_sync_private.pfa_write_queue").await?, 1);
     world.report("fail", &claimed, json!({"outcome": "unavailable"})).await?;
-    assert_eq!(world.value::<i64>("select count(distinct scheduled_at) from pfa_sync.pfa_write_queue").await?, 1);
+    assert_eq!(world.value::<i64>("select count(distinct scheduled_at) from pfa_sync_private.pfa_write_queue").await?, 1);
     world.check().await
 }
 

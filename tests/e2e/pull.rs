@@ -12,7 +12,7 @@ const PULLED: &str = "select count(*) filter (where status = 'completed') >= 1 f
 #[tokio::test]
 async fn a_running_relay_pulls_in_full_and_then_only_what_changed() -> Result<()> {
     let plant = Plant::new(30).await?;
-    plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync.pems_record").await?;
+    plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync_private.pems_record").await?;
     plant.pull_every("1 s", "1 day").await?;
     let relay = plant.relay_with_arguments("run", &["--page-size", "10"])?;
     plant.until(PULLED).await?;
@@ -47,7 +47,7 @@ async fn a_running_relay_pulls_in_full_and_then_only_what_changed() -> Result<()
 #[tokio::test]
 async fn a_bad_answer_is_asked_for_again(#[case] fault: Fault) -> Result<()> {
     let plant = Plant::new(20).await?;
-    plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync.pems_record").await?;
+    plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync_private.pems_record").await?;
     plant.pems.fault(Operation::List, Fault::Latency(0));
     plant.pems.fault(Operation::List, fault.clone());
     assert!(plant.relay_with_arguments("pull", &["--organization", "RIO", "--page-size", "10"])?.wait().await?.success());
@@ -75,7 +75,7 @@ async fn a_refused_pull_fails_with_its_reason_and_the_next_one_heals_it() -> Res
 #[tokio::test]
 async fn a_pull_goes_on_where_a_killed_relay_left_it() -> Result<()> {
     let plant = Plant::new(30).await?;
-    plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync.pems_record").await?;
+    plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync_private.pems_record").await?;
     plant.pull_every("1 hour", "1 day").await?;
     plant.pems.fault(Operation::List, Fault::Latency(0));
     plant.pems.fault(Operation::List, Fault::Hold);

@@ -194,7 +194,7 @@ async fn refused_credentials_hold_the_organization() -> Result<()> {
     plant.set_password("secret");
     plant.world.client.execute("select pfa_sync.resume('RIO')", &[]).await?;
     plant.until_drained().await?;
-    assert_eq!(plant.world.value::<i32>("select retry_count from pfa_sync.pfa_write_queue_archive").await?, 0, "no try is burnt");
+    assert_eq!(plant.world.value::<i32>("select retry_count from pfa_sync_private.pfa_write_queue_archive").await?, 0, "no try is burnt");
     plant.check().await
 }
 
@@ -227,7 +227,7 @@ async fn a_relay_cut_off_from_postgres_comes_back() -> Result<()> {
 #[tokio::test]
 async fn a_pull_fills_the_mirror_and_changes_nothing_the_second_time() -> Result<()> {
     let plant = Plant::new(1_200).await?;
-    plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync.pems_record").await?;
+    plant.world.client.batch_execute("delete from pfa_mirror; delete from pfa_sync_private.pems_record").await?;
     assert!(plant.relay("pull")?.wait().await?.success());
     plant.check().await?;
     let versions = r#"select jsonb_agg(jsonb_build_array("pfaId", version, xmin::text) order by "pfaId") from pfa_mirror"#;

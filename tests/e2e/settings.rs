@@ -30,7 +30,7 @@ async fn settings_are_checked_scoped_and_logged() -> Result<()> {
     let values = "select string_agg(coalesce(organization_id, 'fleet') || ' ' || value, ', ') from pfa_sync.settings where name = 'max_retries'";
     assert_eq!(world.value::<String>(values).await?, "fleet 5, org_RIO_173 7");
     assert_eq!(world.value::<String>("select pfa_sync.set('max_retries', null, 'RIO')").await?, "5", "back to the fleet's");
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.pfa_audit_log where event_type = 'SETTING_CHANGED'").await?, 3);
+    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'SETTING_CHANGED'").await?, 3);
     Ok(())
 }
 
@@ -67,8 +67,8 @@ async fn a_dba_adds_and_replaces_field_rules_without_a_release() -> Result<()> {
     world.client.batch_execute("delete from pfa_modification").await?;
 
     world.client.batch_execute(
-        "insert into pfa_sync.field_override (name, type, scale, minimum, maximum, permission) values ('towerHeight', 'decimal', 0, 10, 200, 'perm_EditForecast'); \
-         insert into pfa_sync.field_override (name, type, max_length, permission) values ('model', 'text', 4, 'perm_EditForecast')").await?;
+        "insert into pfa_sync_private.field_override (name, type, scale, minimum, maximum, permission) values ('towerHeight', 'decimal', 0, 10, 200, 'perm_EditForecast'); \
+         insert into pfa_sync_private.field_override (name, type, max_length, permission) values ('model', 'text', 4, 'perm_EditForecast')").await?;
 
     world.edit("1", json!({"towerHeight": 80, "model": "LTM9"})).await?;
     for (delta, code) in [(json!({"towerHeight": 300}), "INVALID_RANGE"), (json!({"model": "LTM 9"}), "TOO_LONG")] {

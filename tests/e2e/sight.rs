@@ -75,7 +75,7 @@ pub async fn two_tenants() -> Result<World> {
         let sent = world.send().await?;
         let dead = json!({"outcome": "rejected", "error": "a rate of 7771.25 is too much", "http_status": 422, "response": {"monthlyRate": 7771.25}});
         world.report("fail", &sent, dead).await?;
-        let pull = "insert into pfa_sync.sync_pull (organization_id, kind, status, relay, lease_until, ended_at, last_error) \
+        let pull = "insert into pfa_sync_private.sync_pull (organization_id, kind, status, relay, lease_until, ended_at, last_error) \
                     values ($1, 'full', 'failed', 'relay-1', now(), now(), 'PEMS said: 7771.25 is too much')";
         world.client.execute(pull, &[&organization]).await?;
         application.draft(EDITOR, organization, "3", json!({"monthlyRate": 7771.25})).await?;
@@ -227,15 +227,15 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
         }
     }
     for column in [
-        "payload from pfa_sync.pfa_write_queue",
-        "pems_data from pfa_sync.pfa_sync_conflict",
-        "last_error from pfa_sync.pfa_write_queue_archive",
-        "message from pfa_sync.pfa_sync_conflict",
-        "error from pfa_sync.pfa_write_queue_dlq",
-        "pems_response from pfa_sync.pfa_write_queue_dlq",
-        "changes from pfa_sync.pfa_audit_log",
-        "error_message from pfa_sync.pfa_audit_log",
-        "last_error from pfa_sync.sync_pull",
+        "payload from pfa_sync_private.pfa_write_queue",
+        "pems_data from pfa_sync_private.pfa_sync_conflict",
+        "last_error from pfa_sync_private.pfa_write_queue_archive",
+        "message from pfa_sync_private.pfa_sync_conflict",
+        "error from pfa_sync_private.pfa_write_queue_dlq",
+        "pems_response from pfa_sync_private.pfa_write_queue_dlq",
+        "changes from pfa_sync_private.pfa_audit_log",
+        "error_message from pfa_sync_private.pfa_audit_log",
+        "last_error from pfa_sync_private.sync_pull",
     ] {
         for login in [Login::Reader, Login::Api, Login::Application] {
             let session = world.database.client_as(login).await?;
@@ -292,8 +292,8 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
         format!("select count(pfa_sync.conflict_state({conflict}))"),
         "select count(*) from pfa_sync.status() where organization_id <> 'org_RIO_173'".to_owned(),
         "select count(a) from generate_series(1, 100) n, pfa_sync.attempts(n) a where n not in (select queue_id from pfa_sync.audit where queue_id is not null)".to_owned(),
-        format!("select count(s.ours) from pfa_sync.shown_sides({conflict}) s"),
-        "select count((pfa_sync.shown_change(n)).changes) from generate_series(1, 100) n where n not in (select queue_id from pfa_sync.queue union select queue_id from pfa_sync.audit where queue_id is not null)".to_owned(),
+        format!("select count(s.ours) from pfa_sync_private.masked_sides({conflict}) s"),
+        "select count((pfa_sync_private.masked_change(n)).changes) from generate_series(1, 100) n where n not in (select queue_id from pfa_sync.queue union select queue_id from pfa_sync.audit where queue_id is not null)".to_owned(),
     ] {
         assert_eq!(session.query_one(nothing.as_str(), &[]).await?.get::<_, i64>(0), 0, "{nothing}");
     }
@@ -327,7 +327,7 @@ async fn settings_of_an_organization_are_its_own() -> Result<()> {
         assert_eq!(session.query_one(own, &[]).await?.get::<_, i64>(0), seen, "{user}");
         let fleet = session.query_one("select value from pfa_sync.settings where name = 'lease'", &[]).await?;
         assert_eq!(fleet.get::<_, &str>(0), "77 s", "{user}");
-        let refused = session.query("select pfa_sync.setting('max_retries', 'org_HARBOUR_7')", &[]).await.unwrap_err();
+        let refused = session.query("select pfa_sync_private.setting('max_retries', 'org_HARBOUR_7')", &[]).await.unwrap_err();
         assert_eq!(refused.code().map(|code| code.code()), Some("42501"));
     }
     Ok(())
@@ -342,6 +342,6 @@ async fn the_api_acts_for_the_user_of_its_session_and_for_nobody_else() -> Resul
         let error = session.query(&format!("select pfa_sync.pause('RIO', 'x', null, {names})"), &[]).await.unwrap_err().into();
         assert!(["PF002", "PF008"].contains(&refusal(&error).0.as_str()), "{acts:?} naming {names}");
     }
-    assert!(!world.value::<bool>("select bool_or(paused) from pfa_sync.sync_organization").await?);
+    assert!(!world.value::<bool>("select bool_or(paused) from pfa_sync_private.sync_organization").await?);
     Ok(())
 }

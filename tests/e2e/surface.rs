@@ -10,9 +10,9 @@ use crate::support::world::World;
 async fn every_function_fixes_its_search_path() -> Result<()> {
     let world = World::new().await?;
     let open = "select coalesce(string_agg(p.oid::regprocedure::text, ', '), '') from pg_proc p \
-                where p.pronamespace = 'pfa_sync'::regnamespace and p.prokind = 'f' and p.prolang <> (select oid from pg_language where lanname = 'c') \
+                where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and p.prokind = 'f' and p.prolang <> (select oid from pg_language where lanname = 'c') \
                   and p.prosqlbody is null \
-                  and not exists (select from unnest(p.proconfig) c where c = 'search_path=pg_catalog, pfa_sync, pg_temp')";
+                  and not exists (select from unnest(p.proconfig) c where c = 'search_path=pg_catalog, pfa_sync_private, pfa_sync, pg_temp')";
     assert_eq!(world.value::<String>(open).await?, "");
     Ok(())
 }
@@ -21,9 +21,9 @@ async fn every_function_fixes_its_search_path() -> Result<()> {
 async fn nothing_is_public() -> Result<()> {
     let world = World::new().await?;
     let public = "select coalesce(string_agg(p.oid::regprocedure::text, ', '), '') from pg_proc p \
-                  where p.pronamespace = 'pfa_sync'::regnamespace and p.prokind = 'f' and has_function_privilege('public', p.oid, 'execute')";
+                  where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and p.prokind = 'f' and has_function_privilege('public', p.oid, 'execute')";
     assert_eq!(world.value::<String>(public).await?, "");
-    let tables = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c where c.relnamespace = 'pfa_sync'::regnamespace \
+    let tables = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) \
                   and c.relkind in ('r', 'p', 'v', 'S') and (has_table_privilege('pfa_sync_application', c.oid, 'insert, update, delete') \
                   or has_table_privilege('pfa_sync_relay', c.oid, 'insert, update, delete'))";
     assert_eq!(world.value::<String>(tables).await?, "", "only functions write");
@@ -37,13 +37,13 @@ async fn each_program_may_call_what_it_needs_and_no_more() -> Result<()> {
         (Login::Relay, "select * from pfa_sync.claim('r')", true),
         (Login::Relay, "select * from pfa_sync.sweep()", true),
         (Login::Relay, "select pfa_sync.set('max_retries', '1')", false),
-        (Login::Relay, "select pfa_sync.end_rows('{}', 'completed', null)", false),
+        (Login::Relay, "select pfa_sync_private.finalize_rows('{}', 'completed', null)", false),
         (Login::Application, "select * from pfa_sync.validate('{\"pfaId\": \"1\"}', '{\"model\": 1}')", true),
         (Login::Application, "select * from pfa_sync.status('RIO')", true),
         (Login::Application, "select * from pfa_sync.claim('r')", false),
         (Login::Application, "select pfa_sync.adopt()", false),
         (Login::Reader, "select * from pfa_sync.three_way('{}', '{}', '{}')", true),
-        (Login::Reader, "select * from pfa_sync.pfa_write_queue", false),
+        (Login::Reader, "select * from pfa_sync_private.pfa_write_queue", false),
         (Login::Api, "select pfa_sync.adopt()", false),
     ] {
         let session = world.database.client_as(login).await?;
@@ -74,7 +74,7 @@ async fn a_callers_search_path_changes_nothing() -> Result<()> {
 async fn the_surface_is_commented() -> Result<()> {
     let world = World::new().await?;
     let silent = "select coalesce(string_agg(distinct p.proname, ', '), '') from pg_proc p \
-                  where p.pronamespace = 'pfa_sync'::regnamespace and p.prokind = 'f' and obj_description(p.oid, 'pg_proc') is null \
+                  where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and p.prokind = 'f' and obj_description(p.oid, 'pg_proc') is null \
                     and (has_function_privilege('pfa_sync_application', p.oid, 'execute') or has_function_privilege('pfa_sync_relay', p.oid, 'execute'))";
     assert_eq!(world.value::<String>(silent).await?, "");
     Ok(())

@@ -98,7 +98,7 @@ fn serve(bell: &Bell) {
             // Right after we saw that the extension is there.
             if looked.elapsed() >= LOOK {
                 looked = Instant::now();
-                if BackgroundWorker::transaction(|| one("select pfa_sync.work_waits()")) {
+                if BackgroundWorker::transaction(|| one("select pfa_sync_private.has_due_work()")) {
                     BackgroundWorker::transaction(notify);
                 }
             }

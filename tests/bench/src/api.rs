@@ -135,23 +135,23 @@ async fn write_history(database: &Database, rows: i64) -> Result<()> {
     fill(&client, 1_000).await?;
     let past = "select n, now() - interval '1 year' * (n::float8 / $1) - interval '25 hours' * (n > 1000)::int as at, (n % 999 + 2)::text as id from generate_series(1, $1::bigint) n";
     for insert in [
-        "insert into pfa_sync.pfa_audit_log (at, event_type, organization_id, user_id, pfa_id, changes, success) \
+        "insert into pfa_sync_private.pfa_audit_log (at, event_type, organization_id, user_id, pfa_id, changes, success) \
          select at, 'SYNCED', 'org_RIO_173', 'usr_editor', lpad(id, 5, '0'), '{\"model\": \"LTM 1100\"}', true from past",
-        "insert into pfa_sync.pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, author, detected, local_version, mirror_version, \
+        "insert into pfa_sync_private.pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, author, detected, local_version, mirror_version, \
              local_data, pems_data, conflict_fields, message, status, resolution, resolved_by, resolved_at, created_at) \
          select 'org_RIO_173', lpad(id, 5, '0'), id, 'past_' || n, 'usr_editor', 'commit', 1, 2, '{\"model\": \"LTM 1100\"}', '{\"model\": \"LTM 1200\"}', \
              array['model'], 'model changed', 'resolved_manual', 'use_pems', 'usr_editor', at, at from past",
-        "insert into pfa_sync.pfa_write_queue_archive (id, job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, payload, status, \
+        "insert into pfa_sync_private.pfa_write_queue_archive (id, job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, payload, status, \
              created_at, completed_at, head, scheduled_at, priority, retry_count, rejudgements, attempt, request_revision, base_version) \
          select -n, 1, 'org_RIO_173', id, 'past_' || n, lpad(id, 5, '0'), 'UPDATE', 'usr_editor', '{\"model\": \"LTM 1100\"}', 'completed', \
              at - interval '1 second', at, false, at, 0, 0, 0, 1, 1, 1 from past",
     ] {
         client.execute(&format!("with past as ({past}) {insert}"), &[&rows]).await.context(insert)?;
     }
-    let of_record = "insert into pfa_sync.pfa_audit_log (at, event_type, organization_id, user_id, pfa_id, changes, success) \
+    let of_record = "insert into pfa_sync_private.pfa_audit_log (at, event_type, organization_id, user_id, pfa_id, changes, success) \
                      select now() - n * interval '1 hour', 'SYNCED', 'org_RIO_173', 'usr_editor', '00001', '{\"model\": \"LTM 1100\"}', true from generate_series(1, 50) n";
     client.execute(of_record, &[]).await?;
-    let open = "insert into pfa_sync.pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, author, detected, local_version, mirror_version, \
+    let open = "insert into pfa_sync_private.pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, author, detected, local_version, mirror_version, \
                     local_data, pems_data, conflict_fields, message) \
                 select 'org_RIO_173', '00002', '2', 'open_' || n, 'usr_editor', 'commit', 1, 2, '{\"model\": \"LTM 1100\"}', '{\"model\": \"LTM 1200\"}', array['model'], \
                     'model changed' from generate_series(1, 50) n";

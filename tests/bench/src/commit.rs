@@ -111,7 +111,7 @@ async fn clear(with: &Client, without: &Client) -> Result<()> {
         with.batch_execute(statement).await?;
         without.batch_execute(statement).await?;
     }
-    with.batch_execute("vacuum pfa_sync.pfa_write_queue").await?;
+    with.batch_execute("vacuum pfa_sync_private.pfa_write_queue").await?;
     Ok(())
 }
 

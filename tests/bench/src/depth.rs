@@ -176,7 +176,7 @@ impl Queue {
                    "updated_at": "2026-03-01T00:00:00.000Z", "outcome": "unavailable"})
         };
         let items: Value = claimed.iter().map(item).collect();
-        self.client.execute("select pfa_sync.sent('relay-1', $1)", &[&items]).await?;
+        self.client.execute("select pfa_sync.mark_sent('relay-1', $1)", &[&items]).await?;
         let started = Instant::now();
         let reported = self.client.execute(&format!("select pfa_sync.{report}('relay-1', $1)"), &[&items]).await?;
         ensure!(reported as i64 == BATCH, "{report} took {reported} records");
@@ -198,7 +198,7 @@ async fn fill(client: &Client, first: i64, records: i64, changes: i64, priority:
            insert into pfa_mirror (id, "organizationId", data, "pfaId", version, "updatedAt")
            select 'mir_' || n, '{RIO}', t.data || jsonb_build_object('pfaId', n::text), n::text, 1, now()
              from pfa_mirror t, generate_series({first}, {first} + {records} - 1) n where t."pfaId" = 'template';
-           insert into pfa_sync.pems_record (mirror_id, pems_version, mirror_version)
+           insert into pfa_sync_private.pems_record (mirror_id, pems_version, mirror_version)
            select 'mir_' || n, 1, 1 from generate_series({first}, {first} + {records} - 1) n;
            insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "baseVersion", "syncState", "syncStatus",
                                          "committedAt", "updatedAt")
@@ -206,9 +206,9 @@ async fn fill(client: &Client, first: i64, records: i64, changes: i64, priority:
                   now(), now()
              from generate_series({first}, {first} + {records} - 1) n, generate_series(1, {changes}) c;
            with job as (
-               insert into pfa_sync.sync_job (kind, organization_id, user_id, records) values ('commit', '{RIO}', '{EDITOR}', {records} * {changes})
+               insert into pfa_sync_private.sync_job (kind, organization_id, user_id, records) values ('commit', '{RIO}', '{EDITOR}', {records} * {changes})
                returning job_id)
-           insert into pfa_sync.pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, payload, base,
+           insert into pfa_sync_private.pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, payload, base,
                                                  accepted, base_version, priority, head)
            select job_id, '{RIO}', 'mir_' || n, format('mod_%s_%s', n, c), n::text as pfa_id, 'UPDATE', '{EDITOR}', jsonb_build_object('model', 'X' || c),
                   '{{"model": "LTM 1100"}}', case when c > 1 then jsonb_build_object('model', 'X' || c - 1) end, 1, {priority}, c = 1

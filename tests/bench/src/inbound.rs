@@ -128,7 +128,7 @@ async fn compare(client: &Client) -> Result<i64> {
 }
 
 async fn promote(client: &Client) -> Result<i64> {
-    let select = "select pfa_sync.promote($1, pfa_sync.arrivals_of($1, page), 'benchmark') from page";
+    let select = "select pfa_sync_private.promote_records($1, pfa_sync_private.parse_page($1, page), 'benchmark') from page";
     Ok(client.query_one(select, &[&RIO]).await?.get(0))
 }
 

@@ -77,7 +77,7 @@ impl Plant {
         })?;
         self.relays.push(relay);
         let relays = self.relays.len();
-        self.holds(&format!("select count(*) = {relays} from pfa_sync.relay"), "the relay does not come up").await?;
+        self.holds(&format!("select count(*) = {relays} from pfa_sync_private.relay"), "the relay does not come up").await?;
         Ok(relays)
     }
 

@@ -140,6 +140,6 @@ async fn drafts(owner: &Client, round: usize, edits: usize) -> Result<Vec<String
 async fn clear(owner: &Client) -> Result<()> {
     owner.batch_execute("delete from pfa_modification").await?;
     owner.batch_execute("vacuum pfa_modification").await?;
-    owner.batch_execute("vacuum pfa_sync.pfa_write_queue").await?;
+    owner.batch_execute("vacuum pfa_sync_private.pfa_write_queue").await?;
     Ok(())
 }

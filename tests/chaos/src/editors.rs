@@ -184,7 +184,7 @@ async fn resolve_some(url: &str, client: &mut Option<Client>, rng: &mut Rng) -> 
             (resolution == "merge").then(|| fields.iter().map(|field| (field.clone(), ours[field].clone())).collect::<Value>());
         let version = client
             .query_opt(
-                "select r.version from pfa_sync.pfa_sync_conflict c join pfa_sync.mirror r using (mirror_id) where c.id = $1",
+                "select r.version from pfa_sync_private.pfa_sync_conflict c join pfa_sync_private.mirror r using (mirror_id) where c.id = $1",
                 &[&id],
             )
             .await?;

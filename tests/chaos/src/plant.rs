@@ -52,7 +52,7 @@ const SET_UP: &str = r#"
         end if;
         return null;
     end $$;
-    create trigger granted after update on pfa_sync.pems for each row
+    create trigger granted after update on pfa_sync_private.pems for each row
         when (old.next_slot is distinct from new.next_slot) execute function chaos.granted();
 "#;
 

@@ -20,20 +20,20 @@ pub async fn complete(facts: &mut Facts, client: &Client, pems: &Simulator) -> R
     let text = |row: &Row, column: usize| row.get::<_, String>(column);
     let states = client.query(r#"select id, "syncState" from pfa_modification"#, &[]).await?;
     facts.states = states.iter().map(|row| (text(row, 0), text(row, 1))).collect();
-    let live = client.query("select modification_id from pfa_sync.pfa_write_queue", &[]).await?;
+    let live = client.query("select modification_id from pfa_sync_private.pfa_write_queue", &[]).await?;
     facts.live = live.iter().map(|row| text(row, 0)).collect();
     let archive = r#"select a.id, a.modification_id, o.code, a.pfa_id, a.status, a.payload,
                             coalesce(case when m.version = a.base_version then m.data end,
                                      (select h.data from pfa_mirror_history h
                                        where h."mirrorId" = a.mirror_id and h.version = a.base_version order by h."archivedAt" desc limit 1)),
                             a.accepted
-                       from pfa_sync.pfa_write_queue_archive a
+                       from pfa_sync_private.pfa_write_queue_archive a
                        join organizations o on o.id = a.organization_id
                        left join pfa_mirror m on m.id = a.mirror_id"#;
     facts.ended = client.query(archive, &[]).await?.iter().map(|row| (row.get(0), ended(row))).collect();
-    let dead = client.query("select queue_id from pfa_sync.pfa_write_queue_dlq", &[]).await?;
+    let dead = client.query("select queue_id from pfa_sync_private.pfa_write_queue_dlq", &[]).await?;
     facts.dead_letters = dead.iter().map(|row| row.get(0)).collect();
-    let conflicts = "select modification_id, status = 'unresolved' from pfa_sync.pfa_sync_conflict where status = 'unresolved' or resolution is not null";
+    let conflicts = "select modification_id, status = 'unresolved' from pfa_sync_private.pfa_sync_conflict where status = 'unresolved' or resolution is not null";
     for row in client.query(conflicts, &[]).await? {
         if row.get(1) {
             facts.open_conflicts.push(row.get(0));
@@ -41,9 +41,9 @@ pub async fn complete(facts: &mut Facts, client: &Client, pems: &Simulator) -> R
             facts.resolved.insert(row.get(0));
         }
     }
-    let attempts = "select queue_id, count(*) from pfa_sync.pfa_audit_log where event_type = 'WRITE_ATTEMPT' group by 1";
+    let attempts = "select queue_id, count(*) from pfa_sync_private.pfa_audit_log where event_type = 'WRITE_ATTEMPT' group by 1";
     facts.attempts = client.query(attempts, &[]).await?.iter().map(|row| (row.get(0), row.get::<_, i64>(1) as usize)).collect();
-    let synced = "select queue_id from pfa_sync.pfa_audit_log where event_type = 'SYNCED' and queue_id is not null";
+    let synced = "select queue_id from pfa_sync_private.pfa_audit_log where event_type = 'SYNCED' and queue_id is not null";
     facts.synced = client.query(synced, &[]).await?.iter().map(|row| row.get(0)).collect();
     let broken = client.query("select concat_ws(', ', invariant, object, detail) from pfa_sync.check()", &[]).await?;
     facts.broken = broken.iter().map(|row| text(row, 0)).collect();

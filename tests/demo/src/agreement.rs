@@ -17,7 +17,7 @@ pub async fn disagreements(plant: &Plant) -> Result<Vec<String>> {
         let select = r#"
             select r."pfaId", r.data, p.pems_version from pfa_mirror r
               join organizations o on o.id = r."organizationId"
-              left join pfa_sync.pems_record p on p.mirror_id = r.id and p.mirror_version = r.version
+              left join pfa_sync_private.pems_record p on p.mirror_id = r.id and p.mirror_version = r.version
              where o.code = $1"#;
         let mirror: HashMap<String, (Value, Option<i64>)> =
             plant.client.query(select, &[code]).await?.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();

@@ -88,7 +88,7 @@ impl World {
     /// Claims and marks as sent.
     pub async fn send(&self) -> Result<Vec<Claimed>> {
         let claimed = self.claim().await?;
-        self.client.execute("select pfa_sync.sent('relay-1', $1)", &[&items(&claimed)]).await?;
+        self.client.execute("select pfa_sync.mark_sent('relay-1', $1)", &[&items(&claimed)]).await?;
         Ok(claimed)
     }
 

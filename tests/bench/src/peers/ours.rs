@@ -38,7 +38,7 @@ impl Queue for Ours {
         let relay = &self.relay;
         let claim = "select queue_id, attempt, step, version, changes from pfa_sync.claim('bench', max_records => $1)";
         let claim = relay.prepare(claim).await?;
-        let sent = relay.prepare("select pfa_sync.sent('bench', $1)").await?;
+        let sent = relay.prepare("select pfa_sync.mark_sent('bench', $1)").await?;
         let complete = relay.prepare("select pfa_sync.complete('bench', $1)").await?;
         let started = Instant::now();
         loop {

@@ -1,0 +1,109 @@
+-- Binding to the application's tables, and to this very database.
+
+-- Binds the extension to the application's tables in app_schema. Idempotent; a row for each thing done or found.
+-- Leaves every organization that it sees for the first time paused: installing sends nothing to PEMS.
+-- dry_run does it all and takes it back.
+create function pfa_sync.attach(app_schema name default 'public', dry_run boolean default false)
+    returns table (object text, action text, detail text)
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp set lock_timeout = '10s'
+as $$
+#variable_conflict use_column
+declare
+    faults text[] := array(select application_faults(app_schema));
+    report text[][] := '{}';
+    item   text;
+    before bigint;
+    line   record;
+begin
+    if not exists (select from pg_roles where rolname = current_user and rolsuper) then
+        raise exception 'attach() needs a superuser, as create extension does' using errcode = 'insufficient_privilege';
+    end if;
+    if cardinality(faults) > 0 then
+        raise exception 'the application''s tables don''t fit: %', array_to_string(faults, '; ')
+            using errcode = 'PF007', hint = format('attach(''schema'') takes the schema that holds them; it looked in %I.', app_schema);
+    end if;
+    begin
+        for item in select * from add_application_columns(app_schema) loop
+            report := report || array[['pfa_modification', 'changed', item]];
+        end loop;
+        for item in select * from create_application_views(app_schema) loop
+            report := report || array[['view pfa_sync_private.' || item, 'in place', '']];
+        end loop;
+        if exists (select from pg_depend where classid = 'pg_class'::regclass and objid = 'pfa_sync_private.modification'::regclass and deptype = 'e') then
+            raise exception 'attach() can''t run inside an extension script: its views would vanish from dumps'
+                using errcode = 'feature_not_supported';
+        end if;
+        for item in select * from create_log_partitions() loop
+            report := report || array[['table pfa_sync_private.' || item, 'created', 'a partition of the log']];
+        end loop;
+        for item in select * from create_application_triggers(app_schema) loop
+            report := report || array[['trigger ' || item, 'created', 'on pfa_modification']];
+        end loop;
+        insert into installation (system_identifier, database_oid, app_schema, attached_version, log_epoch)
+            values (system_identifier(), database_oid(), app_schema, installed_version(), last_event())
+            on conflict on constraint installation_pkey
+            do update set app_schema = excluded.app_schema, attached_version = excluded.attached_version, attached_at = now();
+        insert into pems (pems) values ('default') on conflict do nothing;
+        for line in
+            insert into sync_organization as known (organization_id, paused, pause_reason, paused_by)
+            select o.organization_id, true, 'attached', session_user from organization o
+            on conflict do nothing
+            returning known.organization_id
+        loop
+            report := report || array[['organization ' || line.organization_id, 'paused', 'pfa_sync.resume() lets it send']];
+        end loop;
+        for line in
+            select m.organization_id, count(*) as waiting
+              from modification m
+             where m.sync_state = 'committed' and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
+             group by 1 order by 1
+        loop
+            report := report || array[['organization ' || line.organization_id, 'found',
+                format('%s committed changes were never sent; they are queued after resume()', line.waiting)]];
+        end loop;
+        if dry_run then
+            raise exception 'taken back' using errcode = 'PF000';
+        end if;
+    exception when sqlstate 'PF000' then
+        null;
+    end;
+    for i in 1 .. coalesce(array_length(report, 1), 0) loop
+        object := report[i][1];
+        action := case when dry_run and report[i][2] <> 'found' then 'would be ' else '' end || report[i][2];
+        detail := report[i][3];
+        return next;
+    end loop;
+end
+$$;
+comment on function pfa_sync.attach(name, boolean) is 'Binds pfa_sync to the application''s tables; a row for each thing done or found. Idempotent. Sends nothing until resume().';
+
+-- Takes triggers and views away and leaves all data. Queued work stays queued; attach() takes it up again.
+create function pfa_sync.detach() returns table (object text, action text, detail text)
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp set lock_timeout = '10s'
+as $$
+#variable_conflict use_column
+declare
+    here  installation;
+    owned record;
+begin
+    select * into here from installation;
+    if not found then
+        return query select 'pfa_sync', 'found', 'not attached: nothing to do';
+        return;
+    end if;
+    for owned in
+        select t.tgname from pg_trigger t
+         where t.tgrelid = format('%I.pfa_modification', here.app_schema)::regclass and t.tgname like 'pfa\_sync\_%' order by 1
+    loop
+        execute format('drop trigger %I on %I.pfa_modification', owned.tgname, here.app_schema);
+        return query select 'trigger ' || owned.tgname, 'dropped', '';
+    end loop;
+    for owned in select unnest(array['modification', 'mirror_history', 'mirror', 'member', 'users', 'organization']) as viewname loop
+        execute format('drop view if exists pfa_sync_private.%I', owned.viewname);
+        return query select 'view pfa_sync_private.' || owned.viewname, 'dropped', '';
+    end loop;
+    delete from installation;
+    return query select 'pfa_sync', 'detached', 'all data is left; drop extension pfa_sync removes it';
+end
+$$;
+comment on function pfa_sync.detach() is 'Undoes attach() and leaves all data.';

@@ -1,0 +1,69 @@
+-- Which database this is and what it is bound to. A restored copy differs from it, and sends nothing until adopt().
+create table installation (
+    singleton         boolean     not null default true,
+    system_identifier bigint      not null,
+    database_oid      oid         not null,
+    app_schema        name        not null,
+    attached_version  text        not null,
+    attached_at       timestamptz not null default now(),
+    log_epoch         bigint      not null default 0,
+    constraint installation_pkey primary key (singleton),
+    constraint installation_singleton check (singleton)
+);
+comment on column installation.log_epoch is 'the last entry of the log when this database was attached or adopted: up to it transaction ids may be another cluster''s';
+select pg_catalog.pg_extension_config_dump('installation', '');
+
+create function system_identifier() returns bigint
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$ select system_identifier from pg_control_system() $$;
+
+create function database_oid() returns oid
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$ select oid from pg_database where datname = current_database() $$;
+
+create function installed_version() returns text
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$ select extversion from pg_extension where extname = 'pfa_sync' $$;
+
+-- Raises unless this database may send: attached, by this version, and not a copy of another one.
+create function ensure_sending() returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    here installation;
+begin
+    select * into here from installation;
+    if not found then
+        raise exception 'pfa_sync is not attached to the application''s tables'
+            using errcode = 'PF004', hint = 'select * from pfa_sync.attach(); then pfa_sync.resume().';
+    end if;
+    if here.system_identifier <> system_identifier() or here.database_oid <> database_oid() then
+        raise exception 'this database is a copy of the one that pfa_sync was attached in: nothing is sent to PEMS from here'
+            using errcode = 'PF005', hint = 'If this database is meant to write to PEMS from now on: select * from pfa_sync.adopt().';
+    end if;
+    if here.attached_version <> installed_version() then
+        raise exception 'pfa_sync % is installed, but % is attached', installed_version(), here.attached_version
+            using errcode = 'PF009', hint = 'select * from pfa_sync.attach().';
+    end if;
+end
+$$;
+
+-- Makes this database the one that writes to PEMS: for a copy that takes the place of its original.
+create function pfa_sync.adopt() returns table (object text, action text, detail text)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+begin
+    update installation
+       set system_identifier = system_identifier(), database_oid = database_oid(),
+           log_epoch = last_event();
+    if not found then
+        raise exception 'pfa_sync is not attached to the application''s tables'
+            using errcode = 'PF004', hint = 'select * from pfa_sync.attach().';
+    end if;
+    insert into pfa_audit_log (event_type, user_id, success) values ('ADOPTED', session_user, true);
+    return query
+        select 'database ' || current_database(), 'adopted', format('%s changes are queued', count(*)) from pfa_write_queue;
+end
+$$;
+comment on function pfa_sync.adopt() is 'After a restore that takes the place of the original: lets this database write to PEMS.';

@@ -1,0 +1,115 @@
+-- What a field of a PFA record may hold, and who may change it. The pure rules (crate pfa_rules) take these rows
+-- as their argument; rules that span several fields stand there.
+
+create table field (
+    name       text    not null,
+    type       text    not null,
+    scale      int,
+    minimum    numeric,
+    maximum    numeric,
+    max_length int,
+    choices    text[],
+    nullable   boolean not null default true,
+    permission text,
+    price      boolean not null default false,
+    constraint field_pkey primary key (name),
+    constraint field_type check (type in ('text', 'decimal', 'datetime', 'boolean'))
+);
+comment on table field is 'Shipped field rules. Replaced by upgrades: put your own into field_override.';
+comment on column field.scale is 'decimals allowed after the point';
+comment on column field.max_length is 'characters; null = setting text_limit';
+comment on column field.permission is 'permission that allows an edit; null = locked, never editable';
+comment on column field.price is 'shown to holders of perm_ViewFinancials only';
+
+insert into field (name, type, scale, minimum, choices, nullable, permission, price) values
+    ('pfaId',               'text',     null, null, null,                        false, null,                false),
+    ('organization',        'text',     null, null, null,                        false, null,                false),
+    ('areaSilo',            'text',     null, null, null,                        true,  'perm_EditForecast', false),
+    ('category',            'text',     null, null, null,                        true,  'perm_EditForecast', false),
+    ('forecastCategory',    'text',     null, null, null,                        true,  'perm_EditForecast', false),
+    ('class',               'text',     null, null, null,                        true,  'perm_EditForecast', false),
+    ('manufacturer',        'text',     null, null, null,                        true,  'perm_EditForecast', false),
+    ('model',               'text',     null, null, null,                        true,  'perm_EditForecast', false),
+    ('contract',            'text',     null, null, null,                        true,  'perm_EditForecast', false),
+    ('equipment',           'text',     null, null, null,                        true,  'perm_EditForecast', false),
+    ('source',              'text',     null, null, array['Rental', 'Purchase'], true,  'perm_EditForecast', false),
+    ('dor',                 'text',     null, null, array['BEO', 'PROJECT'],     true,  'perm_EditForecast', false),
+    ('monthlyRate',         'decimal',  2,    0,    null,                        true,  'perm_EditForecast', true),
+    ('purchasePrice',       'decimal',  2,    0,    null,                        true,  'perm_EditForecast', true),
+    ('forecastStart',       'datetime', null, null, null,                        true,  'perm_EditForecast', false),
+    ('forecastEnd',         'datetime', null, null, null,                        true,  'perm_EditForecast', false),
+    ('isDiscontinued',      'boolean',  null, null, null,                        true,  'perm_EditForecast', false),
+    ('isFundsTransferable', 'boolean',  null, null, null,                        true,  'perm_EditForecast', false),
+    ('actualStart',         'datetime', null, null, null,                        true,  'perm_EditActuals',  false),
+    ('actualEnd',           'datetime', null, null, null,                        true,  'perm_EditActuals',  false),
+    ('isActualized',        'boolean',  null, null, null,                        true,  'perm_EditActuals',  false),
+    ('originalStart',       'datetime', null, null, null,                        true,  null,                false),
+    ('originalEnd',         'datetime', null, null, null,                        true,  null,                false),
+    ('hasPlan',             'boolean',  null, null, null,                        true,  null,                false),
+    ('hasActuals',          'boolean',  null, null, null,                        true,  null,                false);
+
+create table field_override (like field including defaults including constraints);
+alter table field_override add constraint field_override_pkey primary key (name);
+comment on table field_override is
+    'A DBA''s own field rules: a row replaces the shipped row of that name, or adds a field. It takes effect with the next statement.';
+select pg_catalog.pg_extension_config_dump('field_override', '');
+
+-- Backends compile the rules once and compare this number once per statement.
+create table rules_version (version bigint not null);
+insert into rules_version values (1);
+comment on table rules_version is 'Counts changes of the rules, so that backends know when to compile them anew.';
+
+create function rules_changed() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    update rules_version set version = version + 1;
+    return null;
+end
+$$;
+create trigger field_override_changed after insert or update or delete or truncate on field_override
+    for each statement execute function rules_changed();
+create trigger setting_value_changed after insert or update or delete or truncate on setting_value
+    for each statement execute function rules_changed();
+
+-- The functions of the library are immutable in their arguments and the rules. They resolve no names (the rules are
+-- read with qualified ones), so a search_path of their own would only cost time.
+create function pfa_sync.validate(record jsonb, delta jsonb, severity text default 'error')
+    returns table (field text, code text, message text)
+    language c stable security definer set search_path = pg_catalog, pg_temp
+    parallel safe as 'MODULE_PATHNAME', 'validate_wrapper';
+comment on function pfa_sync.validate(jsonb, jsonb, text) is
+    'What is wrong with the record as it would be with the delta laid over it; no row = valid. severity = warning: faults that the record already has in fields the delta leaves alone.';
+
+create function pfa_sync.three_way(base jsonb, ours jsonb, theirs jsonb, accepted jsonb default null)
+    returns table (apply jsonb, same text[], conflicts text[])
+    language c stable security definer set search_path = pg_catalog, pg_temp
+    parallel safe as 'MODULE_PATHNAME', 'three_way_wrapper';
+comment on function pfa_sync.three_way(jsonb, jsonb, jsonb, jsonb) is
+    'Merges ours into theirs field by field: what to send, what theirs already has, what conflicts. base null = unknown; accepted = values theirs may hold without anybody''s being lost.';
+
+create function pfa_sync.canonical(delta jsonb) returns jsonb
+    language c stable strict security definer set search_path = pg_catalog, pg_temp
+    parallel safe as 'MODULE_PATHNAME', 'canonical_wrapper';
+comment on function pfa_sync.canonical(jsonb) is 'The delta as PEMS gets it: dates in UTC with milliseconds, plain decimals, empty text as null.';
+
+create function typed(record jsonb) returns table (data jsonb, problem text)
+    language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'typed_wrapper';
+comment on function typed(jsonb) is
+    'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first of those.';
+
+create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[], unmoved boolean default false)
+    returns table (errors jsonb, missing text[], operation text, changes jsonb, base jsonb, seen jsonb, apply jsonb, conflicts text[])
+    language c stable security invoker parallel safe as 'MODULE_PATHNAME', 'judge_wrapper';
+comment on function judge(jsonb, jsonb, jsonb, jsonb, text[], boolean) is
+    'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the permissions granted (null = all are); unmoved = the record is as its author saw it, and base is left out, in the answer too; base and seen: the changed fields of base and record.';
+
+-- Every field rule in force, in the form the library compiles.
+create view pfa_sync.field_rules with (security_invoker = true) as
+    select f.name, f.type, f.scale, f.minimum, f.maximum,
+           case when f.type = 'text' then coalesce(f.max_length, fleet_setting('text_limit')::int) end as max_length,
+           f.choices, f.nullable, f.permission, f.price
+      from (select * from field_override
+            union all
+            select * from field s where not exists (select from field_override o where o.name = s.name)) f;
+comment on view pfa_sync.field_rules is 'The field rules in force: shipped ones, replaced or extended by field_override.';

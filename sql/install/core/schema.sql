@@ -1,0 +1,34 @@
+\echo Use "create extension pfa_sync" to load this file. \quit
+
+-- GRANT to a role that does not exist would stop half-way with a bare message: check first and say what to do.
+do $$
+declare
+    missing text;
+begin
+    select string_agg(wanted, ', ')
+      into missing
+      from unnest(array['pfa_sync_application', 'pfa_sync_relay', 'pfa_sync_api', 'pfa_sync_reader']) wanted
+     where not exists (select from pg_catalog.pg_roles where rolname = wanted);
+    if missing is not null then
+        raise exception 'the roles of pfa-sync do not exist: %', missing
+            using errcode = 'undefined_object',
+                  hint = 'Run sql/roles.sql as a superuser, then create the extension again.';
+    end if;
+end
+$$;
+
+-- Both schemas are members of the extension and are created here: a schema of that name that exists already, with
+-- objects of another role in it, makes CREATE EXTENSION fail instead of being used.
+create schema pfa_sync;
+create schema pfa_sync_private;
+comment on schema pfa_sync is 'The documented functions and views of pfa-sync. \df+ pfa_sync.* and \dv+ pfa_sync.* list them.';
+comment on schema pfa_sync_private is 'Tables, trigger functions and inner functions of pfa-sync. Not an interface: any version may change them.';
+revoke all on schema pfa_sync, pfa_sync_private from public;
+grant usage on schema pfa_sync to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+
+-- From here on, what is created without a schema is private.
+set local search_path = pfa_sync_private, pfa_sync, pg_temp;
+
+-- Lays jsonb objects over each other in the order given: the later one wins.
+create aggregate jsonb_overlay(jsonb) (sfunc = pg_catalog.jsonb_concat, stype = jsonb, initcond = '{}');
+comment on aggregate jsonb_overlay(jsonb) is 'jsonb objects laid over each other, the later one wins';

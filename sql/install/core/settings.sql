@@ -1,0 +1,141 @@
+-- Settings of the fleet and of single organizations. Definitions are shipped; values are the DBA's.
+
+create table setting_definition (
+    name             text    not null,
+    type             text    not null,
+    default_value    text    not null,
+    minimum          text,
+    maximum          text,
+    choices          text[],
+    per_organization boolean not null,
+    per_field        boolean not null default false,
+    description      text    not null,
+    constraint setting_definition_pkey primary key (name),
+    constraint setting_definition_type check (type in ('interval', 'integer', 'choice')),
+    constraint setting_definition_bounds check ((type = 'choice') = (choices is not null) and (type <> 'choice') = (minimum is not null and maximum is not null))
+);
+comment on table setting_definition is 'Every setting with its default and bounds. Replaced by upgrades.';
+comment on column setting_definition.per_field is 'may be set as name.field, too, for a single field';
+
+insert into setting_definition (name, type, default_value, minimum, maximum, per_organization, description) values
+    ('slot_interval',   'interval', '105 ms', '1 ms', '60 s',     false, 'time between two requests to PEMS, of all relays together; PEMS allows 10 a second, 105 ms leaves room for jitter'),
+    ('max_retries',     'integer',  '3',      '0',    '100',      true,  'tries after the first one before a change becomes a dead letter'),
+    ('retry_delay',     'interval', '5 s',    '0 s',  '1 hour',   true,  'wait before the first retry; doubles with each further one'),
+    ('retry_delay_max', 'interval', '60 s',   '0 s',  '1 day',    true,  'longest wait between two tries'),
+    ('breaker_threshold', 'integer', '3',    '1',    '1000',     false, 'requests in a row without an answer, or with a 5xx, after which PEMS is left alone; below 1 + max_retries, so that an outage makes no dead letters'),
+    ('breaker_delay',   'interval', '5 s',    '1 ms', '1 hour',   false, 'how long PEMS is left alone before one request tries it; doubles with each that fails'),
+    ('breaker_delay_max', 'interval', '60 s', '1 ms', '1 day',    false, 'longest time between two such tries'),
+    ('max_rejudgements', 'integer', '10',     '1',    '1000',     true,  'how often a change may find that PEMS moved between judging and writing before that counts as a failed try'),
+    ('lease',           'interval', '60 s',   '1 s',  '1 hour',   false, 'how long claimed changes are a relay''s before others take them up; it renews them while it works on them'),
+    ('poll',            'interval', '60 s',   '1 s',  '1 hour',   false, 'how often relays look without being notified, sweep, and take up settings'),
+    ('pull_interval',   'interval', '60 s',   '1 s',  '1 day',    true,  'time from the end of one pull of PEMS'' changes to the next'),
+    ('full_pull_interval', 'interval', '1 day', '1 s', '365 days', true, 'how often a pull reads all records and finds those that PEMS no longer has'),
+    ('pull_overlap',    'interval', '5 s',    '0 s',  '1 day',    true,  'how far before the last change that it knows a pull begins, for what PEMS made visible late'),
+    ('discontinue_limit', 'integer', '10',    '0',    '100',      true,  'percent of an organization''s records that one pull may find missing in PEMS; with more of them (and more than 10 records) none is marked'),
+    ('bronze_retention', 'interval', '90 days', '1 day', '3650 days', false, 'how long pages of records are kept as they came, and the results of pulls'),
+    ('text_limit',      'integer',  '80',     '1',    '4000',     false, 'longest text PEMS takes, in characters, where a field has no limit of its own');
+insert into setting_definition (name, type, default_value, choices, per_organization, per_field, description) values
+    ('auto_resolution', 'choice', 'ask', array['ask', 'use_pems', 'use_local', 'newest'], true, true,
+     'who settles a conflict: a person, or the rule that PEMS'' value, ours, or the later of both wins (PEMS'' where its time is not known)'),
+    ('inbound',         'choice', 'relay', array['relay', 'application', 'off'], true, false,
+     'who reads PEMS'' changes into the mirror: the relay, the application''s own reader, or nobody');
+
+create table setting_value (
+    name            text        not null,
+    organization_id text        not null default '',
+    value           text        not null,
+    changed_at      timestamptz not null default now(),
+    changed_by      text        not null,
+    constraint setting_value_pkey primary key (name, organization_id)
+);
+comment on column setting_value.name is 'of the setting, or name.field for a single field';
+comment on column setting_value.organization_id is 'empty = the whole fleet';
+select pg_catalog.pg_extension_config_dump('setting_value', '');
+
+create function setting(name text, organization_id text default null) returns text
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select coalesce(
+        (select v.value from setting_value v where v.name = $1 and v.organization_id = $2),
+        (select v.value from setting_value v where v.name = $1 and v.organization_id = ''),
+        d.default_value)
+      from setting_definition d
+     where d.name = split_part($1, '.', 1)
+$$;
+comment on function setting(text, text) is 'The value in force: the organization''s, else the fleet''s, else the default.';
+
+create function fleet_setting(name text) returns text
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$ select setting(name) $$;
+comment on function fleet_setting(text) is 'The value in force for the whole fleet; organizations'' own ones are shown by the view settings.';
+
+create view pfa_sync.settings with (security_invoker = true) as
+    select d.name, null::text as organization_id, coalesce(v.value, d.default_value) as value, d.default_value, d.description, v.changed_at, v.changed_by
+      from setting_definition d
+      left join setting_value v on v.name = d.name and v.organization_id = ''
+    union all
+    select v.name, nullif(v.organization_id, ''), v.value, d.default_value, d.description, v.changed_at, v.changed_by
+      from setting_value v
+      join setting_definition d on d.name = split_part(v.name, '.', 1)
+     where v.organization_id <> '' or v.name <> d.name
+     order by name, organization_id nulls first;
+comment on view pfa_sync.settings is 'Every setting with its value; a row more for each organization or field that has one of its own.';
+
+-- Sets a value; null returns to the default. Raises on an unknown name or a value outside its bounds.
+create function pfa_sync.set(name text, value text, organization text default null, user_id text default null) returns text
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    definition setting_definition;
+    field text := nullif(substr(name, length(split_part(name, '.', 1)) + 2), '');
+    scope text := coalesce(organization_of(organization), '');
+    actor text := acting_user(user_id);
+begin
+    perform require_permission(actor, nullif(scope, ''), 'perm_ManageSettings');
+    select * into definition from setting_definition d
+     where d.name = split_part(set.name, '.', 1)
+       and (set.name = d.name
+            or d.per_field and exists (select from field_rules f where f.name = field and f.permission is not null));
+    if not found then
+        raise exception 'there is no setting %', set.name
+            using errcode = 'PF008', hint = 'select name, description from pfa_sync.settings lists them.';
+    end if;
+    if scope <> '' and not definition.per_organization then
+        raise exception 'setting % holds for the whole fleet; leave the organization out', set.name using errcode = 'PF001';
+    end if;
+    if set.value is null then
+        delete from setting_value v where v.name = set.name and v.organization_id = scope;
+    else
+        perform require_setting(definition, set.value);
+        insert into setting_value (name, organization_id, value, changed_by) values (set.name, scope, set.value, actor)
+            on conflict on constraint setting_value_pkey
+            do update set value = excluded.value, changed_at = now(), changed_by = excluded.changed_by;
+    end if;
+    insert into pfa_audit_log (event_type, organization_id, user_id, success, changes)
+        values ('SETTING_CHANGED', nullif(scope, ''), actor, true, jsonb_build_object(set.name, set.value));
+    return setting(set.name, nullif(scope, ''));
+end
+$$;
+comment on function pfa_sync.set(text, text, text, text) is 'Changes a setting of the fleet, or of one organization; value null returns to the default.';
+
+-- Raises PF001 unless a value is within the bounds of its setting.
+create function require_setting(definition setting_definition, value text) returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    allowed text := case when definition.type = 'choice' then 'one of ' || array_to_string(definition.choices, ', ')
+                         else format('an %s from %s to %s', definition.type, definition.minimum, definition.maximum) end;
+    inside  boolean;
+begin
+    inside := case definition.type
+        when 'interval' then value::interval between definition.minimum::interval and definition.maximum::interval
+        when 'integer' then value::int between definition.minimum::int and definition.maximum::int
+        else value = any (definition.choices)
+    end;
+    if inside is not true then
+        raise data_exception;
+    end if;
+exception when data_exception then
+    raise exception 'setting % must be %, not %', definition.name, allowed, value using errcode = 'PF001';
+end
+$$;

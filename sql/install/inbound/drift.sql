@@ -1,0 +1,102 @@
+-- PEMS changes the shape of its records without asking: what that is, and when it stops the way in.
+
+-- Compares news with the fields as PEMS has sent them so far, notes what is new, and tells the log of each drift:
+--   low     a field appears that was never seen
+--   medium  a field has a type never seen, or one that was in every record is missing
+--   high    the same of a field that has a rule here, in all of at least 10 records: to promote_records them would empty or garble
+--           a column of the mirror
+-- Returns what is wrong when it is high, and then notes nothing: the next page is compared with the same. Else null.
+create function detect_drift(organization_id text, arrivals inbound_record[]) returns text
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    news   bigint;
+    shape  jsonb;
+    drift  jsonb;
+    danger text;
+begin
+    select count(*) into news from unnest(arrivals) a where jsonb_typeof(a.record) = 'object';
+    if news = 0 then
+        return null;
+    end if;
+    select jsonb_agg(s) into shape
+      from (select e.key as field, coalesce(array_agg(distinct t.type order by t.type) filter (where t.type <> 'null'), '{}') as types,
+                   count(*) as records
+              from unnest(arrivals) a
+             cross join lateral jsonb_each(case when jsonb_typeof(a.record) = 'object' then a.record end) e
+             cross join lateral jsonb_typeof(e.value) t (type)
+             group by e.key) s;
+    if not exists (select from pems_shape k where k.organization_id = detect_drift.organization_id) then
+        perform record_shape(organization_id, shape, news);
+        return null;
+    end if;
+    with seen as (
+        select * from jsonb_to_recordset(shape) s (field text, types text[], records bigint)),
+    found as (
+        select coalesce(s.field, k.field) as field, k.types as before, s.types as now,
+               case when k.field is null then 'appeared'
+                    when s.field is null then 'vanished'
+                    when not s.types <@ k.types then 'changed type'
+               end as kind,
+               s.field is null or (not s.types && k.types and s.types <> '{}') as in_all
+          from seen s
+          full join (select * from pems_shape k where k.organization_id = detect_drift.organization_id) k on k.field = s.field
+         where k.field is null
+            or (s.field is null and k.in_every_record)
+            or (cardinality(k.types) > 0 and not s.types <@ k.types)),
+    weighed as (
+        select f.*, case when f.kind = 'appeared' then 'low'
+                         when f.in_all and news >= 10 and exists (select from field_rules r where r.name = f.field) then 'high'
+                         else 'medium' end as severity
+          from found f)
+    select jsonb_agg(to_jsonb(w) order by w.field),
+           string_agg(format('%s %s%s', w.field, w.kind, coalesce(' to ' || array_to_string(w.now, ', '), '')), '; ' order by w.field)
+               filter (where w.severity = 'high')
+      into drift, danger
+      from weighed w;
+    insert into pfa_audit_log (event_type, organization_id, success, changes, error_message)
+    select 'SCHEMA_DRIFT', detect_drift.organization_id, d.severity <> 'high',
+           jsonb_build_object('field', d.field, 'kind', d.kind, 'severity', d.severity, 'before', d.before, 'now', d.now),
+           format('PEMS'' records: %s %s', d.field, d.kind)
+      from jsonb_to_recordset(drift) d (field text, kind text, severity text, before text[], now text[]);
+    if danger is not null then
+        return format('PEMS'' records have changed their shape (%s); nothing is promoted until PEMS is as before, or accept_shape() says that it is meant', danger);
+    end if;
+    perform record_shape(organization_id, shape, news);
+    return null;
+end
+$$;
+
+-- Adds a page's fields to the shape known; writes only what differs.
+create function record_shape(organization_id text, shape jsonb, news bigint) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    insert into pems_shape as k (organization_id, field, types, in_every_record)
+    select record_shape.organization_id, s.field, array(select unnest(s.types || coalesce(o.types, '{}')) union select unnest('{}'::text[]) order by 1),
+           s.records = news and coalesce(o.in_every_record, not exists (select from pems_shape a where a.organization_id = record_shape.organization_id))
+      from jsonb_to_recordset(shape) s (field text, types text[], records bigint)
+      left join pems_shape o on o.organization_id = record_shape.organization_id and o.field = s.field
+     where o.field is null or not s.types <@ o.types or (o.in_every_record and s.records < news)
+     order by s.field
+        on conflict on constraint pems_shape_pkey do update set types = excluded.types, in_every_record = excluded.in_every_record;
+    update pems_shape k set in_every_record = false
+     where k.organization_id = record_shape.organization_id and k.in_every_record
+       and not exists (select from jsonb_to_recordset(shape) s (field text) where s.field = k.field);
+end
+$$;
+
+-- Takes PEMS' records as they come next for the shape that is meant.
+create function pfa_sync.accept_shape(organization text, user_id text default null) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    served text := organization_of(organization);
+    actor  text := acting_user(user_id);
+begin
+    perform require_permission(actor, served, 'perm_ManageSettings');
+    delete from pems_shape k where k.organization_id = served;
+    insert into pfa_audit_log (event_type, organization_id, user_id, success) values ('SHAPE_ACCEPTED', served, actor, true);
+end
+$$;
+comment on function pfa_sync.accept_shape(text, text) is 'After a drift that stopped the way in: PEMS'' records are meant to look as they do now.';

@@ -1,0 +1,79 @@
+-- The log, as auditors read it.
+
+-- A page of an organization's log, newest first; organization null = what is the whole fleet's, for administrators.
+-- Keys of the filter, all optional: event_type, user_id, pfa_id, since, until. after is the cursor of the last row of the
+-- page before. To take it out of the house (export) needs perm_Export.
+create function pfa_sync.audit_page(organization text, filter jsonb default '{}', after text default null, max_rows int default 50, export boolean default false)
+    returns table (event_id bigint, at timestamptz, event_type text, organization_id text, user_id text, pfa_id text, modification_id text,
+                   queue_id bigint, job_id bigint, batch_id bigint, changes jsonb, pems_response jsonb, success boolean, error_message text, cursor text)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    scope   text := organization_of(organization);
+    since   timestamptz;
+    until   timestamptz;
+    last_at timestamptz;
+    last_id bigint;
+    priced  boolean := can_see(scope, 'perm_ViewFinancials');
+begin
+    perform require_keys(filter, array['event_type', 'user_id', 'pfa_id', 'since', 'until']);
+    if not can_see(scope) then
+        raise exception 'what is the whole fleet''s is shown to administrators' using errcode = 'PF002', hint = 'Name an organization.';
+    end if;
+    if export and not can_see(scope, 'perm_Export') then
+        raise exception 'an export needs perm_Export' using errcode = 'PF002';
+    end if;
+    begin
+        since := (filter->>'since')::timestamptz;
+        until := (filter->>'until')::timestamptz;
+        last_at := split_part(after, '/', 1)::timestamptz;
+        last_id := split_part(after, '/', 2)::bigint;
+    exception when data_exception then
+        raise exception 'since and until are times, after is the cursor of a row: %', sqlerrm using errcode = 'PF001';
+    end;
+    return query
+        select l.id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id, l.job_id, l.batch_id,
+               masked(l.changes, priced), case when priced then l.pems_response end, l.success, masked(l.error_message, priced),
+               to_char(l.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '/' || l.id
+          from pfa_audit_log l
+         where (l.organization_id = scope or scope is null and l.organization_id is null)
+           and (filter->>'event_type' is null or l.event_type = filter->>'event_type')
+           and (filter->>'user_id' is null or l.user_id = filter->>'user_id')
+           and (filter->>'pfa_id' is null or l.pfa_id = filter->>'pfa_id')
+           and (since is null or l.at >= since)
+           and (until is null or l.at <= until)
+           and (last_at is null or l.at < last_at or l.at = last_at and l.id < last_id)
+         order by l.at desc, l.id desc
+         limit least(greatest(max_rows, 0), 1000);
+end
+$$;
+comment on function pfa_sync.audit_page(text, jsonb, text, int, boolean) is 'A page of an organization''s log, newest first; export asks for perm_Export.';
+
+-- Everything that happened to a record, oldest first. What PEMS answered may quote prices anywhere: without
+-- perm_ViewFinancials it is left out as a whole.
+create function pfa_sync.timeline(organization text, pfa_id text)
+    returns table (at timestamptz, event_type text, user_id text, modification_id text, changes jsonb, success boolean, error_message text, pems_response jsonb)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    scope  text := organization_of(organization);
+    priced boolean := can_see(scope, 'perm_ViewFinancials');
+begin
+    return query
+        select l.at, l.event_type, l.user_id, l.modification_id, masked(l.changes, priced), l.success, masked(l.error_message, priced),
+               case when priced then l.pems_response end
+          from pfa_audit_log l
+         where l.organization_id = scope and l.pfa_id = timeline.pfa_id
+         order by l.at, l.id;
+end
+$$;
+comment on function pfa_sync.timeline(text, text) is 'Everything that happened to a record, oldest first.';
+
+create view pfa_sync.audit with (security_invoker = true) as
+    select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id, l.job_id, l.batch_id,
+           s.changes, s.pems_response, l.success, s.error_message
+      from pfa_audit_log l
+     cross join lateral masked_event(l.id, l.at, l.organization_id) s;
+comment on view pfa_sync.audit is 'Everything that happened, of the organizations that one may see.';

@@ -1,0 +1,35 @@
+-- Organizations: which one is meant, who may do what in it, and whether it may send.
+
+-- The id of the organization of that id or code; null for null. Raises on an unknown one, and in the same words on one
+-- that the session may not see.
+create function pfa_sync.organization_of(organization text) returns text
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    found_id text;
+begin
+    if organization is null then
+        return null;
+    end if;
+    select o.organization_id into found_id from organization o
+     where o.organization_id = organization_of.organization or o.code = organization_of.organization
+     order by o.organization_id = organization_of.organization desc limit 1;
+    if found_id is null or not can_see(found_id) then
+        raise exception 'there is no organization with id or code %', organization using errcode = 'PF008';
+    end if;
+    return found_id;
+end
+$$;
+comment on function pfa_sync.organization_of(text) is 'The id of the organization of that id or code, if this session may see it.';
+
+-- Whether an organization's changes may go to PEMS now. One that the application has deleted may: what was under way
+-- for it is still settled, and nothing else of it is left.
+create function may_send(candidate sync_organization) returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return candidate.held_since is null
+       and (not candidate.paused or coalesce(candidate.paused_until <= now(), false))
+       and not exists (select from organization o where o.organization_id = candidate.organization_id and not o.may_sync);
+end
+$$;

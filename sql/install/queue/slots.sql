@@ -1,0 +1,24 @@
+-- Takes the next n request slots of a PEMS; how long to wait for each, in milliseconds, ascending.
+-- The slot row is locked last in every transaction. clock_timestamp(), because now() is the transaction's start and
+-- would bunch requests.
+create function pfa_sync.take_slots(pems text, n int) returns setof double precision
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    pace  interval := setting('slot_interval')::interval;
+    first timestamptz;
+begin
+    perform from pems p where p.pems = take_slots.pems for update;
+    if not found then
+        raise exception 'there is no PEMS %', take_slots.pems using errcode = 'PF008', hint = 'attach() creates the one called default.';
+    end if;
+    update pems p set next_slot = greatest(p.next_slot, clock_timestamp()) + n * pace
+     where p.pems = take_slots.pems
+    returning p.next_slot - n * pace into first;
+    return query
+        select greatest(0, 1000 * extract(epoch from first + i * pace - c.at))::double precision
+          from clock_timestamp() c (at), generate_series(0, n - 1) i
+         order by i;
+end
+$$;
+comment on function pfa_sync.take_slots(text, int) is 'Takes n request slots of a PEMS; milliseconds to wait for each.';
