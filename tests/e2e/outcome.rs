@@ -8,7 +8,10 @@ use crate::support::world::World;
 
 /// Leases of this database end at once: what a dead relay held can be claimed.
 async fn end_leases(world: &World) -> Result<()> {
-    world.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where status = 'processing'", &[]).await?;
+    world
+        .client
+        .execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where status = 'processing'", &[])
+        .await?;
     Ok(())
 }
 

@@ -62,8 +62,9 @@ async fn each_resolution_does_what_it_says() -> Result<()> {
                 .await?;
         }
         assert_eq!(world.mirror("1").await?["monthlyRate"], rate);
-        let kept: String =
-            world.value("select status || ' ' || resolution || ' ' || resolved_by from pfa_sync_private.pfa_sync_conflict").await?;
+        let kept: String = world
+            .value("select status || ' ' || resolution || ' ' || resolved_by from pfa_sync_private.pfa_sync_conflict")
+            .await?;
         assert_eq!(kept, format!("resolved_manual {resolution} {SECOND}"));
         assert_eq!(world.state(&modifications[0]).await?, "synced/synced");
         world.check().await?;
