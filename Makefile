@@ -6,6 +6,11 @@ PG_CONFIG ?= $(shell ls -v /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tai
 export PG_CONFIG
 export PGRX_PG_CONFIG_PATH = $(PG_CONFIG)
 
+# What runs in the demo, in chaos runs and in the benchmarks: nothing else is built for them.
+demo_packages := pfa_sync pfa-relay pfa-api pems-simulator pfa-demo
+chaos_packages := pfa_sync pfa-relay pfa-chaos
+bench_packages := pfa_sync pfa-relay pfa-api pfa-bench
+
 with_cluster := target/debug/testbed with-cluster --
 
 .DEFAULT_GOAL := help
@@ -15,14 +20,15 @@ help: ## Show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 demo: setup ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a PEMS grid export; ORGANIZATIONS='A B': its codes)
-	cargo build --workspace --all-targets
+	cargo build $(foreach package,$(demo_packages),--package $(package))
 	target/debug/demo $(if $(ONCE),--once) $(if $(INPUT),--input '$(INPUT)') $(foreach code,$(ORGANIZATIONS),--organization '$(code)')
 
 test: build ## Run everything that proves the project, on a private PostgreSQL cluster; then lint
 	$(with_cluster) cargo nextest run --workspace
 	@$(MAKE) --no-print-directory lint
 
-chaos: build ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
+chaos: setup ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
+	cargo build $(foreach package,$(chaos_packages),--package $(package))
 	target/debug/chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(EDITS),--edits $(EDITS))
 
 build: setup ## Build all of it, for development
@@ -41,7 +47,7 @@ fmt: ## Format the code
 	cargo fmt --all
 
 bench: setup ## Measure, with commits forced to disk; a table and JSON (SECTIONS='commit road': only these)
-	cargo build --release --workspace --features pfa-sync-tests/peers
+	cargo build --release $(foreach package,$(bench_packages),--package $(package)) --features pfa-bench/peers
 	target/release/bench $(SECTIONS)
 
 clean: ## Remove all that was built

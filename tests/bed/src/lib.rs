@@ -1,0 +1,7 @@
+//! The test bed: a private PostgreSQL cluster, the programs under test as processes, a proxy that cuts connections, and the
+//! application's own statements.
+
+pub mod application;
+pub mod cluster;
+pub mod process;
+pub mod proxy;

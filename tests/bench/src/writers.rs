@@ -1,0 +1,145 @@
+//! Many writers that commit one edit each: what judging costs them, and what waking the relay does.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use deadpool_postgres::{Pool, PoolConfig};
+use futures_util::future::try_join_all;
+use tokio_postgres::{Client, NoTls};
+
+use super::commit::{draft, fill};
+use super::{ROUNDS, Report, Unit};
+use testbed::cluster::{Database, Server, Template};
+
+/// Edits of a round.
+const EDITS: usize = 500;
+
+/// Callers that share a pool, each with one edit.
+const CALLERS: usize = 1_000;
+
+const CLIENTS: [usize; 3] = [1, 16, 64];
+
+/// Connections of that pool.
+const POOL: usize = 16;
+
+/// How a commit wakes the relays, as `pfa_sync.wake` says it.
+const WAKES: [&str; 3] = ["auto", "notify", "off"];
+
+const UPDATE: &str =
+    r#"update pfa_modification set "syncState" = 'committed', "updatedAt" = now() at time zone 'utc' where id = $1"#;
+
+/// Measures 500 edits, each a transaction of its own, over 1, 16 and 64 sessions: without the extension and with each way of
+/// waking, in turns; then 1,000 callers at once.
+pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str)) -> Result<()> {
+    let attached = Database::create(server, Template::Attached).await?;
+    let plain = Database::create(server, Template::Attached).await?;
+    let (with, without) = (attached.client().await?, plain.client().await?);
+    fill(&with, CALLERS).await?;
+    fill(&without, CALLERS).await?;
+    without.batch_execute("select pfa_sync.detach()").await?;
+    // As with a relay: somebody listens.
+    let listener = attached.client().await?;
+    listener.batch_execute("listen pfa_sync_wake").await?;
+
+    for clients in CLIENTS {
+        progress(&format!("{clients} sessions"));
+        let alone = sessions(&plain, clients).await?;
+        let judged = sessions(&attached, clients).await?;
+        let (mut bare, mut woken) = (Vec::new(), WAKES.map(|_| Vec::new()));
+        // The first round fills caches, starts the doorbell's worker, and is not counted.
+        for round in 0..=ROUNDS {
+            let rate = commits_per_second(&without, &alone, round).await?;
+            if round > 0 {
+                bare.push(rate);
+            }
+            // Each way has each place in the order about equally often.
+            for turn in 0..WAKES.len() {
+                let way = (round + turn) % WAKES.len();
+                for session in &judged {
+                    session.batch_execute(&format!("set pfa_sync.wake = '{}'", WAKES[way])).await?;
+                }
+                let rate = commits_per_second(&with, &judged, round).await?;
+                if round > 0 {
+                    woken[way].push(rate);
+                }
+            }
+        }
+        let [doorbell, notify, silent] = woken;
+        let of = format!("single edits by {clients} sessions");
+        report.median(&format!("{of}, without the extension"), &bare, Unit::PerSecond, None);
+        report.median(&format!("{of}, judged and queued, doorbell"), &doorbell, Unit::PerSecond, None);
+        report.median(&format!("{of}, judged and queued, NOTIFY"), &notify, Unit::PerSecond, None);
+        report.median(&format!("{of}, judged and queued, nobody woken"), &silent, Unit::PerSecond, None);
+        report.ratio(&format!("{of}, doorbell to nobody woken"), &doorbell, &silent, Some("at least 0.95"));
+        report.ratio(&format!("{of}, NOTIFY to nobody woken"), &notify, &silent, None);
+    }
+    progress("1,000 callers of a pool");
+    callers_of_a_pool(&attached, &with, report).await
+}
+
+/// As an application's requests do, 1,000 callers share a pool: all but 16 wait for a connection, and all commit.
+async fn callers_of_a_pool(database: &Database, owner: &Client, report: &mut Report) -> Result<()> {
+    let mut config = deadpool_postgres::Config::new();
+    config.url = Some(database.url());
+    config.pool = Some(PoolConfig::new(POOL));
+    let pool = config.create_pool(None, NoTls)?;
+    let mut seconds = Vec::new();
+    for round in 0..=ROUNDS {
+        let drafts = drafts(owner, round, CALLERS).await?;
+        let started = Instant::now();
+        try_join_all(drafts.iter().map(|id| commit_by(&pool, id))).await?;
+        if round > 0 {
+            seconds.push(started.elapsed().as_secs_f64());
+        }
+        let queued: i64 = owner.query_one("select count(*) from pfa_sync.queue", &[]).await?.get(0);
+        ensure!(queued == CALLERS as i64, "{queued} of {CALLERS} edits are queued");
+        clear(owner).await?;
+    }
+    report.median("1,000 callers at once over a pool of 16 connections, until all have committed", &seconds, Unit::Seconds, None);
+    Ok(())
+}
+
+async fn commit_by(pool: &Pool, id: &str) -> Result<()> {
+    let session = pool.get().await?;
+    let update = session.prepare_cached(UPDATE).await?;
+    ensure!(session.execute(&update, &[&id]).await? == 1, "draft {id} is not there");
+    Ok(())
+}
+
+async fn sessions(database: &Database, clients: usize) -> Result<Vec<Client>> {
+    try_join_all((0..clients).map(|_| database.client())).await
+}
+
+/// Commits 500 drafts one by one over all sessions at once, and clears them away.
+async fn commits_per_second(owner: &Client, sessions: &[Client], round: usize) -> Result<f64> {
+    let drafts = drafts(owner, round, EDITS).await?;
+    let statements = try_join_all(sessions.iter().map(|session| session.prepare(UPDATE))).await?;
+    let started = Instant::now();
+    try_join_all(sessions.iter().zip(&statements).enumerate().map(|(number, (session, statement))| {
+        let own = drafts.iter().skip(number).step_by(sessions.len());
+        async move {
+            for id in own {
+                session.execute(statement, &[id]).await?;
+            }
+            Ok::<_, tokio_postgres::Error>(())
+        }
+    }))
+    .await?;
+    let rate = EDITS as f64 / started.elapsed().as_secs_f64();
+    clear(owner).await?;
+    Ok(rate)
+}
+
+/// Saves drafts; their ids.
+async fn drafts(owner: &Client, round: usize, edits: usize) -> Result<Vec<String>> {
+    draft(owner, round, 0..edits).await?;
+    let rows = owner.query(r#"select id from pfa_modification where "syncState" = 'draft' order by id"#, &[]).await?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+async fn clear(owner: &Client) -> Result<()> {
+    owner.batch_execute("delete from pfa_modification").await?;
+    owner.batch_execute("vacuum pfa_modification").await?;
+    owner.batch_execute("vacuum pfa_sync_private.pfa_write_queue").await?;
+    Ok(())
+}

@@ -1,0 +1,232 @@
+//! Chaos: real processes, edits and faults drawn from a seed, and a checker that compares what PEMS saw with what the
+//! database says. `make chaos SEED=… SECONDS=…` runs it.
+
+pub mod checker;
+mod editors;
+pub mod facts;
+mod history;
+pub mod plan;
+mod plant;
+mod survey;
+
+use std::fmt;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
+use serde_json::Map;
+use tokio::task::JoinSet;
+use tokio::time::{sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use self::checker::{Violation, violations};
+use self::editors::{Editor, resolve};
+use self::facts::{Facts, Fate, Foreign};
+pub use self::plan::Order;
+use self::plan::{EDITORS, Event, ORGANIZATIONS, Plan, RECORDS, RELAYS, key};
+use self::plant::Plant;
+use testbed::process::Process;
+
+/// How long all work may take to end after the last fault.
+const DRAIN: Duration = Duration::from_secs(120);
+/// How long a pull or a stop may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What came of a run.
+pub struct Outcome {
+    /// Counts of what happened.
+    pub summary: String,
+    /// Every broken promise.
+    pub violations: Vec<Violation>,
+    /// Where the logs are, if there is something to look up in them.
+    pub logs: Option<PathBuf>,
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} edits of {RECORDS} records in {} organizations by {} editors, {RELAYS} relays, faults for {} s; again: make chaos SEED={} SECONDS={} EDITS={}",
+            self.edits,
+            ORGANIZATIONS.len(),
+            EDITORS.len(),
+            self.seconds,
+            self.seed,
+            self.seconds,
+            self.edits
+        )
+    }
+}
+
+/// Carries out an order; `progress` hears a line now and then.
+pub async fn run(order: &Order, progress: impl Fn(&str)) -> Result<Outcome> {
+    let plan = Plan::draw(order);
+    let mut plant = Plant::start().await?;
+    let happened = happen(order, plan, &mut plant, progress).await;
+    match happened {
+        Ok(facts) => {
+            let violations = violations(&facts);
+            let logs = if violations.is_empty() { None } else { Some(plant.keep_logs()?) };
+            Ok(Outcome { summary: summary(&facts), violations, logs })
+        }
+        Err(error) => {
+            let logs = plant.keep_logs()?;
+            Err(error).with_context(|| format!("the logs are in {}", logs.display()))
+        }
+    }
+}
+
+async fn happen(order: &Order, plan: Plan, plant: &mut Plant, progress: impl Fn(&str)) -> Result<Facts> {
+    let mut facts = Facts { beginning: survey::records(&plant.pems), ..Facts::default() };
+    let mut weather = Weather { relays: Vec::new(), ending: JoinSet::new(), foreign: Vec::new() };
+    for relay in 0..RELAYS {
+        weather.relays.push(Some(plant.relay(&name(relay), "run")?));
+    }
+    let (superuser, application) = plant.urls();
+    let start = Instant::now();
+    let mut editing = JoinSet::new();
+    for (number, steps) in plan.steps.into_iter().enumerate() {
+        editing.spawn(Editor::new(application.clone(), number).work(steps, start));
+    }
+    let stop = CancellationToken::new();
+    let resolving = tokio::spawn(resolve(superuser, order.seed, stop.clone()));
+
+    let mut told = Instant::now();
+    for (at, event) in plan.events {
+        sleep_until((start + at).into()).await;
+        weather.bring(event, plant).await?;
+        if told.elapsed() >= Duration::from_secs(5) {
+            told = Instant::now();
+            progress(&format!("{:>3} s: PEMS has seen {} requests", start.elapsed().as_secs(), plant.pems.log().len()));
+        }
+    }
+    while let Some(fates) = editing.join_next().await {
+        facts.edits.extend(fates??);
+    }
+    stop.cancel();
+    let resolved = resolving.await??;
+    progress(&format!("{:>3} s: the faults end, {resolved} conflicts were resolved; draining", start.elapsed().as_secs()));
+
+    weather.clear(plant).await?;
+    plant.drain(DRAIN).await?;
+    for relay in weather.relays.into_iter().flatten() {
+        let status = timeout(PATIENCE, relay.stop()).await.context("a relay does not stop")??;
+        ensure!(status.success(), "a relay ended with {status}");
+    }
+    let client = plant.client().await?;
+    facts.mirror = survey::mirror(&client).await?;
+    let pulled = timeout(PATIENCE, plant.relay("pull", "pull")?.wait()).await.context("a pull does not end")??;
+    ensure!(pulled.success(), "the last pull ended with {pulled}");
+    facts.foreign = weather.foreign;
+    survey::complete(&mut facts, &client, &plant.pems).await?;
+    progress(&format!("{:>3} s: all has ended; checking", start.elapsed().as_secs()));
+    Ok(facts)
+}
+
+fn name(relay: usize) -> String {
+    format!("relay-{}", relay + 1)
+}
+
+/// The faults, and what they leave behind.
+struct Weather {
+    relays: Vec<Option<Process>>,
+    /// What ends by itself: pulls, and relays that were asked to.
+    ending: JoinSet<Result<()>>,
+    foreign: Vec<Foreign>,
+}
+
+impl Weather {
+    async fn bring(&mut self, event: Event, plant: &mut Plant) -> Result<()> {
+        match event {
+            Event::Fault(operation, fault) => plant.pems.fault(operation, fault),
+            Event::Kill(relay) => {
+                if let Some(process) = self.relays[relay].take() {
+                    process.kill().await?;
+                }
+            }
+            Event::Stop(relay) => {
+                if let Some(process) = self.relays[relay].take() {
+                    self.ending.spawn(async move {
+                        let status = process.stop().await?;
+                        // One that has only just been started may not have come to listen for it.
+                        let ended = status.success() || status.signal() == Some(Signal::TERM.as_raw());
+                        ensure!(ended, "a relay that was asked to stop ended with {status}");
+                        Ok(())
+                    });
+                }
+            }
+            Event::Start(relay) => self.start(relay, plant)?,
+            Event::Crash => plant.crash()?,
+            Event::Cut => plant.cut().await?,
+            Event::Silence => plant.silence(),
+            Event::Credentials(accepted) => plant.let_in(accepted).await?,
+            Event::Foreign(record, field, value) => {
+                let key = key(record);
+                let changes = Map::from_iter([(field.to_owned(), value)]);
+                let version = plant.pems.edit(&key.0, &key.1, &changes).context("PEMS lacks a record")?;
+                self.foreign.push(Foreign { key, version, changes });
+            }
+            Event::Lock(record, locked) => {
+                let (code, pfa_id) = key(record);
+                plant.pems.lock_record(&code, &pfa_id, locked);
+            }
+            Event::Pull => {
+                let mut pull = plant.relay("pull", "pull")?;
+                // It may well fail, in this weather.
+                self.ending.spawn(async move { pull.wait().await.map(drop) });
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, relay: usize, plant: &Plant) -> Result<()> {
+        if self.relays[relay].is_none() {
+            self.relays[relay] = Some(plant.relay(&name(relay), "run")?);
+        }
+        Ok(())
+    }
+
+    /// Ends the faults: every relay runs, PEMS is well, no record is open.
+    async fn clear(&mut self, plant: &Plant) -> Result<()> {
+        plant.pems.clear_faults();
+        plant.let_in(true).await?;
+        for record in 0..RECORDS {
+            let (code, pfa_id) = key(record);
+            plant.pems.lock_record(&code, &pfa_id, false);
+        }
+        for relay in 0..RELAYS {
+            self.start(relay, plant)?;
+        }
+        while let Some(ended) = timeout(PATIENCE, self.ending.join_next()).await.context("a pull or a relay does not end")? {
+            ended??;
+        }
+        for relay in self.relays.iter_mut().flatten() {
+            if let Some(status) = relay.ended()? {
+                bail!("a relay ended by itself with {status}");
+            }
+        }
+        Ok(())
+    }
+}
+
+fn summary(facts: &Facts) -> String {
+    let states = |state: &str| facts.states.values().filter(|is| *is == state).count();
+    let fates = |fate: Fate| facts.edits.values().filter(|is| **is == fate).count();
+    let ordered = facts.log.iter().filter(|request| request.fault.is_some()).count();
+    format!(
+        "{} committed, {} refused, {} rolled back; {} synced, {} in conflict, {} dead letters, {} withdrawn; \
+         {} requests, {ordered} of them shown a fault; {} foreign edits; {} conflicts resolved, by people or by a merge",
+        fates(Fate::Committed),
+        fates(Fate::Refused),
+        fates(Fate::RolledBack),
+        states("synced"),
+        states("conflict"),
+        states("sync_error"),
+        states("draft") - fates(Fate::Refused),
+        facts.log.len(),
+        facts.foreign.len(),
+        facts.resolved.len()
+    )
+}

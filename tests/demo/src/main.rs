@@ -1,0 +1,84 @@
+//! `demo`, which `make demo` runs: real parts on this machine: a private PostgreSQL server with the application's tables
+//! and the extension, the PEMS simulator over TLS, the relay and the API.
+
+mod agreement;
+mod edits;
+mod plant;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+use testbed::process::exit_code;
+use tokio::signal::unix::{SignalKind, signal};
+
+use plant::Plant;
+
+/// Shows an edit on its way from SQL to PEMS, on this machine and with nothing but what it starts itself.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    /// Check that simulator, mirror and queue agree, and exit: 0 if they do
+    #[arg(long)]
+    once: bool,
+    /// A PEMS grid export: JSON as PEMS answers it, gzip allowed
+    #[arg(long, value_name = "FILE", default_value = "tests/fixtures/pems-export.json.gz")]
+    input: PathBuf,
+    /// Code of an organization in the export; repeat for several
+    #[arg(long = "organization", value_name = "CODE", default_values = ["RIO", "HARBOUR"])]
+    organizations: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    exit_code("demo", run(Arguments::parse()).await)
+}
+
+/// Runs the demo. Ctrl-C and SIGTERM end it at any point, and nothing is left behind.
+async fn run(arguments: Arguments) -> Result<()> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let mut plant = None;
+    let outcome = tokio::select! {
+        outcome = perform(&arguments, &mut plant) => outcome,
+        _ = interrupted.recv() => Ok(()),
+        _ = terminated.recv() => Ok(()),
+    };
+    if let Some(plant) = plant {
+        say("\nstopping");
+        plant.stop().await?;
+    }
+    outcome
+}
+
+async fn perform(arguments: &Arguments, plant: &mut Option<Plant>) -> Result<()> {
+    let plant = plant.insert(Plant::start(&arguments.input, &arguments.organizations).await?);
+    plant.fill_mirror().await?;
+    plant.start_relay().await?;
+    plant.start_api().await?;
+
+    let edits = edits::Edits::draft(plant).await?;
+    let before = edits.samples_in_pems(plant).await?;
+    edits.commit_and_watch(plant).await?;
+    edits::single_edit(plant).await?;
+    edits.tell_samples(plant, &before).await?;
+
+    if arguments.once {
+        let disagreements = agreement::disagreements(plant).await?;
+        disagreements.iter().take(20).for_each(|disagreement| say(disagreement));
+        ensure!(disagreements.is_empty(), "simulator, mirror and queue disagree in {} places", disagreements.len());
+        say("simulator, mirror and queue agree, record by record");
+        return Ok(());
+    }
+    plant.tell_how_to_connect()?;
+    std::future::pending().await
+}
+
+/// One line for the person who watches.
+fn say(line: &str) {
+    println!("{line}");
+    // Whoever reads through a pipe sees it at once.
+    let _ = std::io::stdout().flush();
+}

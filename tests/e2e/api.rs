@@ -1,0 +1,392 @@
+//! The API as a process, over HTTP.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::{Value, json};
+
+use crate::sight::two_tenants;
+use crate::support::service::{Api, problem};
+use crate::support::world::World;
+
+/// What the routes are described as in docs/openapi.json is what they are.
+#[test]
+fn the_committed_description_is_that_of_the_code() -> Result<()> {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+    let committed: Value = serde_json::from_str(&std::fs::read_to_string(file)?)?;
+    assert!(committed == pfa_api::document(), "make it anew: target/debug/pfa-api openapi > docs/openapi.json");
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_edit_is_saved_committed_queued_and_withdrawn() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let draft = serde_json::from_str(
+        r#"{"organizationId": "RIO", "pfaId": "1", "delta": {"monthlyRate": 90071992547409.93, "model": "O'Neil; drop table pfa_mirror; --"}}"#,
+    )?;
+    let saved: Value = api.post("usr_editor", "/api/pfa-data/save-draft", draft).await?.json().await?;
+    let id = saved["modificationId"].as_str().context("an id")?.to_owned();
+    assert_eq!((&saved["errors"], &saved["conflicts"]), (&json!([]), &json!([])));
+    let explained = api.get("usr_editor", &format!("/api/pfa-data/modifications/{id}/explain")).await?;
+    assert_eq!((&explained["valid"], &explained["missingPermissions"]), (&json!(true), &json!([])));
+    let committed: Value =
+        api.post("usr_editor", "/api/pfa-data/commit-drafts", json!({"organizationId": "RIO"})).await?.json().await?;
+    assert_eq!(committed["verdicts"][0]["verdict"], "queued", "{committed}");
+    let status = api.get("usr_viewer", "/api/pems/sync-status?organizationId=RIO&startDate=2020-01-01").await?;
+    assert_eq!(
+        (&status["organizations"][0]["totalQueued"], &status["organizations"][0]["organizationCode"]),
+        (&json!(1), &json!("RIO"))
+    );
+    let seen = api.get("usr_viewer", "/api/pems/records/1/timeline?organizationId=RIO").await?;
+    assert!(seen["events"][0]["changes"].get("monthlyRate").is_none(), "a reader sees no price: {seen}");
+    let seen = api.get("usr_editor", "/api/pems/records/1/timeline?organizationId=RIO").await?;
+    assert_eq!(seen["events"][0]["changes"]["monthlyRate"].to_string(), "90071992547409.93", "money keeps its digits");
+    let withdrawn: Value =
+        api.post("usr_editor", "/api/pfa-data/withdraw", json!({"modificationIds": [id]})).await?.json().await?;
+    assert_eq!(withdrawn["verdicts"][0]["verdict"], "withdrawn");
+    assert_eq!(world.state(&id).await?, "draft/draft");
+    world.check().await
+}
+
+#[tokio::test]
+async fn a_refused_commit_names_every_change_and_field() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let draft = json!({"organizationId": "RIO", "pfaId": "1", "delta": {"monthlyRate": -1}});
+    api.post("usr_editor", "/api/pfa-data/save-draft", draft).await?.error_for_status()?;
+    let (status, code, body) =
+        problem(api.post("usr_editor", "/api/pfa-data/commit-drafts", json!({"organizationId": "RIO"})).await?).await?;
+    assert_eq!((status, code.as_str()), (422, "invalid"));
+    assert_eq!((&body["changes"][0]["pfaId"], &body["changes"][0]["errors"][0]["field"]), (&json!("1"), &json!("monthlyRate")));
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_conflict_is_settled_in_the_state_that_was_seen_and_in_no_other() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let id = world.application().draft("usr_editor", testbed::application::RIO, "1", json!({"model": "Ours"})).await?;
+    world.foreign_edit("1", 2, json!({"model": "Theirs"})).await?;
+    world.application().commit("usr_editor", testbed::application::RIO).await?;
+    assert_eq!(world.state(&id).await?, "conflict/conflict");
+    let list = api.get("usr_editor", "/api/pems/conflicts?organizationId=RIO&limit=1").await?;
+    let conflict = list["conflicts"][0]["conflictId"].as_i64().context("a conflict")?;
+    assert_eq!(list["next"], json!(conflict), "a full page may have another one");
+    let uri = format!("/api/pems/conflicts/{conflict}");
+    let seen = api.request("GET", &uri, Some("usr_editor")).send().await?;
+    let etag = seen.headers()["etag"].clone();
+    let body: Value = seen.json().await?;
+    assert_eq!((&body["fields"][0]["ours"], &body["fields"][0]["theirs"]), (&json!("Ours"), &json!("Theirs")));
+
+    world.foreign_edit("1", 3, json!({"model": "Newer"})).await?;
+    let resolve = |etag| {
+        let request = api.request("POST", &format!("{uri}/resolve"), Some("usr_editor")).header("if-match", etag);
+        request.json(&json!({"resolution": "merge", "mergedData": {"model": "Both"}})).send()
+    };
+    let (status, code, body) = problem(resolve(etag).await?).await?;
+    assert_eq!((status, code.as_str(), &body["current"]["fields"][0]["theirs"]), (412, "moved_on", &json!("Newer")));
+    let fresh = api.request("GET", &uri, Some("usr_editor")).send().await?.headers()["etag"].clone();
+    let resolved: Value = resolve(fresh).await?.error_for_status()?.json().await?;
+    assert_eq!((&resolved["success"], &resolved["appliedChanges"]), (&json!(true), &json!({"model": "Both"})));
+    assert_eq!(world.state(&id).await?, "committed/queued");
+    world.check().await
+}
+
+#[tokio::test]
+async fn what_is_asked_for_twice_under_one_key_is_done_once() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    world.edit("1", json!({"model": "X"})).await?;
+    let ask = async |key: &str, body: Value| {
+        let request = api.request("POST", "/api/pems/write-sync", Some("usr_editor")).header("idempotency-key", key);
+        request.json(&body).send().await
+    };
+    let sync = json!({"organizationId": "RIO", "priority": "high"});
+    let mut together = tokio::task::JoinSet::new();
+    for _ in 0..4 {
+        let request = api.request("POST", "/api/pems/write-sync", Some("usr_editor")).header("idempotency-key", "key-1");
+        together.spawn(request.json(&sync).send());
+    }
+    let mut answers = BTreeSet::new();
+    while let Some(answer) = together.join_next().await {
+        answers.insert(answer??.error_for_status()?.text().await?);
+    }
+    answers.insert(ask("key-1", sync.clone()).await?.error_for_status()?.text().await?);
+    assert_eq!(answers.len(), 1, "{answers:?}");
+    let jobs = "select count(*) from pfa_sync.jobs where kind = 'write_sync'";
+    assert_eq!(world.value::<i64>(jobs).await?, 1);
+    let (status, code, _) = problem(ask("key-1", json!({"organizationId": "RIO"})).await?).await?;
+    assert_eq!((status, code.as_str()), (422, "invalid"), "another request under the key");
+    ask("key-2", sync).await?.error_for_status()?;
+    assert_eq!(world.value::<i64>(jobs).await?, 2);
+    let (status, ..) = problem(ask("key-3", json!({"organizationId": "HARBOUR", "priority": "urgent"})).await?).await?;
+    assert_eq!(status, 400);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_who_asks_too_fast_is_told_when_to_come_again_and_nobody_else_is() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &["--rate-limit", "5"]).await?;
+    let mut answers = Vec::new();
+    for _ in 0..20 {
+        answers.push(api.request("GET", "/api/pems/settings", Some("usr_editor")).send().await?);
+    }
+    let refused = answers.into_iter().find(|answer| answer.status() != 200).context("one too many")?;
+    assert_eq!(refused.headers()["retry-after"], "1");
+    let (status, code, _) = problem(refused).await?;
+    assert_eq!((status, code.as_str()), (429, "too_many_requests"));
+    api.get("usr_viewer", "/api/pems/settings").await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_are_shown_with_the_changes_that_are_on_their_way_and_ones_own_drafts() -> Result<()> {
+    let world = World::empty().await?;
+    let mut records: Vec<Value> = (10..20).map(|id| testbed::application::pems_record("RIO", &id.to_string())).collect();
+    for (record, model) in records.iter_mut().zip(["b", "a", "c", "a", "b", "100%", "c", "a_b", "b", "a"]) {
+        record["model"] = json!(model);
+    }
+    world.ingest(&records).await?;
+    let api = Api::start(&world, &[]).await?;
+    world.edit("11", json!({"category": "Lifting"})).await?;
+    let draft = |user: &'static str, delta: Value| {
+        api.post(user, "/api/pfa-data/save-draft", json!({"organizationId": "RIO", "pfaId": "12", "delta": delta}))
+    };
+    draft("usr_editor", json!({"category": "Lifting"})).await?.error_for_status()?;
+    draft("usr_second", json!({"category": "Excavators"})).await?.error_for_status()?;
+
+    let page = async |user: &str, query: &str| api.get(user, &format!("/api/pfa-data?organizationId=RIO&{query}")).await;
+    let ids = |page: &Value| -> Vec<String> {
+        page["records"].as_array().into_iter().flatten().map(|record| record["pfaId"].as_str().unwrap_or("").to_owned()).collect()
+    };
+    let lifting = page("usr_editor", "category=Lifting").await?;
+    assert_eq!(ids(&lifting), ["11", "12"]);
+    assert_eq!((&lifting["records"][0]["state"], &lifting["records"][1]["state"]), (&json!("committed"), &json!("draft")));
+    assert_eq!(lifting["records"][0]["changedFields"], json!(["category"]));
+    assert_eq!(ids(&page("usr_viewer", "category=Lifting").await?), ["11"], "drafts are their author's");
+    assert_eq!(ids(&page("usr_editor", "search=100%25").await?), ["15"], "signs of patterns are text");
+    assert_eq!(ids(&page("usr_editor", "search=A_B").await?), ["17"]);
+
+    for (order, expected) in [
+        ("sort=pfaId", ["10", "11", "12", "13", "14", "15", "16", "17", "18", "19"]),
+        ("sort=pfaId&descending=true", ["19", "18", "17", "16", "15", "14", "13", "12", "11", "10"]),
+        ("sort=model", ["15", "11", "13", "19", "17", "10", "14", "18", "12", "16"]),
+        ("sort=model&descending=true", ["16", "12", "18", "14", "10", "17", "19", "13", "11", "15"]),
+    ] {
+        let mut seen = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = page("usr_viewer", &format!("{order}&limit=3{after}")).await?;
+            seen.extend(ids(&page));
+            let Some(next) = page["next"].as_str() else { break };
+            after = format!("&after={next}");
+        }
+        assert_eq!(seen, expected, "{order}");
+    }
+    for (user, query, expected) in [
+        ("usr_viewer", "sort=monthlyRate", 403),
+        ("usr_editor", "sort=monthlyRate", 200),
+        ("usr_editor", "sort=nothing", 422),
+        ("usr_editor", "sort=model'%20or%201=1--", 422),
+        ("usr_editor", "after=zz", 422),
+        ("usr_editor", "after=00", 422),
+        ("usr_editor", "limit=201", 422),
+        ("usr_editor", "limit=x", 400),
+        ("usr_editor", "colour=red", 400),
+    ] {
+        let uri = format!("/api/pfa-data?organizationId=RIO&{query}");
+        assert_eq!(api.request("GET", &uri, Some(user)).send().await?.status(), expected, "{query} as {user}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
+    let world = two_tenants().await?;
+    let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, user_id, success, error_message) \
+                 select 'PAUSED', 'org_RIO_173', 'usr_admin', true, '=cmd|\"' || n from generate_series(1, 2100) n";
+    world.client.execute(flood, &[]).await?;
+    let rows: i64 = world.value("select count(*) from pfa_sync_private.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
+    let api = Api::start(&world, &[]).await?;
+    let mut seen = BTreeSet::new();
+    let mut after = String::new();
+    loop {
+        let page = api.get("usr_viewer", &format!("/api/pems/audit?organizationId=RIO&limit=200{after}")).await?;
+        for entry in page["entries"].as_array().into_iter().flatten() {
+            assert!(seen.insert(entry["eventId"].as_i64()), "twice: {entry}");
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        after = format!("&after={next}");
+    }
+    assert_eq!(seen.len() as i64, rows);
+    let paused = api.get("usr_viewer", "/api/pems/audit?organizationId=RIO&eventType=DEAD_LETTER").await?;
+    assert_eq!(paused["entries"].as_array().map(Vec::len), Some(2));
+    let whole = api.request("GET", "/api/pems/audit.csv?organizationId=RIO", Some("usr_admin")).send().await?.text().await?;
+    assert_eq!(whole.matches("\r\n").count() as i64, rows + 1, "a line for each entry and the head");
+    world.client.batch_execute(r#"update user_organizations set "perm_Export" = false where "userId" = 'usr_viewer'"#).await?;
+    let refused = api.request("GET", "/api/pems/audit.csv?organizationId=RIO", Some("usr_viewer")).send().await?;
+    assert_eq!(problem(refused).await?.0, 403, "an export takes perm_Export");
+    assert!(whole.contains(",\"'=cmd|\"\"1\","), "a formula is a text: {}", &whole[..500]);
+    for (user, query, expected) in [
+        ("usr_viewer", "", 403),
+        ("usr_admin", "", 200),
+        ("usr_admin", "organizationId=RIO&after=x", 422),
+        ("usr_admin", "organizationId=RIO&startDate=soon", 422),
+    ] {
+        let answer = api.request("GET", &format!("/api/pems/audit?{query}"), Some(user)).send().await?;
+        assert_eq!(answer.status(), expected, "{query} as {user}: {}", answer.text().await?);
+    }
+    Ok(())
+}
+
+/// The page that shows the description loads nothing from elsewhere.
+#[tokio::test]
+async fn the_description_is_served_with_a_page_to_browse_it() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    let served: Value = api.request("GET", "/openapi.json", None).send().await?.json().await?;
+    assert!(served == pfa_api::document());
+    let page = api.request("GET", "/docs", None).send().await?;
+    assert_eq!(
+        page.headers()["content-security-policy"],
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
+    );
+    let page = page.text().await?;
+    for (asset, kind) in [("/docs/page.js", "text/javascript"), ("/docs/page.css", "text/css")] {
+        assert!(page.contains(&format!("\"{asset}\"")), "{page}");
+        let answer = api.request("GET", asset, None).send().await?.error_for_status()?;
+        assert_eq!(answer.headers()["content-type"], kind);
+        assert!(!answer.text().await?.contains("://"), "{asset} loads from elsewhere");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_job_is_followed_to_pems_answers() -> Result<()> {
+    let world = two_tenants().await?;
+    let api = Api::start(&world, &[]).await?;
+    let jobs = api.get("usr_viewer", "/api/pems/jobs?organizationId=RIO").await?;
+    let job = jobs["jobs"].as_array().and_then(|jobs| jobs.last()).context("a job")?;
+    let progress = api.get("usr_viewer", &format!("/api/pems/jobs/{}", job["jobId"])).await?;
+    assert_eq!((&progress["kind"], &progress["conflict"], &progress["failed"]), (&json!("commit"), &json!(1), &json!(2)));
+    let changes = api.get("usr_viewer", &format!("/api/pems/jobs/{}/changes", job["jobId"])).await?;
+    let failed = changes["changes"].as_array().into_iter().flatten().find(|change| change["status"] == "failed");
+    let failed = failed.context("a dead one")?;
+    let attempts = api.get("usr_editor", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
+    assert_eq!(attempts["attempts"][0]["success"], json!(false));
+    assert_eq!(attempts["attempts"][0]["response"]["monthlyRate"].to_string(), "7771.25");
+    let unpriced = api.get("usr_viewer", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
+    assert_eq!(unpriced["attempts"][0]["response"], Value::Null);
+    Ok(())
+}
+
+#[tokio::test]
+async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let save = "/api/pfa-data/save-draft";
+    let draft = |delta: &str| format!(r#"{{"organizationId": "RIO", "pfaId": "1", "delta": {delta}}}"#).into_bytes();
+    for (what, body, status) in [
+        ("no JSON", b"{".to_vec(), 400),
+        ("bad UTF-8", b"{\"organizationId\": \"\xff\"}".to_vec(), 400),
+        ("an unknown key", br#"{"organizationId": "RIO", "pfaId": "1", "delta": {}, "userId": "usr_admin"}"#.to_vec(), 400),
+        ("a list for an object", br#"["RIO", "1", {"model": "X"}]"#.to_vec(), 400),
+        ("deep nesting", draft(&format!("{}{}", "[".repeat(2000), "]".repeat(2000))), 400),
+        ("too much", draft(&format!("{{\"model\": \"{}\"}}", "x".repeat(20_000))), 413),
+        ("an absurd number", draft(r#"{"monthlyRate": 1e999999}"#), 422),
+        ("a NUL", draft(r#"{"model": "\u0000"}"#), 422),
+        ("no object", draft("[]"), 422),
+        ("another record", br#"{"organizationId": "RIO", "pfaId": "' or 1=1 --", "delta": {}}"#.to_vec(), 404),
+        (
+            "another organization",
+            br#"{"organizationId": "RIO'; drop schema pfa_sync cascade; --", "pfaId": "1", "delta": {}}"#.to_vec(),
+            404,
+        ),
+    ] {
+        let request = api.request("POST", save, Some("usr_editor")).header("content-type", "application/json").body(body);
+        assert_eq!(problem(request.send().await?).await?.0, status, "{what}");
+    }
+    for (uri, body) in [
+        ("/api/pems/dead-letters/preview", json!({"filter": ["RIO"]})),
+        ("/api/pems/conflicts/preview", json!({"resolution": "merge"})),
+        ("/api/pems/conflicts/preview", json!({"resolution": {"use_pems": null}})),
+        ("/api/pems/write-sync", json!({"organizationId": "RIO", "priority": {"high": null}})),
+    ] {
+        assert_eq!(problem(api.post("usr_admin", uri, body.clone()).await?).await?.0, 400, "{body}");
+    }
+    for (method, uri, status) in [
+        ("GET", "/api/nothing", 404),
+        ("GET", save, 405),
+        ("GET", "/api/pems/conflicts/9223372036854775808", 400),
+        ("GET", "/api/pems/conflicts/9223372036854775807", 404),
+        ("GET", "/api/pems/conflicts?limit=0", 422),
+        ("GET", "/api/pems/conflicts?limit=many", 400),
+        ("GET", "/api/pems/sync-status?startDate=yesterdayish", 422),
+        ("GET", "/api/pems/sync-status?organizationId=%00", 422),
+    ] {
+        assert_eq!(problem(api.request(method, uri, Some("usr_editor")).send().await?).await?.0, status, "{method} {uri}");
+    }
+    let plain = api.request("POST", save, Some("usr_editor")).body("{}").send().await?;
+    assert_eq!(problem(plain).await?.0, 415);
+    assert_eq!(world.value::<i64>("select count(*) from pfa_modification").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_carry_an_id_and_the_headers_that_browsers_heed() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    for uri in ["/livez", "/api/pems/settings", "/nothing"] {
+        let answer = api.request("GET", uri, Some("usr_admin")).send().await?;
+        for (name, value) in
+            [("x-content-type-options", "nosniff"), ("cache-control", "no-store"), ("referrer-policy", "no-referrer")]
+        {
+            assert_eq!(answer.headers()[name], value, "{uri}");
+        }
+        assert_eq!(answer.headers()["x-request-id"].len(), 36);
+    }
+    for (origin, allowed) in [("https://pfa.example.com", true), ("https://evil.example.com", false)] {
+        let answer = api.request("GET", "/livez", None).header("origin", origin).send().await?;
+        assert_eq!(answer.headers().get("access-control-allow-origin").is_some(), allowed, "{origin}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_call_that_takes_too_long_is_ended_in_the_database_too() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &["--request-timeout", "300 ms"]).await?;
+    let mut other = world.database.client().await?;
+    let locks = other.transaction().await?;
+    locks.batch_execute("lock table pfa_modification").await?;
+    let draft = json!({"organizationId": "RIO", "pfaId": "1", "delta": {"model": "X"}});
+    let answer = api.post("usr_editor", "/api/pfa-data/save-draft", draft.clone()).await?;
+    assert_eq!(problem(answer).await?.0, 504);
+    locks.rollback().await?;
+    let waiting = "select exists (select from pg_stat_activity where application_name = 'pfa-api' and state <> 'idle')";
+    tokio::time::timeout(Duration::from_secs(30), async {
+        while world.value::<bool>(waiting).await? {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        anyhow::Ok(())
+    })
+    .await??;
+    assert_eq!(world.value::<i64>("select count(*) from pfa_modification").await?, 0);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_service_waits_for_its_database_and_stops_when_it_is_told() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    world.client.batch_execute("select pfa_sync.detach()").await?;
+    assert_eq!(problem(api.request("GET", "/readyz", None).send().await?).await?.0, 503);
+    assert_eq!(api.request("GET", "/livez", None).send().await?.status(), 204);
+    world.client.batch_execute("select pfa_sync.attach()").await?;
+    assert_eq!(api.request("GET", "/readyz", None).send().await?.status(), 204);
+    assert!(api.process.stop().await?.success());
+    Ok(())
+}

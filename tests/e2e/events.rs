@@ -1,0 +1,261 @@
+//! Live events: what happens is told once to everybody whom it concerns, and what was missed on return.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use reqwest::Response;
+use serde_json::{Value, json};
+use testbed::application::{EDITOR, HARBOUR, RIO, pems_record};
+use testbed::cluster::Login;
+use tokio::time::timeout;
+
+use crate::sight::two_tenants;
+use crate::support::service::{Api, now, token};
+use crate::support::world::World;
+
+/// No signal takes so long.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+struct Event {
+    id: String,
+    name: String,
+    data: Value,
+}
+
+impl Event {
+    /// What happened to which record.
+    fn told(&self) -> String {
+        format!("{} {}", self.name, self.data["pfaId"].as_str().unwrap_or("-"))
+    }
+}
+
+/// A stream of events that somebody reads.
+struct Ear {
+    response: Response,
+    text: String,
+    heard: VecDeque<Event>,
+}
+
+impl Ear {
+    async fn open(api: &Api, user: &str, last: Option<&str>) -> Result<Self> {
+        let request = api.request("GET", "/api/pems/events", Some(user));
+        let request = match last {
+            Some(id) => request.header("last-event-id", id),
+            None => request,
+        };
+        let response = request.send().await?.error_for_status()?;
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Ok(Self { response, text: String::new(), heard: VecDeque::new() })
+    }
+
+    /// Listens from now on; the id of now.
+    async fn ready(api: &Api, user: &str) -> Result<(Self, String)> {
+        let mut ear = Self::open(api, user, None).await?;
+        let ready = ear.next().await?.context("the stream ended")?;
+        assert_eq!(ready.name, "ready");
+        Ok((ear, ready.id))
+    }
+
+    /// The next event; `None` = the stream has ended.
+    async fn next(&mut self) -> Result<Option<Event>> {
+        loop {
+            if let Some(event) = self.heard.pop_front() {
+                return Ok(Some(event));
+            }
+            let Some(chunk) = timeout(PATIENCE, self.response.chunk()).await?? else { return Ok(None) };
+            self.text.push_str(std::str::from_utf8(&chunk)?);
+            while let Some((block, rest)) = self.text.split_once("\n\n") {
+                let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start);
+                if let (Some(id), Some(name), Some(data)) = (field("id:"), field("event:"), field("data:")) {
+                    self.heard.push_back(Event { id: id.to_owned(), name: name.to_owned(), data: serde_json::from_str(data)? });
+                }
+                self.text = rest.to_owned();
+            }
+        }
+    }
+
+    /// All up to an event, which is the last of them.
+    async fn until(&mut self, told: &str) -> Result<Vec<Event>> {
+        let mut events = Vec::new();
+        loop {
+            let Some(event) = self.next().await? else { bail!("the stream ended before {told}: {events:?}") };
+            let found = event.told() == told;
+            events.push(event);
+            if found {
+                return Ok(events);
+            }
+        }
+    }
+}
+
+fn told(events: &[Event]) -> Vec<String> {
+    events.iter().map(Event::told).collect()
+}
+
+#[tokio::test]
+async fn everybody_hears_what_happens_in_their_organizations_and_nothing_else() -> Result<()> {
+    let world = two_tenants().await?;
+    let api = Api::start(&world, &[]).await?;
+    let (mut rio, _) = Ear::ready(&api, "usr_second").await?;
+    let (mut both, _) = Ear::ready(&api, "usr_viewer").await?;
+    world.client.execute("select * from pfa_sync.ingest('HARBOUR', $1)", &[&json!([pems_record("HARBOUR", "9")])]).await?;
+    world.ingest(&[pems_record("RIO", "8"), pems_record("RIO", "7")]).await?;
+    world.application().draft(EDITOR, HARBOUR, "9", json!({"model": "Mine"})).await?;
+    world.application().commit(EDITOR, HARBOUR).await?;
+    let withdrawn = world.edit("8", json!({"model": "Mine"})).await?;
+    world.client.execute("select pfa_sync.withdraw(array[$1], 'usr_editor')", &[&withdrawn]).await?;
+    world.client.execute("select pfa_sync.discard_drafts('RIO', 'usr_editor')", &[]).await?;
+    world.edit("7", json!({"model": "Mine", "monthlyRate": 4321.5})).await?;
+    let sent = world.send().await?;
+    let seven: Vec<_> = sent.into_iter().filter(|claimed| claimed.pfa_id == "7").collect();
+    world.report("fail", &seven, json!({"outcome": "rejected", "error": "no", "http_status": 422})).await?;
+    world.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
+
+    let heard = rio.until("pause -").await?;
+    let of = |id: &str| -> Vec<String> { told(&heard).into_iter().filter(|told| told.ends_with(&format!(" {id}"))).collect() };
+    assert_eq!(of("8"), ["queued 8", "withdrawn 8"]);
+    assert_eq!(of("7"), ["queued 7", "syncing 7", "attempt_failed 7", "failed 7"]);
+    assert!(of("9").is_empty(), "another organization's: {heard:?}");
+    assert!(heard.iter().all(|event| event.data["organizationId"] == RIO), "{heard:?}");
+    assert!(!heard.iter().any(|event| event.data.to_string().contains("4321")), "an event holds no values");
+    assert!(told(&both.until("pause -").await?).contains(&"queued 9".to_owned()));
+    Ok(())
+}
+
+/// Writers whose transactions end in another order than they began, two instances of the API, and a listener that comes
+/// back at every single event.
+#[tokio::test]
+async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
+    let world = World::empty().await?;
+    let first = Api::start(&world, &["--rate-limit", "100000"]).await?;
+    let second = Api::start(&world, &["--rate-limit", "100000"]).await?;
+    let (mut ear, mut last) = Ear::ready(&first, "usr_viewer").await?;
+    let insert = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', $1 || n from generate_series(1, 3) n";
+    let mut writers = Vec::new();
+    for _ in 0..4 {
+        writers.push(world.database.client().await?);
+    }
+    for round in 0..2 {
+        for (number, writer) in writers.iter().enumerate() {
+            writer.batch_execute("begin").await?;
+            writer.execute(insert, &[&format!("{round}-{number}-")]).await?;
+        }
+        // The last to begin is the first to end, and is heard while the others are still open.
+        for (number, writer) in writers.iter().enumerate().rev() {
+            writer.batch_execute("commit").await?;
+            let api = if number % 2 == 0 { &first } else { &second };
+            for row in 1..=3 {
+                let event = ear.until(&format!("queued {round}-{number}-{row}")).await?;
+                assert_eq!(event.iter().filter(|event| event.name != "ready").count(), 1, "no gap, no doublet: {event:?}");
+                last = event.last().context("an event")?.id.clone();
+                ear = Ear::open(api, "usr_viewer", Some(&last)).await?;
+            }
+        }
+    }
+    // Long away, and everything since the beginning of the last round is told.
+    drop(ear);
+    world.client.execute(insert, &[&"away-"]).await?;
+    let mut ear = Ear::open(&first, "usr_viewer", Some(&last)).await?;
+    assert_eq!(told(&ear.until("ready -").await?), ["queued away-1", "queued away-2", "queued away-3", "ready -"]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_cannot_be_told_one_by_one_is_said_to_be_so() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    let (mut ear, before) = Ear::ready(&api, "usr_viewer").await?;
+    let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', n from generate_series(1, 6000) n";
+    world.client.execute(flood, &[]).await?;
+    assert_eq!(ear.until("reload -").await?.len(), 1);
+    for (why, position) in
+        [("too much has happened", before.as_str()), ("no position", "x"), ("of the future", "0/999999999:999999999:")]
+    {
+        let mut ear = Ear::open(&api, "usr_viewer", Some(position)).await?;
+        assert_eq!(told(&ear.until("ready -").await?), ["reload -", "ready -"], "{why}");
+    }
+    world.client.batch_execute("select pfa_sync.adopt()").await?;
+    let mut ear = Ear::open(&api, "usr_viewer", Some(&before)).await?;
+    assert_eq!(told(&ear.until("ready -").await?), ["reload -", "ready -"], "of before a copy took the original's place");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &["--rights-interval", "50 ms"]).await?;
+    let short = token(&json!({"userId": "usr_viewer", "exp": now() + 2}));
+    let response = api.request("GET", "/api/pems/events", None).bearer_auth(short).send().await?.error_for_status()?;
+    let mut ear = Ear { response, text: String::new(), heard: VecDeque::new() };
+    assert_eq!(ear.next().await?.context("ready")?.name, "ready");
+    assert!(ear.next().await?.is_none(), "the token has ended");
+
+    // It reads nothing while more is told than anybody keeps for it.
+    let (slow, _) = Ear::ready(&api, "usr_viewer").await?;
+    let (mut quick, _) = Ear::ready(&api, "usr_viewer").await?;
+    let padded = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) \
+                  select 'COMMITTED', 'org_RIO_173', repeat('x', 4000) || n from generate_series(1, 400) n";
+    for _ in 0..40 {
+        world.client.execute(padded, &[]).await?;
+        quick.until(&format!("queued {}400", "x".repeat(4000))).await?;
+    }
+    let mut slow = slow;
+    let mut heard = 0;
+    while slow.next().await?.is_some() {
+        heard += 1;
+    }
+    assert!(heard < 16_000, "it is dropped: {heard}");
+
+    // A right that is taken away ends what is heard.
+    let mut denied = Ear::ready(&api, "usr_second").await?.0;
+    let revoke = r#"update user_organizations set "perm_Read" = false where "userId" = 'usr_second'"#;
+    world.client.batch_execute(revoke).await?;
+    for _ in 0..5 {
+        world.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
+        quick.until("pause -").await?;
+    }
+    let session = world.database.client_as(Login::Api).await?;
+    session.batch_execute("set pfa_sync.user_id = 'usr_second'").await?;
+    let since: String = world.value("select log_epoch || '/3:3:' from pfa_sync_private.installation").await?;
+    assert!(!world.client.query("select * from pfa_sync.events($1)", &[&since]).await?.is_empty());
+    assert_eq!(session.query("select * from pfa_sync.events($1)", &[&since]).await?.len(), 0);
+
+    assert!(api.process.stop().await?.success(), "it does not wait for streams to end");
+    let mut overheard = 0;
+    while denied.next().await?.is_some() {
+        overheard += 1;
+    }
+    assert!(overheard < 5, "whoever may not see it any more hears no more of it");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_user_holds_so_many_streams_and_no_more() -> Result<()> {
+    let world = World::empty().await?;
+    let api = Api::start(&world, &[]).await?;
+    let mut ears = Vec::new();
+    for _ in 0..20 {
+        ears.push(Ear::ready(&api, "usr_viewer").await?);
+    }
+    let refused = api.request("GET", "/api/pems/events", Some("usr_viewer")).send().await?;
+    assert_eq!(refused.status(), 429);
+    Ear::ready(&api, "usr_editor").await?;
+    Ok(())
+}
+
+/// The breaker is of a PEMS, and everybody whose organization it serves hears of it.
+#[tokio::test]
+async fn a_breaker_is_told_to_all_whom_it_stops() -> Result<()> {
+    let world = World::new().await?;
+    let api = Api::start(&world, &[]).await?;
+    let (mut ear, _) = Ear::ready(&api, "usr_viewer").await?;
+    world.client.batch_execute("select pfa_sync.set('breaker_threshold', '1')").await?;
+    world.edit("1", json!({"model": "Mine"})).await?;
+    let sent = world.send().await?;
+    world.report("fail", &sent, json!({"outcome": "unavailable", "error": "no answer", "whole": true})).await?;
+    let breaker = ear.until("breaker -").await?;
+    assert_eq!(breaker.last().context("an event")?.data["eventType"], "BREAKER_OPENED");
+    Ok(())
+}

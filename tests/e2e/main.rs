@@ -1,0 +1,31 @@
+//! End-to-end tests on a real Postgres, the real relay and the PEMS simulator over TLS. `make test` runs them.
+
+mod api;
+mod attach;
+mod commit;
+mod concurrency;
+mod conflict;
+mod contract;
+mod dead_letters;
+mod documents;
+mod doorbell;
+mod drafts;
+mod events;
+mod examples;
+mod failures;
+mod fleet;
+mod fronts;
+mod inbound;
+mod interleaving;
+mod monitoring;
+mod outcome;
+mod pull;
+mod resolution;
+mod road;
+mod routes;
+mod settings;
+mod sight;
+mod support;
+mod surface;
+mod tokens;
+mod verdict;

@@ -1,0 +1,77 @@
+//! What a monitor is told by the relay and by the API.
+
+use anyhow::{Context, Result};
+use reqwest::StatusCode;
+use serde_json::json;
+
+use crate::support::plant::Plant;
+use crate::support::service::Api;
+use crate::support::world::World;
+
+async fn ask(address: &str, path: &str) -> Result<(StatusCode, String)> {
+    let answer = reqwest::get(format!("{address}{path}")).await?;
+    Ok((answer.status(), answer.text().await?))
+}
+
+/// The value of a figure, by its name and labels as written.
+fn figure(text: &str, name: &str) -> Result<f64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).with_context(|| format!("{name} is missing: {text}"))?;
+    Ok(line.trim().parse()?)
+}
+
+#[tokio::test]
+async fn the_relay_tells_what_it_did_and_how_the_queue_stands() -> Result<()> {
+    let plant = Plant::new(3).await?;
+    let mut relay = plant.relay_with_arguments("run", &["--monitoring", "127.0.0.1:0"])?;
+    let line = relay.line().await?;
+    let address = line.strip_prefix("monitored on ").context("the address")?;
+    plant.world.edit("1", json!({"model": "Mine"})).await?;
+    plant.until_drained().await?;
+    plant.world.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
+    plant.world.edit("2", json!({"model": "Mine"})).await?;
+    assert_eq!(ask(address, "/livez").await?.0, 204);
+    assert_eq!(ask(address, "/readyz").await?.0, 204);
+    let (_, text) = ask(address, "/metrics").await?;
+    for (name, value) in [
+        ("pfa_relay_records_total{status=\"completed\"}", 1.0),
+        ("pfa_sync_changes{organization=\"RIO\",state=\"queued\"}", 1.0),
+        ("pfa_sync_healthy{health=\"paused\",organization=\"RIO\"}", 0.0),
+        ("pfa_sync_database_up", 1.0),
+    ] {
+        assert_eq!(figure(&text, name)?, value, "{name}");
+    }
+    assert!(figure(&text, "pfa_relay_requests_total{status=\"200\"}")? >= 1.0);
+    assert!(figure(&text, "pfa_relay_request_seconds_count")? >= 1.0);
+    let heads: Vec<_> = text.lines().filter(|line| line.starts_with("# TYPE")).collect();
+    let mut once = heads.clone();
+    once.sort_unstable();
+    once.dedup();
+    assert_eq!(heads.len(), once.len(), "each name is described once");
+
+    plant.world.client.batch_execute("select pfa_sync.detach()").await?;
+    assert_eq!(ask(address, "/readyz").await?.0, 503);
+    let (status, text) = ask(address, "/metrics").await?;
+    assert_eq!((status, figure(&text, "pfa_sync_database_up")?), (StatusCode::OK, 0.0));
+    assert!(relay.stop().await?.success());
+    Ok(())
+}
+
+/// No token is needed for it, so it says nothing of any organization.
+#[tokio::test]
+async fn the_api_counts_what_it_is_asked() -> Result<()> {
+    let world = World::empty().await?;
+    let mut api = Api::start(&world, &["--monitoring", "127.0.0.1:0"]).await?;
+    let line = api.process.line().await?;
+    let address = line.strip_prefix("monitored on ").context("the address")?;
+    for _ in 0..3 {
+        api.get("usr_viewer", "/api/pems/sync-status?organizationId=RIO").await?;
+    }
+    api.request("GET", "/api/nothing/RIO", Some("usr_viewer")).send().await?;
+    let (_, text) = ask(address, "/metrics").await?;
+    assert_eq!(figure(&text, "pfa_api_requests_total{route=\"/api/pems/sync-status\",status=\"200\"}")?, 3.0);
+    assert_eq!(figure(&text, "pfa_api_requests_total{route=\"none\",status=\"404\"}")?, 1.0);
+    assert!(!text.contains("RIO"));
+    assert_eq!(ask(address, "/readyz").await?.0, 204);
+    assert_eq!(api.request("GET", "/metrics", None).send().await?.status(), 404, "not where users ask");
+    Ok(())
+}

@@ -1,0 +1,259 @@
+//! What a relay reports, and what comes of it.
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use testbed::application::pems_record;
+
+use crate::support::world::World;
+
+/// Leases of this database end at once: what a dead relay held can be claimed.
+async fn end_leases(world: &World) -> Result<()> {
+    world.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where status = 'processing'", &[]).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn completion_moves_mirror_history_modification_and_log_together() -> Result<()> {
+    let world = World::new().await?;
+    let id = world.edit("1", json!({"monthlyRate": 0, "actualStart": "2026-02-01", "actualEnd": "2026-03-01"})).await?;
+    assert_eq!(world.deliver().await?, 1);
+
+    let row = world.client.query_one(
+        r#"select data, version, "monthlyRate", "actualStart"::text, "hasActuals", "pemsVersion" from pfa_mirror where "pfaId" = '1'"#, &[]).await?;
+    let data: Value = row.get(0);
+    assert_eq!(
+        (&data["monthlyRate"], &data["actualStart"], &data["hasActuals"]),
+        (&json!(0), &json!("2026-02-01T00:00:00.000Z"), &json!(true))
+    );
+    assert_eq!((row.get::<_, i32>(1), row.get::<_, f64>(2), row.get::<_, &str>(3)), (2, 0.0, "2026-02-01 00:00:00"));
+    assert_eq!((row.get::<_, bool>(4), row.get::<_, &str>(5)), (true, "2026-03-01T00:00:00.000Z"));
+    let history =
+        world.client.query_one(r#"select version, data->>'monthlyRate', "changedBy" from pfa_mirror_history"#, &[]).await?;
+    assert_eq!((history.get::<_, i32>(0), history.get::<_, &str>(1), history.get::<_, &str>(2)), (1, "12500", "usr_editor"));
+    let modification = world
+        .client
+        .query_one(r#"select "pemsVersion", "syncedAt" is not null from pfa_modification where id = $1"#, &[&id])
+        .await?;
+    assert_eq!((modification.get::<_, i32>(0), modification.get::<_, bool>(1)), (2, true));
+    let told: Vec<String> =
+        world.client.query("select event_type from pfa_sync.timeline('RIO', '1')", &[]).await?.iter().map(|r| r.get(0)).collect();
+    assert_eq!(told, ["COMMITTED", "WRITE_ATTEMPT", "SYNCED"]);
+    world.check().await
+}
+
+#[tokio::test]
+async fn a_late_report_changes_nothing() -> Result<()> {
+    let world = World::new().await?;
+    world.edit("1", json!({"model": "X"})).await?;
+    let late = world.claim().await?;
+    end_leases(&world).await?;
+    let current = world.claim_as("relay-2").await?;
+    assert_eq!(current[0].attempt, 2, "it was never sent, so it is simply claimed again");
+
+    for function in ["sent", "complete", "fail", "conflict", "settle", "release"] {
+        let besides = json!({"version": 2, "outcome": "rejected", "record": pems_record("RIO", "1")});
+        assert!(world.report(function, &late, besides).await?.is_empty(), "{function}");
+    }
+    assert_eq!(world.value::<i32>("select attempt from pfa_sync_private.pfa_write_queue where status = 'processing'").await?, 2);
+    world.check().await
+}
+
+#[tokio::test]
+async fn transient_failures_are_retried_and_end_as_dead_letters() -> Result<()> {
+    let world = World::new().await?;
+    world
+        .client
+        .batch_execute("select pfa_sync.set('retry_delay', '1 hour'); select pfa_sync.set('retry_delay_max', '90 minutes')")
+        .await?;
+    let id = world.edit("1", json!({"model": "X"})).await?;
+    let mut waits = Vec::new();
+    for _ in 0..4 {
+        let claimed = world.send().await?;
+        let report =
+            world.report("fail", &claimed, json!({"outcome": "unavailable", "error": "503", "http_status": 503})).await?;
+        waits.extend(report[0].get::<_, Option<f64>>("retry_in_ms"));
+        assert!(world.claim().await?.is_empty(), "not before its time");
+        world.client.execute("update pfa_sync_private.pfa_write_queue set scheduled_at = now()", &[]).await?;
+    }
+    let minutes: Vec<i64> = waits.iter().map(|ms| (ms / 60_000.0) as i64).collect();
+    assert!((60..=66).contains(&minutes[0]) && minutes[1..] == [90, 90], "{minutes:?}");
+    assert_eq!(world.state(&id).await?, "sync_error/failed");
+    let letter = world.client.query_one("select code, error, retry_count, http_status from pfa_sync.dead_letters", &[]).await?;
+    let letter = (letter.get::<_, &str>(0), letter.get::<_, &str>(1), letter.get::<_, i32>(2), letter.get::<_, i32>(3));
+    assert_eq!(letter, ("UNAVAILABLE", "503", 3, 503));
+    world.check().await
+}
+
+/// What was one request can be one again, and what is settled together stays together.
+#[tokio::test]
+async fn what_fails_together_comes_due_together() -> Result<()> {
+    let world = World::new().await?;
+    for id in ["1", "2", "3"] {
+        world.edit(id, json!({"model": "X"})).await?;
+    }
+    let claimed = world.send().await?;
+    assert_eq!(claimed.len(), 3);
+    assert_eq!(world.value::<i64>("select count(distinct lease_until) from pfa_sync_private.pfa_write_queue").await?, 1);
+    world.report("fail", &claimed, json!({"outcome": "unavailable"})).await?;
+    assert_eq!(world.value::<i64>("select count(distinct scheduled_at) from pfa_sync_private.pfa_write_queue").await?, 1);
+    world.check().await
+}
+
+#[tokio::test]
+async fn throttling_burns_no_try_and_moves_the_slots() -> Result<()> {
+    let world = World::new().await?;
+    world.edit("1", json!({"model": "X"})).await?;
+    let claimed = world.send().await?;
+    world.report("fail", &claimed, json!({"outcome": "throttled", "retry_after_ms": 30_000})).await?;
+
+    assert_eq!(world.value::<i32>("select retry_count from pfa_sync.queue").await?, 0);
+    let wait: f64 = world.value("select pfa_sync.take_slots('default', 1)").await?;
+    assert!(wait > 25_000.0, "{wait}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn refused_credentials_hold_the_organization_until_resumed() -> Result<()> {
+    let world = World::new().await?;
+    world.edit("1", json!({"model": "X"})).await?;
+    let claimed = world.send().await?;
+    world.report("fail", &claimed, json!({"outcome": "unauthorized", "error": "401", "http_status": 401})).await?;
+
+    assert!(world.claim().await?.is_empty());
+    assert_eq!(world.value::<String>("select health from pfa_sync.status('RIO')").await?, "held");
+    world.client.execute("select pfa_sync.resume('RIO')", &[]).await?;
+    assert_eq!(world.claim().await?.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_record_locked_in_pems_becomes_a_question_in_the_end() -> Result<()> {
+    let world = World::new().await?;
+    world.client.execute("select pfa_sync.set('max_retries', '0', 'RIO')", &[]).await?;
+    let id = world.edit("1", json!({"model": "X"})).await?;
+    let claimed = world.send().await?;
+    world.report("fail", &claimed, json!({"outcome": "locked", "error": "423"})).await?;
+    assert_eq!(world.state(&id).await?, "conflict/conflict");
+    let message: String = world.value("select message from pfa_sync.conflicts").await?;
+    assert!(message.contains("locked"), "{message}");
+    world.check().await
+}
+
+#[tokio::test]
+async fn silence_is_settled_before_anything_is_sent_again() -> Result<()> {
+    // What PEMS has when the record is read, and what comes of it.
+    for (version, changes, verdict) in [
+        (1, json!({}), "committed/queued"),
+        (2, json!({"model": "X"}), "synced/synced"),
+        (2, json!({"areaSilo": "Silo 2"}), "committed/queued"),
+        (2, json!({"model": "Z"}), "conflict/conflict"),
+        (3, json!({"model": "X"}), "synced/synced"),
+        // Ours may have been written and overwritten with the old value: nobody can know.
+        (3, json!({"areaSilo": "Silo 2"}), "conflict/conflict"),
+    ] {
+        let world = World::new().await?;
+        let id = world.edit("1", json!({"model": "X"})).await?;
+        world.send().await?;
+        assert!(world.claim_as("relay-2").await?.is_empty(), "not while the lease lasts");
+        end_leases(&world).await?;
+
+        let read = world.claim().await?;
+        assert_eq!((read[0].step.as_str(), read[0].ambiguous), ("read", true));
+        let mut record = pems_record("RIO", "1");
+        record.as_object_mut().unwrap().extend(changes.as_object().cloned().unwrap());
+        record["version"] = json!(version);
+        world.report("settle", &read, json!({"record": record})).await?;
+
+        assert_eq!(world.state(&id).await?, verdict, "PEMS at version {version} with {changes}");
+        world.check().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_version_unknown_is_read_before_the_write() -> Result<()> {
+    let world = World::new().await?;
+    // The application's own reader brings a newer record.
+    let moved = r#"update pfa_mirror set version = version + 1, data = data || '{"areaSilo": "Silo 7"}' where "pfaId" = '1'"#;
+    world.client.execute(moved, &[]).await?;
+    world.edit("1", json!({"model": "X"})).await?;
+
+    let read = world.claim().await?;
+    assert_eq!((read[0].step.as_str(), read[0].ambiguous, read[0].version), ("read", false, None));
+    let mut record = pems_record("RIO", "1");
+    record["areaSilo"] = json!("Silo 7");
+    record["version"] = json!(9);
+    world.report("settle", &read, json!({"record": record})).await?;
+
+    let claimed = world.claim().await?;
+    assert_eq!((claimed[0].step.as_str(), claimed[0].version), ("send", Some(9)));
+    Ok(())
+}
+
+#[tokio::test]
+async fn lost_rights_are_found_at_the_claim() -> Result<()> {
+    let world = World::new().await?;
+    let id = world.edit("1", json!({"model": "X"})).await?;
+    world.client.execute(r#"update user_organizations set "perm_Sync" = false"#, &[]).await?;
+    assert!(world.claim().await?.is_empty());
+    assert_eq!(world.state(&id).await?, "sync_error/failed");
+    let letter = world.client.query_one("select code, error from pfa_sync.dead_letters", &[]).await?;
+    assert_eq!((letter.get::<_, &str>(0), letter.get::<_, &str>(1)), ("FORBIDDEN", "usr_editor lacks perm_Sync"));
+    world.check().await
+}
+
+#[tokio::test]
+async fn held_organizations_queue_without_sending() -> Result<()> {
+    for (stop, go) in [
+        (r#"update organizations set "isActive" = false"#, r#"update organizations set "isActive" = true"#),
+        (r#"update organizations set "serviceStatus" = 'suspended'"#, r#"update organizations set "serviceStatus" = 'active'"#),
+        (r#"update organizations set "enableSync" = false"#, r#"update organizations set "enableSync" = true"#),
+        ("select pfa_sync.pause('RIO', 'maintenance')", "select pfa_sync.resume('RIO')"),
+    ] {
+        let world = World::new().await?;
+        world.client.execute(stop, &[]).await?;
+        let id = world.edit("1", json!({"model": "X"})).await?;
+        assert_eq!(world.state(&id).await?, "committed/queued", "{stop}");
+        assert!(world.claim().await?.is_empty(), "{stop}");
+        world.client.execute(go, &[]).await?;
+        assert_eq!(world.claim().await?.len(), 1, "{go}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn release_gives_back_what_was_not_sent() -> Result<()> {
+    let world = World::new().await?;
+    let id = world.edit("1", json!({"model": "X"})).await?;
+    let claimed = world.claim().await?;
+    world.report("release", &claimed, json!({})).await?;
+    assert_eq!(world.state(&id).await?, "committed/queued");
+    assert_eq!(world.claim().await?[0].attempt, 2);
+    world.check().await
+}
+
+#[tokio::test]
+async fn slots_are_granted_at_the_set_pace() -> Result<()> {
+    let world = World::new().await?;
+    let waits: Vec<f64> =
+        world.client.query("select pfa_sync.take_slots('default', 5)", &[]).await?.iter().map(|row| row.get(0)).collect();
+    // The first slot is in the past already when its wait is told, and nobody waits for less than nothing.
+    assert_eq!(waits[0], 0.0);
+    assert!(waits[1..].windows(2).all(|pair| (pair[1] - pair[0] - 105.0).abs() < 0.001), "{waits:?}");
+    assert!(waits[1] > 0.0 && waits[1] <= 105.0, "{waits:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn our_own_write_coming_back_is_no_news() -> Result<()> {
+    let world = World::new().await?;
+    world.edit("1", json!({"model": "X"})).await?;
+    world.deliver().await?;
+    let version = "select version from pfa_mirror where \"pfaId\" = '1'";
+    let before: i32 = world.value(version).await?;
+    world.foreign_edit("1", 2, json!({"model": "X"})).await?;
+    // An older page, fetched before the write, comes late.
+    world.foreign_edit("1", 1, json!({})).await?;
+    assert_eq!((world.value::<i32>(version).await?, &world.mirror("1").await?["model"]), (before, &json!("X")));
+    Ok(())
+}

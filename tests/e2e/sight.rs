@@ -1,0 +1,347 @@
+//! Who sees and calls what, straight in SQL: roles, tenants, prices, and sessions that pretend.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use testbed::application::{EDITOR, HARBOUR, RIO, pems_record};
+use testbed::cluster::Login;
+use tokio_postgres::Client;
+
+use crate::support::world::{World, refusal};
+
+/// What each function and view of the surface is open to. A new one needs a line here: application, relay, api, reader.
+const SURFACE: &str = "
+    function canonical a r i d        function claim - r - -               function commit_drafts a - i -
+    function complete - r - -         function conflict - r - -            function conflict_state a - i -
+    function discard_drafts a - i -   function explain a - i -             function extend_lease - r - -
+    function fail - r - -             function heartbeat - r - -           function inbound_organizations - r - -
+    function ingest - r - -           function maintain - r - -            function next_due_ms - r - -
+    function organization_of a - i d  function pause a - i -               function preview_resolution a - i -
+    function release - r - -          function resolve_conflict a - i -    function resolve_conflicts a - i -
+    function resume a - i -           function save_draft a - i -          function sees a r i d
+    function sent - r - -             function set a - i -                 function fleet_setting a r i d
+    function settle - r - -           function shown_change a - i d        function shown_event a - i d
+    function shown_dead_letter a - i d                                     function shown_pull a - i d
+    function shown_sides a - i d      function state a - i -
+    function status a - i d           function sweep - r - -               function take_slots - r - -
+    function three_way a r i d        function timeline a - i d            function validate a r i d
+    function visible_organizations a r i d                                 function withdraw a - i -
+    function write_sync a - i -       function preview_dead_letters a - i - function requeue_dead_letters a - i -
+    function discard_dead_letters a - i -                                  function attempts a - i d
+    function lost_since - r - -       function accept_shape a - i -        function begin_pull - r - -
+    function next_pull_ms - r - -     function ingest_page - r - -         function missing_records - r - -
+    function settle_missing - r - -   function end_pull - r - -
+    function asked_once - - i -       function answered_once - - i -
+    function metrics a r - -          function audit_page a - i d
+    function event_position a - i d   function events a - i d              function events_of_all - - i -
+    function progress a - i d         function records a - i -               relation changes a - i d
+    relation audit a - i d            relation batches a - i d             relation conflicts a - i d
+    relation dead_letters a - i d     relation field a r i d               relation field_override a r i d
+    relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
+    relation rules_version a r i d    relation setting_definition a r i d  relation setting_value a r i d
+    relation settings a r i d         relation sync_batch a - i d          relation sync_job a - i d
+    relation pulls a - i d";
+
+const ROLES: [(&str, &str); 4] =
+    [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];
+
+/// The views with rows of organizations.
+const VIEWS: [&str; 8] = ["queue", "conflicts", "dead_letters", "jobs", "batches", "changes", "audit", "pulls"];
+
+/// Every kind of row in both organizations: prices changed, one change queued, one in conflict, two dead.
+pub async fn two_tenants() -> Result<World> {
+    let world = World::new().await?;
+    for (organization, code) in [(RIO, "RIO"), (HARBOUR, "HARBOUR")] {
+        let records = |version: i64, rate: f64| -> Value {
+            (1..=4)
+                .map(|id| {
+                    let mut record = pems_record(code, &id.to_string());
+                    record["monthlyRate"] = json!(rate);
+                    record["version"] = json!(version);
+                    record["updatedAt"] = json!(format!("2026-02-{version:02}T00:00:00.000Z"));
+                    record
+                })
+                .collect()
+        };
+        let ingest = "select * from pfa_sync.ingest($1, $2)";
+        world.client.execute(ingest, &[&code, &records(2, 12500.0)]).await?;
+        let application = world.application();
+        application.draft(EDITOR, organization, "1", json!({"monthlyRate": 7771.25, "model": "Ours"})).await?;
+        world.client.execute(ingest, &[&code, &records(3, 8882.25)]).await?;
+        application.draft(EDITOR, organization, "2", json!({"monthlyRate": 7771.25})).await?;
+        application.draft(EDITOR, organization, "4", json!({"monthlyRate": 7771.25})).await?;
+        application.commit(EDITOR, organization).await?;
+        let sent = world.send().await?;
+        let dead = json!({"outcome": "rejected", "error": "a rate of 7771.25 is too much", "http_status": 422, "response": {"monthlyRate": 7771.25}});
+        world.report("fail", &sent, dead).await?;
+        let pull = "insert into pfa_sync_private.sync_pull (organization_id, kind, status, relay, lease_until, ended_at, last_error) \
+                    values ($1, 'full', 'failed', 'relay-1', now(), now(), 'PEMS said: 7771.25 is too much')";
+        world.client.execute(pull, &[&organization]).await?;
+        application.draft(EDITOR, organization, "3", json!({"monthlyRate": 7771.25})).await?;
+        application.commit(EDITOR, organization).await?;
+    }
+    Ok(world)
+}
+
+/// A session of the API, acting for a user.
+async fn acting(world: &World, user: &str) -> Result<Client> {
+    let session = world.database.client_as(Login::Api).await?;
+    session.execute("select set_config('pfa_sync.user_id', $1, false)", &[&user]).await?;
+    Ok(session)
+}
+
+/// A session of the reader's login, which sees what a user may see.
+async fn reading(world: &World, user: Option<&str>) -> Result<Client> {
+    let session = world.database.client_as(Login::Reader).await?;
+    let login: String = session.query_one("select session_user::text", &[]).await?.get(0);
+    world.client.execute("select pfa_sync.set_reader($1::text::name, $2)", &[&login, &user]).await?;
+    Ok(session)
+}
+
+async fn organizations(session: &Client, view: &str) -> Result<Vec<String>> {
+    let query = format!(
+        "select coalesce(array_agg(distinct organization_id order by organization_id) filter (where organization_id is not null), '{{}}') from pfa_sync.{view}"
+    );
+    Ok(session.query_one(&query, &[]).await?.get(0))
+}
+
+#[tokio::test]
+async fn every_function_and_view_is_open_to_just_the_roles_that_need_it() -> Result<()> {
+    let world = World::empty().await?;
+    let words: Vec<&str> = SURFACE.split_whitespace().collect();
+    let expected: BTreeMap<String, String> =
+        words.chunks(6).map(|line| (format!("{} {}", line[0], line[1]), line[2..].join(" "))).collect();
+    let query = "select 'function ' || p.proname, array(select has_function_privilege(r, p.oid, 'execute') from unnest($1::text[]) with ordinality u (r, n) order by n) \
+                   from pg_proc p where p.pronamespace = 'pfa_sync'::regnamespace and p.prokind = 'f' \
+                 union all \
+                 select 'relation ' || c.relname, array(select has_table_privilege(r, c.oid, 'select') from unnest($1::text[]) with ordinality u (r, n) order by n) \
+                   from pg_class c where c.relnamespace = 'pfa_sync'::regnamespace and c.relkind in ('r', 'p', 'v')";
+    let roles: Vec<&str> = ROLES.iter().map(|(role, _)| *role).collect();
+    let mut found = BTreeMap::new();
+    for row in world.client.query(query, &[&roles]).await? {
+        let open: Vec<bool> = row.get(1);
+        if open.contains(&true) {
+            let letters = ROLES.iter().zip(open).map(|((_, letter), open)| if open { letter } else { "-" });
+            found.insert(row.get::<_, String>(0), letters.collect::<Vec<_>>().join(" "));
+        }
+    }
+    let lines = |of: &BTreeMap<String, String>| of.iter().map(|(name, open)| format!("{name} {open}")).collect::<BTreeSet<_>>();
+    let (found, expected) = (lines(&found), lines(&expected));
+    assert_eq!(found.symmetric_difference(&expected).collect::<Vec<_>>(), Vec::<&String>::new());
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_table_with_an_organization_is_under_forced_row_security() -> Result<()> {
+    let world = World::empty().await?;
+    let open = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c join pg_attribute a on a.attrelid = c.oid \
+                where c.relnamespace = 'pfa_sync'::regnamespace and c.relkind in ('r', 'p') and a.attname = 'organization_id' \
+                  and not (c.relrowsecurity and c.relforcerowsecurity)";
+    assert_eq!(world.value::<String>(open).await?, "");
+    let definers = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c where c.relnamespace = 'pfa_sync'::regnamespace \
+                    and c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)";
+    assert_eq!(world.value::<String>(definers).await?, "", "a view with its owner's rights is above row security");
+    Ok(())
+}
+
+#[tokio::test]
+async fn each_view_shows_each_user_the_rows_of_their_organizations_alone() -> Result<()> {
+    let world = two_tenants().await?;
+    let both = vec![HARBOUR.to_owned(), RIO.to_owned()];
+    for view in VIEWS {
+        for (user, seen) in [
+            ("usr_admin", both.clone()),
+            ("usr_editor", both.clone()),
+            ("usr_viewer", both.clone()),
+            ("usr_second", vec![RIO.to_owned()]),
+            ("usr_former", vec![]),
+            ("usr_nobody", vec![]),
+            ("", vec![]),
+        ] {
+            let session = acting(&world, user).await?;
+            assert_eq!(organizations(&session, view).await?, seen, "{view} as {user:?}");
+            if !["usr_nobody", ""].contains(&user) {
+                let session = reading(&world, Some(user)).await?;
+                session.batch_execute("set pfa_sync.user_id = 'usr_admin'").await?;
+                assert_eq!(organizations(&session, view).await?, seen, "{view}: a reader with the rights of {user:?}");
+            }
+        }
+        let session = reading(&world, None).await?;
+        session.batch_execute("set pfa_sync.user_id = 'usr_admin'").await?;
+        assert!(organizations(&session, view).await?.is_empty(), "{view}: a reader whom nobody gave eyes");
+        let session = world.database.client_as(Login::Application).await?;
+        session.batch_execute("set pfa_sync.user_id = 'usr_nobody'").await?;
+        assert_eq!(organizations(&session, view).await?, both, "{view}: the user of a session counts for the API alone");
+    }
+    let fleet = "select count(*) from pfa_sync.audit where organization_id is null";
+    for (user, sees) in [("usr_admin", true), ("usr_editor", false)] {
+        assert_eq!(acting(&world, user).await?.query_one(fleet, &[]).await?.get::<_, i64>(0) > 0, sees, "{user}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_right_that_is_taken_away_ends_at_once() -> Result<()> {
+    let world = two_tenants().await?;
+    let session = acting(&world, "usr_second").await?;
+    assert_eq!(organizations(&session, "queue").await?, [RIO]);
+    world.client.batch_execute(r#"update user_organizations set "perm_Read" = false where "userId" = 'usr_second'"#).await?;
+    assert!(organizations(&session, "queue").await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
+    let world = two_tenants().await?;
+    let conflict: i64 =
+        world.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_RIO_173'").await?;
+    let dead: String =
+        world.value("select min(modification_id) from pfa_sync.dead_letters where organization_id = 'org_RIO_173'").await?;
+    let reads = [
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.queue q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.conflicts q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.dead_letters q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.audit q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.changes q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.audit_page('RIO') q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.pulls q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.timeline('RIO', '2') q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.dead_letters d, pfa_sync.attempts(d.queue_id) q".to_owned(),
+        format!("select pfa_sync.conflict_state({conflict})::text"),
+        format!("select pfa_sync.explain('{dead}')::text"),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.records('RIO') q".to_owned(),
+        format!("select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.state(array['{dead}']) q"),
+    ];
+    let priced = |text: &str| text.contains("7771.25") || text.contains("8882.25");
+    for read in &reads {
+        for (user, shown) in [("usr_editor", true), ("usr_admin", true), ("usr_viewer", false)] {
+            let text: String = acting(&world, user).await?.query_one(read.as_str(), &[]).await?.get(0);
+            assert_eq!(priced(&text), shown, "{read} as {user}: {text}");
+        }
+    }
+    for read in &reads[..9] {
+        for (user, shown) in [("usr_editor", true), ("usr_viewer", false)] {
+            let text: String = reading(&world, Some(user)).await?.query_one(read.as_str(), &[]).await?.get(0);
+            assert_eq!(priced(&text), shown, "{read} read with the rights of {user}: {text}");
+        }
+    }
+    for column in [
+        "payload from pfa_sync_private.pfa_write_queue",
+        "pems_data from pfa_sync_private.pfa_sync_conflict",
+        "last_error from pfa_sync_private.pfa_write_queue_archive",
+        "message from pfa_sync_private.pfa_sync_conflict",
+        "error from pfa_sync_private.pfa_write_queue_dlq",
+        "pems_response from pfa_sync_private.pfa_write_queue_dlq",
+        "changes from pfa_sync_private.pfa_audit_log",
+        "error_message from pfa_sync_private.pfa_audit_log",
+        "last_error from pfa_sync_private.sync_pull",
+    ] {
+        for login in [Login::Reader, Login::Api, Login::Application] {
+            let session = world.database.client_as(login).await?;
+            let refused = session.query(&format!("select {column}"), &[]).await.unwrap_err();
+            assert_eq!(refused.code().unwrap().code(), "42501", "{login:?} {column}: {refused}");
+        }
+    }
+    Ok(())
+}
+
+/// Another organization's things do not exist: in the very words, for every function that names one.
+#[tokio::test]
+async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
+    let world = two_tenants().await?;
+    let conflict: i64 =
+        world.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_HARBOUR_7'").await?;
+    let modification: String =
+        world.value("select min(modification_id) from pfa_sync.queue where organization_id = 'org_HARBOUR_7'").await?;
+    let session = acting(&world, "usr_second").await?;
+    for organization in ["HARBOUR", HARBOUR] {
+        for call in [
+            format!("pfa_sync.save_draft('{organization}', null, '1', '{{}}')"),
+            format!("pfa_sync.commit_drafts('{organization}', null)"),
+            format!("pfa_sync.discard_drafts('{organization}', null)"),
+            format!("pfa_sync.status('{organization}')"),
+            format!("pfa_sync.timeline('{organization}', '1')"),
+            format!("pfa_sync.records('{organization}')"),
+            format!("pfa_sync.audit_page('{organization}')"),
+            format!("pfa_sync.pause('{organization}', 'x')"),
+            format!("pfa_sync.resume('{organization}')"),
+            format!("pfa_sync.set('max_retries', '1', '{organization}')"),
+            format!("pfa_sync.preview_resolution('{{\"organization\": \"{organization}\"}}', 'use_pems')"),
+            format!("pfa_sync.write_sync('{organization}')"),
+            format!("pfa_sync.preview_dead_letters('{{\"organization\": \"{organization}\"}}')"),
+            format!("pfa_sync.requeue_dead_letters('{{\"organization\": \"{organization}\"}}')"),
+            format!("pfa_sync.resolve_conflicts('{{\"organization\": \"{organization}\"}}', 'use_pems', null, '')"),
+        ] {
+            let error = session.query(&format!("select * from {call}"), &[]).await.unwrap_err().into();
+            assert_eq!(refusal(&error).0, "PF008", "{call}");
+            assert_eq!(refusal(&error).1, format!("there is no organization with id or code {organization}"));
+        }
+    }
+    for (call, message) in [
+        (format!("pfa_sync.explain('{modification}')"), format!("there is no modification {modification}")),
+        (format!("pfa_sync.resolve_conflict({conflict}, 'use_pems', null)"), format!("there is no conflict {conflict}")),
+    ] {
+        let error = session.query(&format!("select {call}"), &[]).await.unwrap_err().into();
+        assert_eq!((refusal(&error).0.as_str(), refusal(&error).1), ("PF008", message));
+    }
+    let withdrawn = session.query_one("select verdict from pfa_sync.withdraw($1, null)", &[&vec![&modification]]).await?;
+    assert_eq!(withdrawn.get::<_, String>(0), "unknown");
+    for nothing in [
+        format!("select count(*) from pfa_sync.state('{{{modification}}}')"),
+        format!("select count(pfa_sync.conflict_state({conflict}))"),
+        "select count(*) from pfa_sync.status() where organization_id <> 'org_RIO_173'".to_owned(),
+        "select count(a) from generate_series(1, 100) n, pfa_sync.attempts(n) a where n not in (select queue_id from pfa_sync.audit where queue_id is not null)".to_owned(),
+        format!("select count(s.ours) from pfa_sync_private.masked_sides({conflict}) s"),
+        "select count((pfa_sync_private.masked_change(n)).changes) from generate_series(1, 100) n where n not in (select queue_id from pfa_sync.queue union select queue_id from pfa_sync.audit where queue_id is not null)".to_owned(),
+    ] {
+        assert_eq!(session.query_one(nothing.as_str(), &[]).await?.get::<_, i64>(0), 0, "{nothing}");
+    }
+    let counted = session.query_one("select conflicts from pfa_sync.preview_resolution('{}', 'use_pems')", &[]).await?;
+    assert_eq!(counted.get::<_, i64>(0), 1, "without an organization, those of one's own");
+    Ok(())
+}
+
+/// Giving changes up is settling too: it takes perm_Sync, in bulk as for a single conflict.
+#[tokio::test]
+async fn conflicts_are_not_given_up_in_bulk_without_the_right_to_sync() -> Result<()> {
+    let world = two_tenants().await?;
+    let session = acting(&world, "usr_viewer").await?;
+    let preview = session.query_one("select digest from pfa_sync.preview_resolution('{}', 'use_pems')", &[]).await?;
+    let digest: String = preview.get(0);
+    let resolve = "select * from pfa_sync.resolve_conflicts('{}', 'use_pems', null, $1)";
+    let error = session.query(resolve, &[&digest]).await.unwrap_err().into();
+    assert_eq!(refusal(&error).0, "PF002");
+    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.conflicts").await?, 2);
+    Ok(())
+}
+
+/// An organization's own settings are shown to those of its people, and no function tells the others.
+#[tokio::test]
+async fn settings_of_an_organization_are_its_own() -> Result<()> {
+    let world = World::empty().await?;
+    world.client.batch_execute("select pfa_sync.set('max_retries', '77', 'HARBOUR'), pfa_sync.set('lease', '77 s')").await?;
+    for (user, seen) in [("usr_second", 0), ("usr_viewer", 1), ("usr_admin", 1)] {
+        let own = "select count(*) from pfa_sync.settings where organization_id is not null";
+        let session = acting(&world, user).await?;
+        assert_eq!(session.query_one(own, &[]).await?.get::<_, i64>(0), seen, "{user}");
+        let fleet = session.query_one("select value from pfa_sync.settings where name = 'lease'", &[]).await?;
+        assert_eq!(fleet.get::<_, &str>(0), "77 s", "{user}");
+        let refused = session.query("select pfa_sync_private.setting('max_retries', 'org_HARBOUR_7')", &[]).await.unwrap_err();
+        assert_eq!(refused.code().map(|code| code.code()), Some("42501"));
+    }
+    Ok(())
+}
+
+/// A session that names another user than the one it acts for, or none, is refused.
+#[tokio::test]
+async fn the_api_acts_for_the_user_of_its_session_and_for_nobody_else() -> Result<()> {
+    let world = World::new().await?;
+    for (acts, names) in [("usr_viewer", "'usr_admin'"), ("", "'usr_admin'"), ("usr_viewer", "null")] {
+        let session = acting(&world, acts).await?;
+        let error = session.query(&format!("select pfa_sync.pause('RIO', 'x', null, {names})"), &[]).await.unwrap_err().into();
+        assert!(["PF002", "PF008"].contains(&refusal(&error).0.as_str()), "{acts:?} naming {names}");
+    }
+    assert!(!world.value::<bool>("select bool_or(paused) from pfa_sync_private.sync_organization").await?);
+    Ok(())
+}
