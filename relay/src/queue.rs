@@ -74,6 +74,7 @@ pub struct Ticket {
     /// The change.
     pub queue_id: i64,
     /// The how-manieth claim of it.
+    #[serde(rename = "fencing_token")]
     pub attempt: i32,
 }
 
@@ -83,6 +84,7 @@ pub struct Completion {
     /// The change.
     pub queue_id: i64,
     /// Its claim.
+    #[serde(rename = "fencing_token")]
     pub attempt: i32,
     /// PEMS' version now.
     pub version: i64,
@@ -98,6 +100,7 @@ pub struct FailedTry {
     /// The change.
     pub queue_id: i64,
     /// Its claim.
+    #[serde(rename = "fencing_token")]
     pub attempt: i32,
     /// throttled, unavailable, unauthorized, rejected, locked or ambiguous.
     pub outcome: &'static str,
@@ -119,6 +122,7 @@ pub struct ReadBack {
     /// The change.
     pub queue_id: i64,
     /// Its claim.
+    #[serde(rename = "fencing_token")]
     pub attempt: i32,
     /// The record; `None` when PEMS has none.
     pub record: Option<Value>,
@@ -325,7 +329,7 @@ impl Queue {
 
     /// The pull to work on now, of the organization of that id or code if given; `None` = none is due, or it is being pulled.
     pub async fn begin_pull(&self, only: Option<&str>) -> Result<Option<Pull>, DatabaseError> {
-        let sql = "select pull_id, attempt, organization_code, kind = 'full', \
+        let sql = "select pull_id, fencing_token, organization_code, kind = 'full', \
                    to_char(updated_since at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), next_page, whole \
                    from pfa_sync.begin_pull($1, $2)";
         let rows = self.call(sql, &[&self.relay, &only]).await?;
@@ -431,14 +435,14 @@ fn claimed(row: &Row) -> Result<Claimed, tokio_postgres::Error> {
             },
             pfa_id: pfa_id.clone(),
             version,
-            changes: row.try_get("changes")?,
+            changes: row.try_get("request")?,
             modified_by: row.try_get("modified_by")?,
             reason: row.try_get("reason")?,
             idempotency_key: row.try_get("idempotency_key")?,
         })
     });
     Ok(Claimed {
-        ticket: Ticket { queue_id: row.try_get("queue_id")?, attempt: row.try_get("attempt")? },
+        ticket: Ticket { queue_id: row.try_get("queue_id")?, attempt: row.try_get("fencing_token")? },
         ambiguous: row.try_get("ambiguous")?,
         write: write.transpose()?,
         pfa_id,
