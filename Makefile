@@ -36,7 +36,7 @@ install: setup-build ## Install extension and programs, built for PG_CONFIG (PRE
 uninstall: ## Remove what `make install` installed under the same PREFIX and DESTDIR
 	@scripts/install remove
 
-lint: setup checks ## Check format and lints
+lint: setup ## Check format and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	$(if $(shell command -v shellcheck),shellcheck $(shell grep -l '^#!/bin/sh' scripts/* .ci/run))
@@ -44,6 +44,7 @@ lint: setup checks ## Check format and lints
 checks: ## Run the checks of sources that need no build
 	scripts/check-sql
 	scripts/check-imports
+	scripts/check-security
 
 doc: setup-build ## Build the documentation of the code (rustdoc) in target/doc
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items
