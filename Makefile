@@ -28,7 +28,7 @@ chaos: build ## Kill, crash and edit at random, then check every promise (SEED=7
 build: setup ## Build all of it, for development
 	cargo build --workspace --all-targets
 
-install: setup-build ## Install extension and programs, built for PG_CONFIG (PREFIX=/usr/local; DESTDIR=dir for packages)
+install: setup-build ## Install extension and programs (PREFIX=/usr/local; DESTDIR=dir: for packages)
 	cargo build --release --package pfa_sync --package pfa-relay --package pfa-api \
 	    --no-default-features --features "pfa_sync/pg$$($(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')"
 	@scripts/install
