@@ -28,7 +28,8 @@ begin
 end
 $$;
 comment on function pfa_sync.sweep() is
-    'Relay: queues committed work that no trigger saw; one row for each organization where there was any.';
+    'Relay: queues committed changes that no trigger saw, of organizations that may send; invalid and forbidden '
+    'ones become dead letters. Returns a row for each organization that had any.';
 
 -- Queues committed modifications that no trigger saw. The caller has locked them.
 create function enqueue_unseen(modification_ids text[], kind text)
@@ -56,7 +57,8 @@ begin
     headless := lock_records(array(
         select q.mirror_id from pfa_write_queue q
          where not q.head
-           and not exists (select from pfa_write_queue h where h.mirror_id = q.mirror_id and h.head)), skip_locked => true);
+           and not exists (select from pfa_write_queue h where h.mirror_id = q.mirror_id and h.head)),
+        skip_locked => true);
     perform promote_heads(headless, array_fill(0::bigint, array[cardinality(headless)]));
 end
 $$;
@@ -75,4 +77,5 @@ begin
 end
 $$;
 comment on function pfa_sync.maintain() is
-    'Relay: makes the log''s next partitions, and deletes what is past its retention; one row for each thing done.';
+    'Relay: creates the log''s next partitions, and deletes pages of pulls past bronze_retention and answers of '
+    'idempotent requests after a day. Returns a row for each action.';

@@ -55,8 +55,8 @@ begin
 end
 $$;
 
--- The columns that may hold prices, of one row each: the views show them by these functions, since their readers may not
--- read the columns themselves.
+-- The columns that may hold prices, of one row each: the views show them by these functions, since their readers may
+-- not read the columns themselves.
 create function masked_change(queue_id bigint, out changes jsonb, out last_error text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -68,7 +68,8 @@ begin
      where q.id = queue_id and can_see(q.organization_id);
 end
 $$;
-comment on function masked_change(bigint) is 'What a row of the queue changes and its last error, as this session may see it.';
+comment on function masked_change(bigint) is
+    'What a row of the queue changes and its last error, as this session may see it.';
 
 create function masked_dead_letter(queue_id bigint, out error text, out pems_response jsonb)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -110,7 +111,8 @@ begin
        and can_see(l.organization_id);
 end
 $$;
-comment on function masked_event(bigint, timestamptz, text) is 'What an entry of the log holds, as this session may see it.';
+comment on function masked_event(bigint, timestamptz, text) is
+    'What an entry of the log holds, as this session may see it.';
 
 create function masked_pull(pull_id bigint, out last_error text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp

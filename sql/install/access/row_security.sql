@@ -1,5 +1,5 @@
--- Row security: a role that may read a table still sees only the rows of the organizations that it may see. A table that
--- was made before with a column organization_id is covered without being named here.
+-- Row security: a role that may read a table still sees only the rows of the organizations that it may see. A table
+-- that was made before with a column organization_id is covered without being named here.
 do $$
 declare
     guarded record;
@@ -14,7 +14,8 @@ begin
         execute format('alter table %s enable row level security, force row level security', guarded.name);
         -- Each function is called once a statement, not once a row.
         execute format('create policy organization on %s for select
-                        using (organization_id = any ((select pfa_sync.visible_organizations())::text[]))', guarded.name);
+                        using (organization_id = any ((select pfa_sync.visible_organizations())::text[]))',
+                       guarded.name);
         if not guarded.attnotnull then
             execute format('create policy fleet on %s for select
                             using (organization_id is null and (select pfa_sync_private.can_see(null)))', guarded.name);

@@ -9,8 +9,8 @@ comment on table reader is
     'The user whose permissions a login of the role pfa_sync_reader has. A login without a row sees nothing.';
 select pg_catalog.pg_extension_config_dump('reader', '');
 
--- Lets a reader's login see what a user of the application may see, by the permissions that the user has at each moment;
--- user_id null = nothing any more. For a DBA.
+-- Lets a reader's login see what a user of the application may see, by the permissions that the user has at each
+-- moment; user_id null = nothing any more. For a DBA.
 create function pfa_sync.set_reader(login name, user_id text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -29,11 +29,14 @@ begin
         insert into reader values (set_reader.login, set_reader.user_id)
             on conflict on constraint reader_pkey do update set user_id = excluded.user_id;
     end if;
-    perform log_event('READER_SET', user_id => session_user, changes => jsonb_build_object('login', login, 'user', user_id));
+    perform log_event('READER_SET', user_id => session_user,
+                      changes => jsonb_build_object('login', login, 'user', user_id));
 end
 $$;
 comment on function pfa_sync.set_reader(name, text) is
-    'Lets a login of the role pfa_sync_reader see what a user of the application may see; user_id null = nothing.';
+    'Gives a login of the role pfa_sync_reader the visibility of a user of the application, by the permissions '
+    'that the user has at each moment. user_id null: the login sees nothing. PF008: no such login in the role, or '
+    'no such user.';
 
 -- Whether the session sees everything: a DBA, the application and the relay. A login that is the API's as well sees by
 -- its user's permissions all the same.
@@ -62,8 +65,8 @@ begin
 end
 $$;
 
--- Whether the session may see an organization's rows, or with perm_ViewFinancials its prices; null = what belongs to the
--- whole fleet, which administrators see. By the permissions of this moment.
+-- Whether the session may see an organization's rows, or with perm_ViewFinancials its prices; null = what belongs to
+-- the whole fleet, which administrators see. By the permissions of this moment.
 create function can_see(organization_id text, permission text default 'perm_Read') returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -86,4 +89,4 @@ begin
                   where m.user_id = visibility_user() and can_see(m.organization_id));
 end
 $$;
-comment on function pfa_sync.visible_organizations() is 'The ids of the organizations whose rows this session may see.';
+comment on function pfa_sync.visible_organizations() is 'The ids of the organizations that this session may see.';

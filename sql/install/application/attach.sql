@@ -55,7 +55,8 @@ begin
             on conflict do nothing
             returning known.organization_id
         loop
-            report := report || array[['organization ' || line.organization_id, 'paused', 'pfa_sync.resume() lets it send']];
+            report := report
+                || array[['organization ' || line.organization_id, 'paused', 'pfa_sync.resume() lets it send']];
         end loop;
         for line in
             select m.organization_id, count(*) as waiting
@@ -82,8 +83,11 @@ begin
 end
 $$;
 comment on function pfa_sync.attach(name, boolean) is
-    'Binds pfa_sync to the application''s tables in app_schema; one row for each thing done or found. Idempotent. Every '
-    'new organization is paused until resume(). dry_run: shows what would be done and does nothing.';
+    'Binds the extension to the application''s tables in schema app_schema: adds four columns to pfa_modification '
+    'where they are missing, creates views in pfa_sync_private and triggers on pfa_modification, and pauses every '
+    'organization that it sees for the first time. Returns a row for each object created, changed or found. '
+    'Repeatable; required again after an upgrade. dry_run: reports and changes nothing. Nothing is sent before '
+    'resume(). PF007: a table or column is missing or has another type.';
 
 -- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again.
 create function pfa_sync.detach() returns table (object text, action text, detail text)
@@ -119,4 +123,5 @@ begin
 end
 $$;
 comment on function pfa_sync.detach() is
-    'Drops the triggers and views of attach() and leaves all data; one row for each. attach() takes queued work up again.';
+    'Drops the triggers and views that attach() created; the added columns and all data stay. Queued changes stay '
+    'queued, and attach() continues with them. Returns a row for each object dropped.';

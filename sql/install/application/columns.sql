@@ -43,7 +43,8 @@ as $$
                'id text history_id, mirrorId text, changedBy text, changeReason text, archivedAt timestamp, ' || columns
           from record)
     select l.table_name, split_part(c, ' ', 1), split_part(c, ' ', 2),
-           coalesce(nullif(split_part(c, ' ', 3), ''), lower(regexp_replace(split_part(c, ' ', 1), '([A-Z])', '_\1', 'g')))
+           coalesce(nullif(split_part(c, ' ', 3), ''),
+                    lower(regexp_replace(split_part(c, ' ', 1), '([A-Z])', '_\1', 'g')))
       from listed l, regexp_split_to_table(l.columns, ', ') c
 $$;
 

@@ -43,7 +43,7 @@ begin
             using errcode = 'PF004', hint = 'select * from pfa_sync.attach(); then pfa_sync.resume().';
     end if;
     if here.system_identifier <> system_identifier() or here.database_oid <> database_oid() then
-        raise exception 'this database is a copy of the one that pfa_sync was attached in: nothing is sent to PEMS from it'
+        raise exception 'this database is a copy of the one in which pfa_sync was attached: it sends nothing to PEMS'
             using errcode = 'PF005',
                   hint = 'If this database is to write to PEMS from now on: select * from pfa_sync.adopt().';
     end if;
@@ -73,4 +73,6 @@ begin
 end
 $$;
 comment on function pfa_sync.adopt() is
-    'After a restore that takes the place of the original: lets this database write to PEMS. Returns what was adopted.';
+    'Makes a copied database the one that sends to PEMS, after a restore that takes the place of the original. '
+    'Returns a row with the number of queued changes. Event positions from before have expired. PF004: not '
+    'attached.';

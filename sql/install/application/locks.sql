@@ -13,7 +13,8 @@
 -- Functions that choose rows by a condition lock them in one query, since the condition is checked again after a wait;
 -- rows that are known by id are locked here.
 
--- Locks modifications by id; the ids of those that exist. skip_locked: those that another session has locked are left out.
+-- Locks modifications by id; the ids of those that exist. skip_locked: those that another session has locked are left
+-- out.
 create function lock_modifications(modification_ids text[], skip_locked boolean default false) returns text[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off
@@ -28,7 +29,8 @@ begin
 end
 $$;
 
--- Locks mirror rows by id; the ids of those that exist. skip_locked: those that another session has locked are left out.
+-- Locks mirror rows by id; the ids of those that exist. skip_locked: those that another session has locked are left
+-- out.
 create function lock_records(mirror_ids text[], skip_locked boolean default false) returns text[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off

@@ -66,7 +66,8 @@ create function modifications_deleted() returns trigger
 as $$
 begin
     perform withdraw_queued(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')));
-    perform close_dead_letters(array(select id from old_rows where "syncState" = 'sync_error'), 'withdrawn', null, null);
+    perform close_dead_letters(array(select id from old_rows where "syncState" = 'sync_error'),
+                               'withdrawn', null, null);
     return null;
 end
 $$;

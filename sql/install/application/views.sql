@@ -32,7 +32,8 @@ begin
     for translated in values ('mirror', 'pfa_mirror'), ('mirror_history', 'pfa_mirror_history') loop
         select string_agg(format('%I as %I', c.column_name, c.view_column), ', ') into columns
           from application_columns() c where c.table_name = translated.column2;
-        execute format('create or replace view pfa_sync_private.%I with (security_invoker = true) as select %s from %I.%I',
+        execute format('create or replace view pfa_sync_private.%I with (security_invoker = true) as
+                        select %s from %I.%I',
                        translated.column1, columns, app_schema, translated.column2);
         return next translated.column1;
     end loop;

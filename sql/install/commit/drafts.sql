@@ -47,7 +47,10 @@ begin
 end
 $$;
 comment on function pfa_sync.save_draft(text, text, text, jsonb, text, text) is
-    'Saves an edit as the author''s draft; returns its id and the conflicts and errors that a commit would find now.';
+    'Saves an edit as the user''s draft of a record: into an existing draft, else as a new one based on the '
+    'record as it is. organization: id or code. Returns the modification''s id, and the conflicts and errors that '
+    'a commit would have now. Needs perm_SaveDraft. PF001: the delta is not a JSON object; PF002: permission '
+    'missing; PF008: no such organization or record.';
 
 -- The author's drafts of some records (null = all) and of one session (null = all), locked.
 create function drafts_of(organization_id text, user_id text, pfa_ids text[], session_id text) returns text[]
@@ -102,8 +105,11 @@ begin
 end
 $$;
 comment on function pfa_sync.commit_drafts(text, text, text[], text, boolean) is
-    'Commits a user''s drafts, all or those of some records or one session. One row each; verdict is queued, synced, '
-    'conflict, and with skip_invalid also invalid or forbidden.';
+    'Commits the user''s drafts in an organization: those of some records (pfa_ids), of one session, or all. '
+    'Returns a row for each: verdict queued, synced (PEMS holds the values already) or conflict, with the '
+    'conflicts. Without skip_invalid, one invalid or forbidden draft fails the call and nothing is committed '
+    '(PF001, PF002, with all of them as JSON in DETAIL). With skip_invalid these are returned as invalid or '
+    'forbidden and stay drafts. Needs perm_Sync and the permission of each field.';
 
 create function pfa_sync.discard_drafts(organization text, user_id text, pfa_ids text[] default null,
                                         session_id text default null)
@@ -124,7 +130,8 @@ begin
 end
 $$;
 comment on function pfa_sync.discard_drafts(text, text, text[], text) is
-    'Discards a user''s drafts, all or those of some records or one session. One row each.';
+    'Discards the user''s drafts in an organization: those of some records (pfa_ids), of one session, or all. '
+    'Returns a row for each, with verdict discarded.';
 
 create function pfa_sync.state(modification_ids text[])
     returns table (modification_id text, sync_state text, sync_status text, queue_status text,
@@ -144,4 +151,5 @@ begin
 end
 $$;
 comment on function pfa_sync.state(text[]) is
-    'The state of modifications: in the application''s words, in the queue, its last error and its open conflict.';
+    'Where modifications stand: state and status, status and due time of the queue row, retries used, last error, '
+    'and id of an open conflict. Modifications that the session may not see are left out.';

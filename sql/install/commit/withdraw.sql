@@ -33,11 +33,12 @@ begin
 end
 $$;
 comment on function pfa_sync.withdraw(text[], text) is
-    'Takes committed changes back to draft as long as they have not been claimed. One row each; verdict is withdrawn, '
-    'in_flight, not_queued, forbidden or unknown.';
+    'Takes committed changes and open conflicts back to draft, as long as they are not claimed. Returns a verdict '
+    'for each: withdrawn, in_flight, not_queued, forbidden (another user''s change, without perm_ManageSettings) '
+    'or unknown.';
 
--- What the triggers call for modifications that left committed, syncing or conflict. Our own functions end the queue row
--- first, so that a row found here means that the application moved the modification.
+-- What the triggers call for modifications that left committed, syncing or conflict. Our own functions end the queue
+-- row first, so that a row found here means that the application moved the modification.
 create function withdraw_modifications(modification_ids text[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -74,8 +75,8 @@ begin
     -- Each completion calls this with nothing that waits.
     if cardinality(queue_ids) > 0 then
         perform lock_records(array(select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids)));
-        perform log_changes('WITHDRAWN', true, array(select row(i, null, null, null)::log_entry from unnest(queue_ids) i),
-                            coalesce(actor, session_user));
+        perform log_changes('WITHDRAWN', true,
+            array(select row(i, null, null, null)::log_entry from unnest(queue_ids) i), coalesce(actor, session_user));
         perform finalize_rows(queue_ids, 'withdrawn', null);
     end if;
     perform log_event('WITHDRAWN', c.organization_id, coalesce(actor, session_user), pfa_id => c.pfa_id,

@@ -1,5 +1,5 @@
--- Conflicts that are resolved by a rule, which an administrator sets beforehand: the setting auto_resolution. A conflict
--- is resolved so only if there is a rule for each of its fields.
+-- Conflicts that are resolved by a rule, which an administrator sets beforehand: the setting auto_resolution. A
+-- conflict is resolved so only if there is a rule for each of its fields.
 
 -- The rule for a field of an organization. The most specific value counts: of organization and field, of the
 -- organization, of the field, of the fleet. No row = a person is asked.

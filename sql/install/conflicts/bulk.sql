@@ -58,8 +58,10 @@ begin
 end
 $$;
 comment on function pfa_sync.preview_resolution(jsonb, text, text) is
-    'Counts and digest of a bulk resolution; stores nothing. Keys of the filter: organization, field, author, '
-    'older_than, conflicts.';
+    'Counts what resolve_conflicts() would do: conflicts, records, changes that would be sent, conflicts that '
+    'cannot be resolved so, conflicts by field; and the digest to pass to it. Stores nothing. Keys of the filter, '
+    'all optional: organization, field, author, older_than (interval), conflicts (array of ids). PF001: other '
+    'keys or values.';
 
 -- Raises PF002 unless the acting user may resolve in every organization of the conflicts.
 create function require_resolver(conflict_ids bigint[], actor text) returns void
@@ -108,4 +110,7 @@ begin
 end
 $$;
 comment on function pfa_sync.resolve_conflicts(jsonb, text, text, text) is
-    'Resolves in bulk what preview_resolution() counted, if its digest still holds (else PF006).';
+    'Resolves the open conflicts that a filter selects by use_local or use_pems, if the digest of '
+    'preview_resolution() still holds. Returns the number of resolved conflicts, of changes queued by them, and '
+    'of conflicts that could not be resolved so and stay open. Needs perm_Sync in each organization. PF006: the '
+    'conflicts or their records have changed since the preview.';

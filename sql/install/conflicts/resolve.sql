@@ -22,7 +22,8 @@ begin
 end
 $$;
 comment on function pfa_sync.conflict_state(bigint) is
-    'A conflict as it stands now, open or resolved, field by field; null = there is none.';
+    'A conflict as it stands now, open or resolved, as JSON: status, versions, and base, ours and theirs of each '
+    'changed field. Null: no such conflict, or not visible to this session.';
 
 -- Resolves one conflict: use_local (our values), use_pems (theirs; the whole change is given up) or merge (merged names
 -- a value for each conflict field; the other changed fields stay). expected_version is the mirror version that the
@@ -78,8 +79,12 @@ begin
 end
 $$;
 comment on function pfa_sync.resolve_conflict(bigint, text, text, jsonb, int) is
-    'Resolves a conflict by use_local, use_pems or merge; returns what will be sent. PF006 with the current state in '
-    'DETAIL when either side has moved.';
+    'Resolves a conflict. use_local: our values are sent; use_pems: the whole change is given up; merge: merged '
+    'has a value for each conflict field, the other changed fields are sent as they are. expected_version: mirror '
+    'version that was looked at, by default the one at which the conflict was found. Returns what will be sent, '
+    'as JSON. Needs perm_Sync, and the permissions of the fields that are sent. PF001: other resolution or other '
+    'fields; PF002: permission missing; PF006: resolved already, or the record has moved on, with the current '
+    'state as JSON in DETAIL; PF008: no such conflict.';
 
 -- Ends conflicts as resolved and queues what their resolution sends. The caller holds the locks and has judged.
 -- The conflict ends first and the modification passes through draft, so that the triggers see an ordinary change of
@@ -119,7 +124,8 @@ create function lock_conflicts(conflict_ids bigint[]) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    perform lock_modifications(array(select c.modification_id from pfa_sync_conflict c where c.id = any (conflict_ids)));
+    perform lock_modifications(array(select c.modification_id
+                                       from pfa_sync_conflict c where c.id = any (conflict_ids)));
     perform lock_records(array(select c.mirror_id from pfa_sync_conflict c where c.id = any (conflict_ids)));
     return array(select c.id from pfa_sync_conflict c where c.id = any (conflict_ids) and c.status = 'unresolved'
                   order by c.id for update);

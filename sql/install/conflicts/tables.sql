@@ -47,4 +47,25 @@ create view pfa_sync.conflicts with (security_invoker = true) as
       from pfa_sync_conflict c
      cross join lateral masked_sides(c.id) m
      where c.status = 'unresolved';
-comment on view pfa_sync.conflicts is 'Open conflicts: edits that conflict with a change in PEMS.';
+comment on view pfa_sync.conflicts is
+    'Open conflicts: edits that conflict with a change in PEMS. resolve_conflict() decides one, '
+    'resolve_conflicts() many.';
+comment on column pfa_sync.conflicts.conflict_id is 'id of the conflict';
+comment on column pfa_sync.conflicts.organization_id is 'id of the organization';
+comment on column pfa_sync.conflicts.pfa_id is 'PEMS'' id of the record';
+comment on column pfa_sync.conflicts.modification_id is 'id of the modification';
+comment on column pfa_sync.conflicts.author is 'id of the user whose edit it is';
+comment on column pfa_sync.conflicts.detected is
+    'where the conflict was found: commit, claim, or pems (in PEMS'' answer or by a pull)';
+comment on column pfa_sync.conflicts.conflict_fields is 'names of the fields that conflict';
+comment on column pfa_sync.conflicts.base is
+    'the changed fields as the author saw them, without prices for a session that may not see them; null: not '
+    'known';
+comment on column pfa_sync.conflicts.ours is
+    'the changed fields with the author''s values, without prices for a session that may not see them';
+comment on column pfa_sync.conflicts.theirs is
+    'the record when the conflict was found, with earlier queued changes laid over it, without prices for a '
+    'session that may not see them';
+comment on column pfa_sync.conflicts.message is
+    'what conflicts, in words; numbers are shown as # to a session that may not see prices';
+comment on column pfa_sync.conflicts.created_at is 'when the conflict was found';

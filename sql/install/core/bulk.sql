@@ -9,7 +9,8 @@ declare
     unknown text;
 begin
     if jsonb_typeof(filter) is distinct from 'object' then
-        raise exception 'a filter is a JSON object, not %', coalesce(jsonb_typeof(filter), 'null') using errcode = 'PF001';
+        raise exception 'a filter is a JSON object, not %', coalesce(jsonb_typeof(filter), 'null')
+            using errcode = 'PF001';
     end if;
     select k into unknown from jsonb_object_keys(filter) k where k <> all (keys) order by k limit 1;
     if found then

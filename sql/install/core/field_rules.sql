@@ -80,27 +80,32 @@ create function pfa_sync.validate(record jsonb, delta jsonb, severity text defau
     language c stable security definer set search_path = pg_catalog, pg_temp
     parallel safe as 'MODULE_PATHNAME', 'validate_wrapper';
 comment on function pfa_sync.validate(jsonb, jsonb, text) is
-    'What is wrong with the record as it would be with the delta laid over it; no row = valid. severity = warning: '
-    'faults that the record already has in fields that the delta leaves alone.';
+    'Validates a record with a delta laid over it by the field rules. Returns a row for each error: field (null: '
+    'the delta as a whole), code, message. No row: valid. severity ''warning'': returns instead the faults that '
+    'the record has already in fields that the delta leaves alone.';
 
 create function pfa_sync.three_way(base jsonb, ours jsonb, theirs jsonb, accepted jsonb default null)
     returns table (apply jsonb, same text[], conflicts text[])
     language c stable security definer set search_path = pg_catalog, pg_temp
     parallel safe as 'MODULE_PATHNAME', 'three_way_wrapper';
 comment on function pfa_sync.three_way(jsonb, jsonb, jsonb, jsonb) is
-    'Merges ours into theirs field by field: what to send (apply), what theirs already has (same), what conflicts. base '
-    'null = unknown; accepted = values that theirs may hold without being a change by another user.';
+    'Merges a delta (ours) into a record (theirs) field by field. Returns one row: apply, the fields to send; '
+    'same, fields that theirs holds already; conflicts, fields that changed to something else. base: the record '
+    'as the author saw it; null: unknown, then every differing field conflicts. accepted: values that theirs may '
+    'hold without a conflict.';
 
 create function pfa_sync.canonical(delta jsonb) returns jsonb
     language c stable strict security definer set search_path = pg_catalog, pg_temp
     parallel safe as 'MODULE_PATHNAME', 'canonical_wrapper';
 comment on function pfa_sync.canonical(jsonb) is
-    'The delta as PEMS gets it: dates in UTC with milliseconds, plain decimals, empty text as null.';
+    'The delta in the form in which it is sent: dates in UTC with milliseconds, plain decimals, empty text as '
+    'null. Values that cannot be read as their field''s type are left as they are.';
 
 create function typed(record jsonb) returns table (data jsonb, problem text)
     language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'typed_wrapper';
 comment on function typed(jsonb) is
-    'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first of '
+    'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first'
+    ' of '
     'those.';
 
 create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[],
@@ -122,4 +127,19 @@ create view pfa_sync.field_rules with (security_invoker = true) as
             union all
             select * from field s where not exists (select from field_override o where o.name = s.name)) f;
 comment on view pfa_sync.field_rules is
-    'The field rules in force: shipped ones, replaced or extended by pfa_sync_private.field_override.';
+    'The rules of the fields of a record that are in force: shipped rules, replaced or extended by rows of '
+    'field_override.';
+comment on column pfa_sync.field_rules.name is 'name of the field in a record';
+comment on column pfa_sync.field_rules.type is 'text, decimal, datetime or boolean';
+comment on column pfa_sync.field_rules.scale is
+    'digits allowed after the decimal point; null: no limit, or not a decimal';
+comment on column pfa_sync.field_rules.minimum is 'smallest value allowed; null: no limit';
+comment on column pfa_sync.field_rules.maximum is 'largest value allowed; null: no limit';
+comment on column pfa_sync.field_rules.max_length is
+    'longest text allowed, in characters: the rule''s own, or the setting text_limit; null: not a text';
+comment on column pfa_sync.field_rules.choices is 'the values allowed; null: any value of the type';
+comment on column pfa_sync.field_rules.nullable is 'whether the field may be empty';
+comment on column pfa_sync.field_rules.permission is
+    'the permission that an edit of the field needs; null: the field is locked and cannot be edited';
+comment on column pfa_sync.field_rules.price is
+    'whether the field is a price, which only holders of perm_ViewFinancials see';

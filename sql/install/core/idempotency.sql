@@ -8,7 +8,8 @@ create table idempotent_request (
     created_at timestamptz not null default now(),
     constraint idempotent_request_pkey primary key (user_id, key)
 );
-comment on table idempotent_request is 'Answers to requests with an idempotency key. maintain() deletes them after a day.';
+comment on table idempotent_request is
+    'Answers to requests with an idempotency key. maintain() deletes them after a day.';
 create index idempotent_request_age on idempotent_request (created_at);
 select pg_catalog.pg_extension_config_dump('idempotent_request', '');
 
@@ -37,7 +38,9 @@ begin
 end
 $$;
 comment on function pfa_sync.begin_idempotent(text, text) is
-    'API: the answer to an earlier request under this key; null = this is the first, carry it out.';
+    'API: begins a request under an idempotency key of the acting user. Returns the stored answer of the same '
+    'request; null: it is new, and finish_idempotent() must follow in the same transaction. Waits for a '
+    'transaction that is carrying out the same request. PF001: the key was used for another request.';
 
 create function pfa_sync.finish_idempotent(key text, answer jsonb) returns void
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -45,7 +48,7 @@ as $$
     update idempotent_request r set answer = $2 where r.user_id = acting_user(null) and r.key = $1
 $$;
 comment on function pfa_sync.finish_idempotent(text, jsonb) is
-    'API: keeps the answer to a request, for the same request under the same key.';
+    'API: stores the answer of a request under its idempotency key. It is kept for a day.';
 
 -- Deletes what is older than a day; how many.
 create function prune_idempotent_requests() returns bigint

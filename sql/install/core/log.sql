@@ -38,7 +38,7 @@ insert into event_type (event_type, event, meaning) values
     ('WRITE_ATTEMPT',       'syncing',        'a request is about to be sent; changes holds its fields'),
     ('WRITE_FAILED',        'attempt_failed', 'PEMS did not confirm a request; error_message says why'),
     ('SYNCED',              'synced',         'PEMS confirmed a change, or held its values already'),
-    ('CONFLICT_DETECTED',   'conflict',       'a change conflicts with a change in PEMS; changes holds the three sides'),
+    ('CONFLICT_DETECTED',   'conflict',       'a change conflicts with one in PEMS; changes holds the three sides'),
     ('CONFLICT_RESOLVED',   'resolved',       'a conflict was resolved by a user or by a rule'),
     ('DEAD_LETTER',         'failed',         'a change failed for good'),
     ('REQUEUED',            null,             'a dead letter was queued again'),
@@ -68,12 +68,13 @@ create type log_entry as (
 );
 
 -- Writes one log entry for each queued change. user_id null = the change's author.
-create function log_changes(event_type text, success boolean, entries log_entry[], user_id text default null) returns void
+create function log_changes(event_type text, success boolean, entries log_entry[], user_id text default null)
+    returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id,
-                               changes, pems_response, success, error_message)
+    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id,
+                               batch_id, changes, pems_response, success, error_message)
     select log_changes.event_type, q.organization_id, coalesce(log_changes.user_id, q.author), q.pfa_id,
            q.modification_id, q.id, q.job_id, q.batch_id, coalesce(e.changes, q.request), e.response,
            log_changes.success, e.error
@@ -93,7 +94,8 @@ as $$
 begin
     insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes,
                                success, error_message)
-        values (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes, success, error);
+        values (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes, success,
+                error);
 end
 $$;
 

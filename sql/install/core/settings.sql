@@ -20,7 +20,8 @@ comment on column setting_definition.per_field is 'may also be set as name.field
 
 insert into setting_definition (name, type, default_value, minimum, maximum, per_organization, description) values
     ('slot_interval', 'interval', '105 ms', '1 ms', '60 s', false,
-     'time between two requests to PEMS, of all relays together; PEMS allows 10 a second, 105 ms leaves room for jitter'),
+     'time between two requests to PEMS, of all relays together; PEMS allows 10 a second, 105 ms leaves room for '
+     'jitter'),
     ('max_retries', 'integer', '3', '0', '100', true,
      'tries after the first one before a change becomes a dead letter'),
     ('retry_delay', 'interval', '5 s', '0 s', '1 hour', true,
@@ -47,8 +48,8 @@ insert into setting_definition (name, type, default_value, minimum, maximum, per
     ('pull_overlap', 'interval', '5 s', '0 s', '1 day', true,
      'how far before the latest known change a pull begins, for what PEMS made visible late'),
     ('discontinue_limit', 'integer', '10', '0', '100', true,
-     'percent of an organization''s records that one pull may find missing in PEMS; with more of them (and more than 10 '
-     'records) none is marked discontinued'),
+     'percent of an organization''s records that one pull may find missing in PEMS; with more of them (and more than '
+     '10 records) none is marked discontinued'),
     ('bronze_retention', 'interval', '90 days', '1 day', '3650 days', false,
      'how long pages of records are kept as they came, and the results of pulls'),
     ('text_limit', 'integer', '80', '1', '4000', false,
@@ -82,7 +83,8 @@ as $$
       from setting_definition d
      where d.name = split_part($1, '.', 1)
 $$;
-comment on function setting(text, text) is 'The value in force: the organization''s, else the fleet''s, else the default.';
+comment on function setting(text, text) is
+    'The value in force: the organization''s, else the fleet''s, else the default.';
 
 create function fleet_setting(name text) returns text
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -102,7 +104,15 @@ create view pfa_sync.settings with (security_invoker = true) as
      where v.organization_id <> '' or v.name <> d.name
      order by name, organization_id nulls first;
 comment on view pfa_sync.settings is
-    'Every setting with its value; one more row for each organization or field that has a value of its own.';
+    'Every setting with its fleet value, and one more row for each value of an organization or of a field. Change '
+    'them with set().';
+comment on column pfa_sync.settings.name is 'name of the setting; name.field for the value of a single field';
+comment on column pfa_sync.settings.organization_id is 'id of the organization that the value is for; null: the fleet';
+comment on column pfa_sync.settings.value is 'the value; for the fleet, the default where none is set';
+comment on column pfa_sync.settings.default_value is 'the value that applies where none is set';
+comment on column pfa_sync.settings.description is 'what the setting does';
+comment on column pfa_sync.settings.changed_at is 'when the value was set; null: the default applies';
+comment on column pfa_sync.settings.changed_by is 'the user who set it; null: the default applies';
 
 -- Sets a value; null returns to the default. Raises on an unknown name or a value outside its bounds.
 create function pfa_sync.set(name text, value text, organization text default null, user_id text default null)
@@ -141,8 +151,9 @@ begin
 end
 $$;
 comment on function pfa_sync.set(text, text, text, text) is
-    'Changes a setting of the fleet, or of one organization; value null returns to the default. Returns the value in '
-    'force.';
+    'Sets a setting for the fleet, or for an organization (id or code) where the setting allows it; value null: '
+    'back to the default. Returns the value that applies now. Needs perm_ManageSettings. PF001: value outside of '
+    'its bounds, or a fleet setting with an organization; PF008: no such setting.';
 
 -- Raises PF001 unless a value is within the bounds of its setting.
 create function require_setting(definition setting_definition, value text) returns void
@@ -150,7 +161,8 @@ create function require_setting(definition setting_definition, value text) retur
 as $$
 declare
     allowed text := case when definition.type = 'choice' then 'one of ' || array_to_string(definition.choices, ', ')
-                         else format('an %s from %s to %s', definition.type, definition.minimum, definition.maximum) end;
+                         else format('an %s from %s to %s', definition.type, definition.minimum, definition.maximum)
+                    end;
     inside  boolean;
 begin
     inside := case definition.type

@@ -110,4 +110,5 @@ begin
 end
 $$;
 comment on function pfa_sync.accept_shape(text, text) is
-    'After a drift that stopped promotion: accepts the shape of PEMS'' records as they come next.';
+    'Accepts the fields and types of an organization''s records as PEMS sends them next, after a drift that '
+    'stopped promotion. Needs perm_ManageSettings.';

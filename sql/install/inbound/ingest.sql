@@ -25,9 +25,10 @@ begin
     end if;
     records := parse_page(scope, page);
     drift := detect_drift(scope, records);
-    refused := (select coalesce(jsonb_agg(jsonb_build_object('row', r.row_number, 'pfaId', r.pfa_id, 'reason', r.problem)
-                                          order by r.row_number), '[]')
-                  from unnest(records) r where r.problem is not null);
+    refused := (
+        select coalesce(jsonb_agg(jsonb_build_object('row', r.row_number, 'pfaId', r.pfa_id, 'reason', r.problem)
+                                  order by r.row_number), '[]')
+          from unnest(records) r where r.problem is not null);
     insert into sync_pull_page (pull_id, organization_id, source, records, rejects)
         values (ingest.pull_id, scope, source, page, refused);
     if drift is null then
@@ -40,11 +41,12 @@ begin
 end
 $$;
 comment on function pfa_sync.ingest(text, jsonb, text, bigint) is
-    'Relay: takes a page of PEMS'' records (JSON array) into the mirror; returns counts, each refused record with its '
-    'reason, and why nothing was promoted (stopped), if so.';
+    'Relay: takes a page of PEMS'' records of an organization into the mirror. Returns counts of read, changed, '
+    'unchanged and rejected records, each rejected record with its reason, and stopped: why nothing was promoted; '
+    'null: it was. PF001: not an array, or no organization.';
 
--- Records that were read because of a change: not a page of a list, so they are neither kept as bronze nor compared with
--- the known shape.
+-- Records that were read because of a change: not a page of a list, so they are neither kept as bronze nor compared
+-- with the known shape.
 create function ingest_records(organization_id text, page jsonb, source text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -53,8 +55,8 @@ begin
 end
 $$;
 
--- The records of a page that may differ from the mirror, typed and checked. One that is, to the letter, what PEMS listed
--- last is left out before it costs anything, unless the mirror has been changed by another writer since.
+-- The records of a page that may differ from the mirror, typed and checked. One that is, to the letter, what PEMS
+-- listed last is left out before it costs anything, unless the mirror has been changed by another writer since.
 create function parse_page(organization_id text, page jsonb) returns inbound_record[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set plan_cache_mode = force_custom_plan

@@ -40,7 +40,8 @@ begin
 end
 $$;
 comment on function pfa_sync.missing_records(bigint, int) is
-    'Relay: records that a whole full pull did not meet, with their mirror versions; PEMS is to be asked for each.';
+    'Relay: records that a complete full pull did not contain, at most 100, with their mirror versions: PEMS is '
+    'to be asked for each. No row when there are more than discontinue_limit allows.';
 
 -- What PEMS answered for them: items {pfa_id, version, record}; record null = PEMS has none. Such a record is marked
 -- discontinued in the mirror, unless that moved since, and never deleted. PEMS' version of it is unknown from then on.
@@ -62,13 +63,14 @@ begin
     perform ingest_records(pull.organization_id,
         (select coalesce(jsonb_agg(i->'record'), '[]') from jsonb_array_elements(items) i
           where i->'record' <> 'null'), 'full pull');
-    mirrors := array(select m.mirror_id from mirror m join jsonb_to_recordset(gone) i (pfa_id text) on i.pfa_id = m.pfa_id
-                      where m.organization_id = pull.organization_id);
+    mirrors := array(
+        select m.mirror_id from mirror m join jsonb_to_recordset(gone) i (pfa_id text) on i.pfa_id = m.pfa_id
+         where m.organization_id = pull.organization_id);
     queued := lock_queued_modifications(mirrors);
     perform lock_records(mirrors);
     changes := array(
-        select row(m.mirror_id, m.data || '{"isDiscontinued": true}', null, 'PEMS_SYNC', 'PEMS no longer has the record',
-                   true)::mirror_change
+        select row(m.mirror_id, m.data || '{"isDiscontinued": true}', null, 'PEMS_SYNC',
+                   'PEMS no longer has the record', true)::mirror_change
           from mirror m
           join jsonb_to_recordset(gone) i (pfa_id text, version int) on i.pfa_id = m.pfa_id and i.version = m.version
          where m.mirror_id = any (mirrors));
@@ -85,4 +87,6 @@ begin
 end
 $$;
 comment on function pfa_sync.report_missing(bigint, int, jsonb) is
-    'Relay: what PEMS answered for records that a full pull did not meet; returns how many were marked discontinued.';
+    'Relay: takes PEMS'' answers about missing records. Items: pfa_id, version, record. A record that PEMS no '
+    'longer has (record null) is marked discontinued if the mirror is still at version. Returns how many were '
+    'marked.';

@@ -1,8 +1,8 @@
 -- Pulls: which organization is due, which relay reads it, and how far it is.
 
--- Gives a relay the pull to work on now, under a lease (setting lease): one that another relay left unfinished continues
--- where it stopped; else a new one of the organization that is due longest. Nothing to do = no row.
--- With an organization named, it is due whatever the settings say, and read in full.
+-- Gives a relay the pull to work on now, under a lease (setting lease): one that another relay left unfinished
+-- continues where it stopped; else a new one of the organization that is due longest. Nothing to do = no row. With an
+-- organization named, it is due whatever the settings say, and read in full.
 create function pfa_sync.begin_pull(relay text, organization text default null)
     returns table (pull_id bigint, fencing_token int, organization_id text, organization_code text, kind text,
                    updated_since timestamptz, next_page text, whole boolean)
@@ -25,7 +25,8 @@ begin
     loop
         update sync_pull p
            set status = 'failed', ended_at = now(),
-               last_error = concat_ws('; ', p.last_error, 'given up: it is too old to continue, or all is to be read again')
+               last_error = concat_ws('; ', p.last_error,
+                                      'given up: it is too old to continue, or all is to be read again')
          where p.organization_id = chosen and p.status = 'running' and p.lease_until <= clock_timestamp()
            and (p.started_at < now() - setting('full_pull_interval', chosen)::interval
                 or only_organization is not null and p.kind <> 'full');
@@ -57,7 +58,9 @@ begin
 end
 $$;
 comment on function pfa_sync.begin_pull(text, text) is
-    'Relay: the pull to work on, under a lease. No row = none is due, or the organization named is being pulled.';
+    'Relay: begins or continues a pull of the organization that is due longest, under a lease. With an '
+    'organization named, it is due whatever the settings say, and read in full. Returns the pull, with PEMS'' '
+    'cursor of the page to read; no row: none is due, or it is being pulled.';
 
 -- When each active organization is to be pulled next; scheduled = by relays. One whose credentials PEMS refused waits
 -- for resume(). A paused one is read: pausing stops sending only.
@@ -89,8 +92,7 @@ begin
               from due_pulls() d where d.scheduled);
 end
 $$;
-comment on function pfa_sync.next_pull_ms() is
-    'Relay: milliseconds until an organization is to be pulled; null = none is.';
+comment on function pfa_sync.next_pull_ms() is 'Relay: milliseconds until a pull is due; null: none will be.';
 
 -- The active organizations, whose records may be pulled; with an id or code given, only that one.
 create function pfa_sync.inbound_organizations(organization text default null)
@@ -110,7 +112,8 @@ begin
          order by 2;
 end
 $$;
-comment on function pfa_sync.inbound_organizations(text) is 'Relay: the active organizations, whose records may be pulled.';
+comment on function pfa_sync.inbound_organizations(text) is
+    'Relay: the active organizations, whose records may be pulled; with an id or code, only that one.';
 
 -- Takes a page of a pull into the mirror, and records where the next one begins; null = that was the last. No row = the
 -- pull belongs to another relay now, and nothing was done.
@@ -150,8 +153,8 @@ begin
 end
 $$;
 comment on function pfa_sync.ingest_page(bigint, int, jsonb, text) is
-    'Relay: takes a page of a pull into the mirror and records where the next one begins (null = it was the last). No '
-    'row = the pull belongs to another relay now.';
+    'Relay: takes a page of a pull into the mirror and stores the cursor of the next page; null: it was the last. '
+    'Returns what ingest() returns; no row: another relay has taken over the pull.';
 
 -- A running pull, locked, if the fencing token is still its own; else null.
 create function lock_pull(pull_id bigint, fencing_token int) returns sync_pull
@@ -211,8 +214,9 @@ begin
 end
 $$;
 comment on function pfa_sync.end_pull(bigint, int, text, boolean, boolean) is
-    'Relay: ends its work on a pull: completed, failed with an error, or to be continued (resume). unauthorized: PEMS '
-    'refused the credentials, and the organization is held.';
+    'Relay: ends work on a pull. Without error: completed if all pages were read; with error: failed; resume: it '
+    'is continued later from where it is. unauthorized: PEMS refused the credentials, and the organization is '
+    'held.';
 
 create view pfa_sync.pulls with (security_invoker = true) as
     select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed,
@@ -221,9 +225,31 @@ create view pfa_sync.pulls with (security_invoker = true) as
            m.last_error
       from sync_pull p
      cross join lateral masked_pull(p.pull_id) m;
-comment on view pfa_sync.pulls is 'Every pull of PEMS'' records: its progress or its result.';
+comment on view pfa_sync.pulls is
+    'Every pull of PEMS'' records that is running or has ended within bronze_retention, with its progress and '
+    'result.';
+comment on column pfa_sync.pulls.pull_id is 'id of the pull';
+comment on column pfa_sync.pulls.organization_id is 'id of the organization';
+comment on column pfa_sync.pulls.kind is 'full: all records; incremental: records changed since updated_since';
+comment on column pfa_sync.pulls.status is 'running, completed or failed';
+comment on column pfa_sync.pulls.relay is 'name of the relay that worked on it last';
+comment on column pfa_sync.pulls.records_read is 'number of records read so far';
+comment on column pfa_sync.pulls.records_changed is 'number of mirror rows created or changed';
+comment on column pfa_sync.pulls.records_unchanged is 'number of records that the mirror had already';
+comment on column pfa_sync.pulls.records_rejected is 'number of records that were refused';
+comment on column pfa_sync.pulls.discontinued is
+    'number of records that PEMS no longer has and that were marked discontinued';
+comment on column pfa_sync.pulls.pages is 'number of pages read so far';
+comment on column pfa_sync.pulls.updated_since is
+    'time of change from which an incremental pull reads; null: a full pull';
+comment on column pfa_sync.pulls.started_at is 'when the pull began';
+comment on column pfa_sync.pulls.ended_at is 'when it ended; null: it is running';
+comment on column pfa_sync.pulls.seconds is 'duration so far or in total, in seconds';
+comment on column pfa_sync.pulls.last_error is
+    'the last error; null: none. Numbers are shown as # to a session that may not see prices';
 
--- Deletes pages and results of pulls that are older than setting bronze_retention; what the next pull begins from stays.
+-- Deletes pages and results of pulls that are older than setting bronze_retention; what the next pull begins from
+-- stays.
 create function prune_bronze() returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -235,7 +261,8 @@ begin
     delete from sync_pull_page g
      where g.page_id in (select o.page_id from sync_pull_page o
                           where o.received_at < before
-                            and not exists (select from sync_pull p where p.pull_id = o.pull_id and p.status = 'running')
+                            and not exists (select from sync_pull p
+                                             where p.pull_id = o.pull_id and p.status = 'running')
                           order by o.received_at limit 1000);
     get diagnostics pruned = row_count;
     delete from sync_pull p

@@ -34,8 +34,9 @@ begin
 end
 $$;
 comment on function pfa_sync.explain(text) is
-    'What a modification would do: errors, warnings, missing permissions, conflicts, the request, and other edits of '
-    'its record.';
+    'Explains a modification, draft or committed: valid, errors, warnings, permitted, missing_permissions, '
+    'conflicts with base, ours and theirs of each field, the request that would be sent, and other edits of the '
+    'record. Stores nothing. PF008: no such modification, or not visible to this session.';
 
 -- Conflict fields with their three values: [{field, base, ours, theirs}].
 create function conflict_values(fields text[], base jsonb, ours jsonb, theirs jsonb) returns jsonb

@@ -98,14 +98,15 @@ begin
              select array(select f from unnest(l.overtaken) f
                            where j.to_send ? f and not coalesce(fix, '{}') ? f order by 1)) o (late)
          cross join lateral (
-             select o.late, array(select unnest(j.conflicts) union select unnest(o.late) order by 1)) c (late, conflicts)
+             select o.late, array(select unnest(j.conflicts) union select unnest(o.late) order by 1))
+             c (late, conflicts)
          order by l.mirror_id);
 end
 $$;
 
--- What a resolution would commit, judged like any commit by the rights of the user who resolves; theirs is the record as
--- it is now, which that user has seen, so that no field of it is a conflict any more. The author of the change is the
--- user who resolves, or stays the same where a DBA resolves who is no user of the application. Stores nothing.
+-- What a resolution would commit, judged like any commit by the rights of the user who resolves; theirs is the record
+-- as it is now, which that user has seen, so that no field of it is a conflict any more. The author of the change is
+-- the user who resolves, or stays the same where a DBA resolves who is no user of the application. Stores nothing.
 create function judge_resolutions(conflict_ids bigint[], resolution text, actor text, merged jsonb default null)
     returns setof judgement
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp

@@ -26,6 +26,7 @@ begin
     raise exception '% of % changes can''t be committed; %', refused, cardinality(judgements), first
         using errcode = case when invalid > 0 then 'PF001' else 'PF002' end,
               detail = detail::text,
-              hint = 'DETAIL lists every change that is invalid or not permitted; nothing of this statement was committed.';
+              hint = 'DETAIL lists every change that is invalid or not permitted; nothing of this statement was '
+                     'committed.';
 end
 $$;

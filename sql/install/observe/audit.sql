@@ -36,8 +36,8 @@ begin
         raise exception 'since and until are times, after is the cursor of a row: %', sqlerrm using errcode = 'PF001';
     end;
     return query
-        select l.id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id, l.job_id,
-               l.batch_id, masked(l.changes, priced), case when priced then l.pems_response end, l.success,
+        select l.id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
+               l.job_id, l.batch_id, masked(l.changes, priced), case when priced then l.pems_response end, l.success,
                masked(l.error_message, priced),
                to_char(l.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '/' || l.id
           from pfa_audit_log l
@@ -53,8 +53,10 @@ begin
 end
 $$;
 comment on function pfa_sync.audit_page(text, jsonb, text, int, boolean) is
-    'A page of an organization''s log, newest first; after is the cursor of a row. Keys of the filter: event_type, '
-    'user_id, pfa_id, since, until. export needs perm_Export.';
+    'A page of an organization''s log, newest first; organization null: entries of the fleet, for administrators. '
+    'Keys of the filter, all optional: event_type, user_id, pfa_id, since, until. after: cursor of the last row '
+    'of the page before; max_rows: 1000 at most. export: needs perm_Export. PF001: other keys or values; PF002: '
+    'permission missing.';
 
 -- Everything that happened to a record, oldest first. What PEMS answered may quote prices anywhere: without
 -- perm_ViewFinancials it is left out as a whole.
@@ -76,11 +78,32 @@ begin
          order by l.at, l.id;
 end
 $$;
-comment on function pfa_sync.timeline(text, text) is 'Everything that happened to a record, oldest first.';
+comment on function pfa_sync.timeline(text, text) is
+    'The log entries of one record, oldest first. organization: id or code.';
 
 create view pfa_sync.audit with (security_invoker = true) as
     select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
            l.job_id, l.batch_id, m.changes, m.pems_response, l.success, m.error_message
       from pfa_audit_log l
      cross join lateral masked_event(l.id, l.at, l.organization_id) m;
-comment on view pfa_sync.audit is 'The log, of the organizations that the session may see.';
+comment on view pfa_sync.audit is
+    'The log: every entry of the organizations that the session may see, and of the fleet for a session that sees '
+    'all.';
+comment on column pfa_sync.audit.event_id is 'id of the entry';
+comment on column pfa_sync.audit.at is 'when it was written';
+comment on column pfa_sync.audit.event_type is 'kind of the entry, such as COMMITTED or SYNCED';
+comment on column pfa_sync.audit.organization_id is 'id of the organization; null: the fleet';
+comment on column pfa_sync.audit.user_id is
+    'the acting user, or the author of the change; "rule: …" for a resolution by rule; null: no user';
+comment on column pfa_sync.audit.pfa_id is 'PEMS'' id of the record; null: no single record';
+comment on column pfa_sync.audit.modification_id is 'id of the modification; null: none';
+comment on column pfa_sync.audit.queue_id is 'id of the change in the queue; null: none';
+comment on column pfa_sync.audit.job_id is 'id of the job; null: none';
+comment on column pfa_sync.audit.batch_id is 'id of the batch; null: none';
+comment on column pfa_sync.audit.changes is
+    'details by kind of entry, such as the changed fields, without prices for a session that may not see them; '
+    'null: none';
+comment on column pfa_sync.audit.pems_response is 'PEMS'' answer; null: none, or the session may not see prices';
+comment on column pfa_sync.audit.success is 'whether it succeeded; null: not known when the entry was written';
+comment on column pfa_sync.audit.error_message is
+    'the error or the reason given; null: none. Numbers are shown as # to a session that may not see prices';

@@ -5,7 +5,8 @@ as $$
 #variable_conflict use_column
 begin
     return query
-        select 'the first live change of a record is its head', 'queue ' || q.id, format('record %s, head %s', q.pfa_id, q.head)
+        select 'the first live change of a record is its head', 'queue ' || q.id,
+               format('record %s, head %s', q.pfa_id, q.head)
           from pfa_write_queue q
          where q.head <> (q.id = (select min(n.id) from pfa_write_queue n where n.mirror_id = q.mirror_id));
     return query
@@ -37,4 +38,6 @@ begin
                             where c.modification_id = m.modification_id and c.status = 'unresolved');
 end
 $$;
-comment on function pfa_sync.check() is 'Broken invariants; no row = all hold.';
+comment on function pfa_sync.check() is
+    'Checks invariants that hold between any two transactions. Returns a row for each that is broken: the '
+    'invariant, the object, details. No row: all hold.';

@@ -14,7 +14,7 @@ begin
     return (select i.log_epoch || '/' || pg_current_snapshot() from installation i);
 end
 $$;
-comment on function pfa_sync.event_position() is 'The position of the log now: where a reader of events begins.';
+comment on function pfa_sync.event_position() is 'The position of the log now: where a reader of events() begins.';
 
 -- One entry of the log as an event: no values and no texts. position stands right after it, following after everything
 -- that the same look can find. organizations are those that it concerns: of a breaker, all whose PEMS it guards.
@@ -36,7 +36,25 @@ create type pfa_sync.event as (
     success         boolean
 );
 comment on type pfa_sync.event is
-    'A log entry as an event. Reading continues at position, or at following once all events of the answer are read.';
+    'A log entry as an event: identifiers, no values. Read on from position after this event, or from following '
+    'after the last event of an answer.';
+comment on column pfa_sync.event.position is 'position right after this event, for a reader that stops here';
+comment on column pfa_sync.event.following is 'position after everything that this call could return';
+comment on column pfa_sync.event.event_id is 'id of the log entry';
+comment on column pfa_sync.event.at is 'when it was written';
+comment on column pfa_sync.event.event is 'kind of event, such as queued, synced or conflict';
+comment on column pfa_sync.event.event_type is 'kind of the log entry, such as COMMITTED';
+comment on column pfa_sync.event.organizations is
+    'ids of the organizations concerned; of a breaker, those whose PEMS it guards';
+comment on column pfa_sync.event.organization_id is
+    'id of the organization; null: a PEMS, and so all organizations that it serves';
+comment on column pfa_sync.event.pfa_id is 'PEMS'' id of the record; null: no single record';
+comment on column pfa_sync.event.modification_id is 'id of the modification; null: none';
+comment on column pfa_sync.event.queue_id is 'id of the change in the queue; null: none';
+comment on column pfa_sync.event.job_id is 'id of the job; null: none';
+comment on column pfa_sync.event.batch_id is 'id of the batch; null: none';
+comment on column pfa_sync.event.user_id is 'the acting user, or the author of the change; null: no user';
+comment on column pfa_sync.event.success is 'whether it succeeded; null: not known when the entry was written';
 
 -- What happened after a position, up to another one (null = now), in the order in which it was written; visible null =
 -- of all organizations.
@@ -110,12 +128,14 @@ create function pfa_sync.events_of_all(since text, max_rows int default 1000) re
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select * from events_among(since, null, max_rows, null) $$;
 comment on function pfa_sync.events_of_all(text, int) is
-    'API: what happened after a position, of all organizations: one look serves all its readers.';
+    'API: events after a position, of all organizations; the API filters them for each listener. Errors as of '
+    'events().';
 
 create function pfa_sync.events(since text, until text default null, max_rows int default 1000)
     returns setof pfa_sync.event
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select * from events_among(since, until, max_rows, visible_organizations()) $$;
 comment on function pfa_sync.events(text, text, int) is
-    'What happened after a position, up to another one (null = now), of the organizations that the session may see. '
-    'event_position() is where to begin; PF006 = the position has expired.';
+    'Events after a position, in the order in which they were written, of the organizations that the session may '
+    'see. until: another position; null: now. PF001: not a position; PF006: the position has expired: reload, and '
+    'start from event_position().';

@@ -57,4 +57,5 @@ begin
       from relay r;
 end
 $$;
-comment on function pfa_sync.metrics() is 'Figures for a monitor: gauges by name and labels, with a help text.';
+comment on function pfa_sync.metrics() is
+    'Gauges for a monitor: name, labels, value, help text. They cover all organizations that the session sees.';

@@ -7,9 +7,9 @@
 --   after       the cursor of the last row of the page before
 -- Of a record with changes, state is the farthest (syncing, committed, draft) and changed_fields are what they change.
 -- A user who may not see prices can't filter or sort by them either: the order would show them.
-create function pfa_sync.records(organization text, filter jsonb default '{}', search text default null, sort text default 'pfaId',
-                        descending boolean default false, after text default null, max_rows int default 50,
-                        user_id text default null)
+create function pfa_sync.records(organization text, filter jsonb default '{}', search text default null,
+                        sort text default 'pfaId', descending boolean default false, after text default null,
+                        max_rows int default 50, user_id text default null)
     returns table (pfa_id text, version int, data jsonb, state text, changed_fields text[], cursor text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -54,7 +54,8 @@ begin
              where m.organization_id = $1
                and (m.sync_state in ('committed', 'syncing') or m.sync_state = 'draft' and m.user_id = $2)
              group by m.mirror_id)
-        select r.pfa_id, r.version, masked(d.merged, $1), c.state, array(select k from jsonb_object_keys(c.delta) k order by k),
+        select r.pfa_id, r.version, masked(d.merged, $1), c.state,
+               array(select k from jsonb_object_keys(c.delta) k order by k),
                encode(convert_to(jsonb_build_array(%1$s, r.pfa_id)::text, 'UTF8'), 'hex')
           from mirror r
           left join change c on c.mirror_id = r.mirror_id
@@ -75,4 +76,8 @@ begin
 end
 $$;
 comment on function pfa_sync.records(text, jsonb, text, text, boolean, text, int, text) is
-    'A page of records with changes on their way and the caller''s drafts laid over them; filtered, searched, sorted.';
+    'A page of an organization''s records with changes on their way and the user''s own drafts laid over them. '
+    'filter: fields with the values they must have; search: text in the id or a describing field; sort: a field, '
+    'records without it first; after: cursor of the last row of the page before; max_rows: 1000 at most. state is '
+    'that of the farthest change (syncing, committed, draft; null: none). Needs perm_Read; to filter or sort by a '
+    'price, perm_ViewFinancials. PF001: unknown field, or not a cursor.';

@@ -6,9 +6,9 @@ create function is_healthy(health text) returns boolean
 as $$ select health in ('ok', 'waiting_for_resolution') $$;
 
 -- What waits, what ended in the time asked for, how long it took.
---   health  paused | held (PEMS refused its credentials) | pems_down (the breaker is not closed) | failing (dead letters
---           in that time) | waiting_for_resolution (open conflicts) | ok. A long queue is healthy: it drains at PEMS'
---           pace.
+--   health  paused | held (PEMS refused its credentials) | pems_down (the breaker is not closed) | failing (dead
+--           letters in that time) | waiting_for_resolution (open conflicts) | ok. A long queue is healthy: it drains at
+--           PEMS' pace.
 create function pfa_sync.status(organization text default null, status text default null,
                                 since timestamptz default null, until timestamptz default null)
     returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint,
@@ -41,7 +41,8 @@ begin
         select d.organization_id, count(*) as failed from pfa_write_queue_dlq d
          where d.status = 'open' and d.failed_at >= begins and d.failed_at <= ends group by 1),
     open as (
-        select c.organization_id, count(*) as conflicts from pfa_sync_conflict c where c.status = 'unresolved' group by 1),
+        select c.organization_id, count(*) as conflicts
+          from pfa_sync_conflict c where c.status = 'unresolved' group by 1),
     whole as (
         select s.organization_id, o.code, coalesce(l.queued, 0) as queued, coalesce(l.processing, 0) as processing,
                coalesce(e.completed, 0) as completed, coalesce(d.failed, 0) as failed,
@@ -67,8 +68,11 @@ begin
 end
 $$;
 comment on function pfa_sync.status(text, text, timestamptz, timestamptz) is
-    'Where each organization stands; ended work of the time asked for, by default the last day. status filters by '
-    'health: ok, waiting_for_resolution, failing, pems_down, paused or held.';
+    'Where each visible organization stands: changes queued, processing, completed and failed, open conflicts, '
+    'average seconds from commit to confirmation, time of the last confirmation and of the next due change, how '
+    'relays are woken (doorbell, notify, off), and health. Ended changes are those between since and until, by '
+    'default of the last day. status filters by health: held, paused, pems_down, failing, waiting_for_resolution '
+    'or ok.';
 
 create view pfa_sync.queue with (security_invoker = true) as
     select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation, m.changes, q.status,
@@ -76,4 +80,25 @@ create view pfa_sync.queue with (security_invoker = true) as
            m.last_error
       from pfa_write_queue q
      cross join lateral masked_change(q.id) m;
-comment on view pfa_sync.queue is 'Live work: changes that wait and changes in flight.';
+comment on view pfa_sync.queue is 'Live changes: those that wait and those in flight, one row each.';
+comment on column pfa_sync.queue.queue_id is 'id of the change in the queue';
+comment on column pfa_sync.queue.organization_id is 'id of the organization';
+comment on column pfa_sync.queue.pfa_id is 'PEMS'' id of the record';
+comment on column pfa_sync.queue.modification_id is 'id of the modification';
+comment on column pfa_sync.queue.author is 'id of the user whose edit it is';
+comment on column pfa_sync.queue.operation is 'UPDATE, or DELETE for a change that only discontinues the record';
+comment on column pfa_sync.queue.changes is
+    'the changed fields with their values, without prices for a session that may not see them';
+comment on column pfa_sync.queue.status is 'pending: waits; processing: claimed by a relay';
+comment on column pfa_sync.queue.priority is '10 (high), 0 (normal) or -10 (low)';
+comment on column pfa_sync.queue.retry_count is 'retries that were used up so far';
+comment on column pfa_sync.queue.head is 'whether it is the first live change of its record; only heads are claimed';
+comment on column pfa_sync.queue.scheduled_at is 'when it is due';
+comment on column pfa_sync.queue.created_at is 'when it was queued';
+comment on column pfa_sync.queue.relay is 'name of the relay that claimed it last; null: it was not claimed yet';
+comment on column pfa_sync.queue.lease_until is 'end of the claim''s lease; null: it is not claimed';
+comment on column pfa_sync.queue.sent_at is
+    'when the request was marked as sent whose outcome is not known yet; null: there is none';
+comment on column pfa_sync.queue.last_error is
+    'error of the last failed attempt; null: none failed. Numbers are shown as # to a session that may not see '
+    'prices';

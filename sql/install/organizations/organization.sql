@@ -21,7 +21,8 @@ begin
 end
 $$;
 comment on function pfa_sync.organization_of(text) is
-    'The id of the organization of that id or code, if this session may see it; null for null. Raises PF008.';
+    'The id of the organization with that id or code; null for null. PF008: there is none, or it is not visible '
+    'to this session.';
 
 -- Whether an organization's changes may be sent to PEMS now. One that the application has deleted may send: the outcome
 -- of what is in flight is still recorded, and nothing else of it is left.
@@ -31,6 +32,7 @@ as $$
 begin
     return candidate.held_since is null
        and (not candidate.paused or coalesce(candidate.paused_until <= now(), false))
-       and not exists (select from organization o where o.organization_id = candidate.organization_id and not o.may_sync);
+       and not exists (select from organization o
+                        where o.organization_id = candidate.organization_id and not o.may_sync);
 end
 $$;

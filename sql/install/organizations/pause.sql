@@ -1,7 +1,8 @@
 -- What stops sending for an organization and lets it send again: a user's pause, and refused credentials.
 
 -- Stops sending for an organization; its edits are queued all the same.
-create function pfa_sync.pause(organization text, reason text, until timestamptz default null, user_id text default null)
+create function pfa_sync.pause(organization text, reason text, until timestamptz default null,
+                               user_id text default null)
     returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -19,7 +20,8 @@ begin
 end
 $$;
 comment on function pfa_sync.pause(text, text, timestamptz, text) is
-    'Stops sending for an organization (id or code), for good or until a time; edits are still queued.';
+    'Stops sending for an organization (id or code), until a time or until resume(). Commits are still judged and '
+    'queued, and pulls go on. Needs perm_ManageSettings.';
 
 -- Lets an organization send (null = all), queues what was committed before attach(), and wakes the relay.
 create function pfa_sync.resume(organization text default null, user_id text default null)
@@ -54,7 +56,9 @@ begin
 end
 $$;
 comment on function pfa_sync.resume(text, text) is
-    'Lets an organization (id or code; null = all) send again, and queues what was committed before attach().';
+    'Lets an organization (id or code; null: all) send again, ends a hold after refused credentials, and queues '
+    'committed changes that no trigger saw. Returns for each organization how many of those were queued, and how '
+    'many became dead letters. Needs perm_ManageSettings.';
 
 -- PEMS refused the credentials with which a relay wrote or read for an organization. Nothing is sent or pulled for it
 -- until resume(), or until a relay has other credentials: trying on might lock them. No try is used up, and no other

@@ -17,7 +17,8 @@ create table sync_organization (
     constraint sync_organization_pkey primary key (organization_id),
     constraint sync_organization_watermarks check (cardinality(watermarks) = 3)
 ) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
-comment on table sync_organization is 'What we know of an organization: whether it may send, and when it was last served.';
+comment on table sync_organization is
+    'What we know of an organization: whether it may send, and when it was last served.';
 comment on column sync_organization.held_since is
     'PEMS refused its credentials then; nothing is sent until resume(), or until a relay has others';
 comment on column sync_organization.held_credentials is 'fingerprint of the refused credentials';

@@ -127,3 +127,11 @@ create view pfa_sync.breakers with (security_invoker = true) as
     select p.pems, breaker_state(p) as state, p.failures, p.opened_at, p.open_until
       from pems p;
 comment on view pfa_sync.breakers is 'The circuit breaker of each PEMS.';
+comment on column pfa_sync.breakers.pems is 'name of the PEMS';
+comment on column pfa_sync.breakers.state is
+    'closed: requests are sent; open: nothing is claimed before open_until; half-open: one record at a time is '
+    'claimed as a probe';
+comment on column pfa_sync.breakers.failures is
+    'failed requests in a row: without an answer, or with a status of 500 or above';
+comment on column pfa_sync.breakers.opened_at is 'when it opened; null: it is closed';
+comment on column pfa_sync.breakers.open_until is 'when the next probe may be claimed; null: it is closed';

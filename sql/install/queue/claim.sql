@@ -74,7 +74,11 @@ begin
 end
 $$;
 comment on function pfa_sync.claim(text, text, int, interval) is
-    'Relay: the next batch to send or to read, with its slot. No row = nothing to do now.';
+    'Relay: claims up to max_records heads of the organization that was served longest ago, judged against the '
+    'mirror as it is now, under a lease, and takes the slot of the request. lease null: the setting. Returns a '
+    'row for each record; no row: nothing to do now. step send: write them in one request after wait_ms '
+    'milliseconds; step read: read each record, then call reconcile(). ambiguous: an earlier request may have '
+    'been applied. PF004, PF005, PF009: not attached, a copy, or upgraded.';
 
 -- The organization to serve now, locked: of those with due heads or expired leases, the one served longest ago; null
 -- when there is none.
@@ -275,4 +279,4 @@ begin
 end
 $$;
 comment on function pfa_sync.next_due_ms() is
-    'Relay: milliseconds until a retry or the end of a lease is due; null = nothing is scheduled.';
+    'Relay: milliseconds until a retry, the end of a lease or a probe is due; null: nothing is scheduled.';

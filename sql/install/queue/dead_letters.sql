@@ -1,8 +1,8 @@
 -- Dead letters: changes that will not reach PEMS by themselves.
 --
--- A dead letter does not block the record's next change. Queued again, it stands behind the changes that came since, and
--- a field that one of them wrote becomes a conflict: an old value never silently replaces a later one, not even one of
--- the same author.
+-- A dead letter does not block the record's next change. Queued again, it stands behind the changes that came since,
+-- and a field that one of them wrote becomes a conflict: an old value never silently replaces a later one, not even
+-- one of the same author.
 
 create view pfa_sync.dead_letters with (security_invoker = true) as
     select d.queue_id, d.organization_id, d.pfa_id, d.modification_id, a.author, c.changes, d.code, m.error,
@@ -15,8 +15,27 @@ create view pfa_sync.dead_letters with (security_invoker = true) as
      cross join lateral masked_change(d.queue_id) c
      cross join lateral masked_dead_letter(d.queue_id) m
      where d.status = 'open';
-comment on view pfa_sync.dead_letters is
-    'Changes that will not reach PEMS by themselves, why, and how many later changes of the record were made since.';
+comment on view pfa_sync.dead_letters is 'Changes that failed for good and are neither requeued nor discarded yet.';
+comment on column pfa_sync.dead_letters.queue_id is 'id of the change in the queue';
+comment on column pfa_sync.dead_letters.organization_id is 'id of the organization';
+comment on column pfa_sync.dead_letters.pfa_id is 'PEMS'' id of the record';
+comment on column pfa_sync.dead_letters.modification_id is 'id of the modification';
+comment on column pfa_sync.dead_letters.author is 'id of the user whose edit it is';
+comment on column pfa_sync.dead_letters.changes is
+    'the changed fields with their values, without prices for a session that may not see them';
+comment on column pfa_sync.dead_letters.code is
+    'why it failed: REJECTED (by PEMS), UNAVAILABLE (retries used up), NOT_FOUND (no such record in PEMS), '
+    'INVALID (by the field rules) or FORBIDDEN (the author lacks a permission)';
+comment on column pfa_sync.dead_letters.error is
+    'why it failed, in words; numbers are shown as # to a session that may not see prices';
+comment on column pfa_sync.dead_letters.http_status is
+    'HTTP status of PEMS'' last answer; null: no answer, or no request was sent';
+comment on column pfa_sync.dead_letters.pems_response is
+    'PEMS'' last answer; null: none, or the session may not see prices';
+comment on column pfa_sync.dead_letters.retry_count is 'retries that were made';
+comment on column pfa_sync.dead_letters.failed_at is 'when it failed for good';
+comment on column pfa_sync.dead_letters.later_queued is 'number of later changes of the record that are queued';
+comment on column pfa_sync.dead_letters.later_written is 'number of later changes of the record that PEMS confirmed';
 
 -- Every try of a change: what was asked of PEMS, and what it answered. The last one of a change that is still in flight
 -- has no answer.
@@ -57,7 +76,8 @@ begin
 end
 $$;
 comment on function pfa_sync.attempts(bigint) is
-    'Every try of a queued, ended or dead change: request, answer and times. The newest try may have no answer yet.';
+    'Every attempt of a change, oldest first: when the request was sent and with what fields, when it was '
+    'answered, PEMS'' answer, success and error. The last attempt of a change in flight has no answer yet.';
 
 -- The open dead letters that a filter chooses. Keys, all optional: organization (id or code), code, author, pfa_id,
 -- older_than (interval), dead_letters (array of queue ids).
@@ -115,8 +135,10 @@ begin
 end
 $$;
 comment on function pfa_sync.preview_dead_letters(jsonb, text) is
-    'Counts and digest of the dead letters that a filter chooses; stores nothing. Keys of the filter: organization, '
-    'code, author, pfa_id, older_than, dead_letters.';
+    'Counts the open dead letters that a filter selects, their records, those whose record has later changes, and '
+    'dead letters by code; and the digest for requeue_dead_letters() and discard_dead_letters(). Stores nothing. '
+    'Keys of the filter, all optional: organization, code, author, pfa_id, older_than (interval), dead_letters '
+    '(array of queue ids). Needs perm_ManageSettings. PF001: other keys or values.';
 
 -- Raises PF002 unless the acting user may manage every organization of the dead letters.
 create function require_dead_letter_manager(queue_ids bigint[], actor text) returns void

@@ -117,7 +117,8 @@ begin
         return;
     end if;
     changes := array(
-        select row(r.mirror_id, with_derived(r.data || q.request), w.updated_at, q.author, q.reason, true)::mirror_change
+        select row(r.mirror_id, with_derived(r.data || q.request), w.updated_at, q.author, q.reason,
+                   true)::mirror_change
           from unnest(written) w
           join pfa_write_queue q on q.id = w.queue_id
           join mirror r on r.mirror_id = q.mirror_id
@@ -125,7 +126,8 @@ begin
          where w.version is not null and (p.pems_version is null or p.pems_version < w.version));
     insert into pems_record as p (mirror_id, pems_version, mirror_version, pems_updated_at)
     select q.mirror_id, w.version,
-           case when p.mirror_version = r.version and p.pems_version = q.expected_version then r.version + 1 else -1 end,
+           case when p.mirror_version = r.version and p.pems_version = q.expected_version then r.version + 1
+                else -1 end,
            w.updated_at
       from unnest(written) w
       join pfa_write_queue q on q.id = w.queue_id

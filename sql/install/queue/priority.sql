@@ -64,5 +64,7 @@ begin
 end
 $$;
 comment on function pfa_sync.write_sync(text, text[], int, text) is
-    'Raises the priority of queued changes and queues committed ones; returns the job, how many changes wait, and about '
-    'how long they will.';
+    'Raises the priority of queued changes to priority (10 high, 0 normal, -10 low) and queues committed ones '
+    'that no trigger saw. modification_ids null: all of the organization. Earlier changes of the same records are '
+    'raised with them. Returns the job, the number of changes that wait, and an estimate of the time until they '
+    'are sent. Needs perm_Sync. PF001: no organization, or another priority.';

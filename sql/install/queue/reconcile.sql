@@ -8,7 +8,9 @@ create function pfa_sync.report_conflict(relay text, items jsonb) returns table 
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$ select * from judge_read(report_items(items), false) $$;
 comment on function pfa_sync.report_conflict(text, jsonb) is
-    'Relay: after a 409, with PEMS'' record read back: the change is rebased and pending again, or a conflict.';
+    'Relay: after a version conflict, takes the record that was read back into the mirror and judges the change '
+    'again. Items: queue_id, fencing_token, record (null: PEMS has none), response. Returns the new status of '
+    'each.';
 
 -- Before a write: PEMS' record as read, because its version was unknown or an earlier outcome is ambiguous.
 create function pfa_sync.reconcile(relay text, items jsonb) returns table (queue_id bigint, status text)
@@ -16,7 +18,9 @@ create function pfa_sync.reconcile(relay text, items jsonb) returns table (queue
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$ select * from judge_read(report_items(items), true) $$;
 comment on function pfa_sync.reconcile(text, jsonb) is
-    'Relay: with PEMS'' record read before a write: decides an ambiguous outcome, or makes the version known.';
+    'Relay: with records that were read before a write, decides whether ambiguous requests were applied, or makes '
+    'PEMS'' version known. Items: queue_id, fencing_token, record (null: PEMS has none), unchanged (PEMS'' list '
+    'since lost_since() does not show the record). Returns the new status of each.';
 
 -- The time from which PEMS' list of changes shows what it applied of requests without an answer; null = not known.
 --
@@ -38,8 +42,8 @@ begin
 end
 $$;
 comment on function pfa_sync.lost_since(jsonb) is
-    'Relay: the time of PEMS from which its list of changes shows what became of requests without an answer; null = '
-    'read record by record.';
+    'Relay: the time, by PEMS'' clock, from which PEMS'' list of changes shows what it applied of ambiguous '
+    'requests. Items: queue_id, fencing_token. Null: not known; read record by record.';
 
 -- What a record that was read says of its change.
 create type read_outcome as enum ('missing', 'not_applied', 'applied', 'judge', 'judge_without_base');

@@ -33,4 +33,6 @@ begin
 end
 $$;
 comment on function pfa_sync.heartbeat(text, text, text) is
-    'Relay: records that it is alive; returns the organizations that may not send, the PEMS that are down, and settings.';
+    'Relay: records that a relay is alive, with its version and the fingerprint of its credentials, and releases '
+    'organizations that are held because of other credentials. Returns JSON: paused (ids of organizations that '
+    'may not send), down (PEMS whose breaker is not closed), lease_ms, poll_ms.';

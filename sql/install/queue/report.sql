@@ -56,7 +56,9 @@ begin
 end
 $$;
 comment on function pfa_sync.mark_sent(text, jsonb, interval) is
-    'Relay: marks records as about to be sent; returns those that are still the caller''s: only they may be sent.';
+    'Relay: marks claimed records as sent, right before the request, and extends their leases over '
+    'request_timeout. From here on a missing answer makes the outcome ambiguous. Returns the queue ids that are '
+    'still claimed by the caller: only these may be sent.';
 
 -- Records what PEMS confirmed. Items carry version (the new one), updated_at and response besides.
 create function pfa_sync.complete(relay text, items jsonb) returns table (queue_id bigint, status text)
@@ -76,7 +78,9 @@ begin
 end
 $$;
 comment on function pfa_sync.complete(text, jsonb) is
-    'Relay: records what PEMS confirmed, in mirror, history, modification, archive and log.';
+    'Relay: records what PEMS confirmed: mirror, history, modification, archive and log in one transaction. '
+    'Items: queue_id, fencing_token, version, updated_at, response. Returns the new status of each. Items with an '
+    'older fencing token change nothing and are left out.';
 
 -- Records failed tries. Items carry outcome (throttled, unavailable, unauthorized, rejected, locked, ambiguous),
 -- http_status, error, retry_after_ms, response, and whole (the request failed, not the record alone) besides;
@@ -126,7 +130,10 @@ begin
 end
 $$;
 comment on function pfa_sync.fail(text, jsonb) is
-    'Relay: records failed tries; returns where each change stands now, and in how many milliseconds it is due again.';
+    'Relay: records failed attempts and decides what follows. Items: queue_id, fencing_token, outcome (throttled, '
+    'unavailable, unauthorized, rejected, locked, ambiguous), http_status, error, retry_after_ms, response, whole '
+    '(the request failed as a whole). Returns the new status of each, and the milliseconds until a retry. PF001: '
+    'another outcome.';
 
 -- Whether a report of failed requests says that PEMS is down: requests as a whole that brought no answer or a 5xx.
 create function reports_outage(items report_item[]) returns boolean
@@ -134,7 +141,8 @@ create function reports_outage(items report_item[]) returns boolean
 as $$
 begin
     return exists (select from unnest(items) i
-                    where i.whole and i.outcome in ('unavailable', 'ambiguous') and coalesce(i.http_status, 500) >= 500);
+                    where i.whole and i.outcome in ('unavailable', 'ambiguous')
+                      and coalesce(i.http_status, 500) >= 500);
 end
 $$;
 
@@ -169,7 +177,8 @@ begin
     return query select unnest(claimed);
 end
 $$;
-comment on function pfa_sync.release(text, jsonb) is 'Relay: gives back what was claimed and not sent.';
+comment on function pfa_sync.release(text, jsonb) is
+    'Relay: gives back claimed records that were not sent; no retry is used up. Returns their queue ids.';
 
 -- Extends leases from now on; returns those that are still the caller's.
 create function pfa_sync.extend_lease(relay text, items jsonb, lease interval) returns setof bigint
@@ -184,4 +193,4 @@ as $$
     returning q.id
 $$;
 comment on function pfa_sync.extend_lease(text, jsonb, interval) is
-    'Relay: extends the leases of a slow request; returns those that are still the caller''s.';
+    'Relay: extends leases to lease from now. Returns the queue ids that are still claimed by the caller.';

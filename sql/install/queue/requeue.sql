@@ -1,8 +1,8 @@
 -- Dead letters that are queued again or given up.
 
 -- Queues dead letters again, judged like any commit: refused ones stay dead letters, those with conflicts become
--- conflicts. changes, laid over the change of a single dead letter, are a fix; the acting user needs the permissions for
--- its fields too. digest, of preview_dead_letters(), makes sure that nothing has changed since.
+-- conflicts. changes, laid over the change of a single dead letter, are a fix; the acting user needs the permissions
+-- for its fields too. digest, of preview_dead_letters(), makes sure that nothing has changed since.
 create function pfa_sync.requeue_dead_letters(filter jsonb, changes jsonb default null, digest text default null,
                                               user_id text default null)
     returns table (requeued bigint, conflicts bigint, refused bigint)
@@ -55,8 +55,11 @@ begin
 end
 $$;
 comment on function pfa_sync.requeue_dead_letters(jsonb, jsonb, text, text) is
-    'Queues the dead letters of a filter again, a single one with a fix (changes) if given; refused ones stay dead '
-    'letters. digest null = without a preview.';
+    'Queues the dead letters that a filter selects again, judged like a commit, behind later changes of their '
+    'records. changes: a fix for a single dead letter, laid over its change; it needs the permissions of its '
+    'fields, too. digest: of preview_dead_letters(); null: not checked. Returns the number of requeued ones, of '
+    'those that became conflicts, and of refused ones, which stay dead letters. Needs perm_ManageSettings. PF001, '
+    'PF002: the fix is invalid or not permitted; PF006: something has changed since the preview.';
 
 -- Raises PF002 unless the acting user may write the fields of a fix.
 create function require_fix(queue_id bigint, changes jsonb, actor text) returns void
@@ -102,4 +105,6 @@ begin
 end
 $$;
 comment on function pfa_sync.discard_dead_letters(jsonb, text, text, text) is
-    'Gives the dead letters of a filter up, with a reason; returns how many. digest null = without a preview.';
+    'Gives up the dead letters that a filter selects; their changes stay in the archive. reason is required. '
+    'Returns how many. Needs perm_ManageSettings. PF001: no reason; PF006: something has changed since the '
+    'preview.';

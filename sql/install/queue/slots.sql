@@ -25,7 +25,8 @@ begin
 end
 $$;
 comment on function pfa_sync.take_slots(text, int) is
-    'Relay: takes n request slots of a PEMS; returns the milliseconds to wait for each.';
+    'Relay: takes the next n request slots of a PEMS. Returns the milliseconds to wait for each, ascending. '
+    'PF008: no such PEMS.';
 
 -- Keeps a PEMS from being asked before a time, after it answered that requests came too fast.
 create function delay_slots(organization_ids text[], until timestamptz) returns void

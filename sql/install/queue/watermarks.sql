@@ -2,9 +2,9 @@
 --
 -- As long as a session holds an old snapshot, the indexes keep entries of rows that have ended, and every claim would
 -- read them again. So each organization remembers the place of its first live row. Places are clock times, and a
--- watermark stays 5 s behind the clock, since a row becomes visible only when its transaction commits. A row of a longer
--- transaction lies behind the watermark: a watermark is a hint, which a claim that finds nothing compares with the
--- queue, and a busy queue once a minute.
+-- watermark stays 5 s behind the clock, since a row becomes visible only when its transaction commits. A row of a
+-- longer transaction lies behind the watermark: a watermark is a hint, which a claim that finds nothing compares with
+-- the queue, and a busy queue once a minute.
 --
 -- The functions that relays call switch off the plans that read whole tables (and JIT compilation, which their penalty
 -- would trigger), whatever the statistics say.
@@ -19,7 +19,8 @@ begin atomic
                           (3, -10, (of_organization).watermarks[3])) l;
 end;
 
--- Where a watermark may be, when the first live row found is due at first (null = there is none) and the clock shows at.
+-- Where a watermark may be, when the first live row found is due at first (null = there is none) and the clock shows
+-- at.
 create function watermark(first timestamptz, at timestamptz) returns timestamptz
     language sql stable security invoker
     return least(first, at - interval '5 s');
@@ -35,7 +36,8 @@ begin
         select s.organization_id, h.first_due, l.lease_until
           from sync_organization s
          cross join lateral (
-             select array_agg(q.scheduled_at order by p.level) as first_due, bool_or(q.scheduled_at < p.watermark) as behind
+             select array_agg(q.scheduled_at order by p.level) as first_due,
+                    bool_or(q.scheduled_at < p.watermark) as behind
                from priority_levels(s) p
                left join lateral (
                    select q.scheduled_at from pfa_write_queue q
@@ -64,8 +66,8 @@ end
 $$;
 
 -- Discards a session's plans when the queue's size is no longer close to the size that they were made for: a session
--- keeps its plans, and reading a whole index is right only as long as it holds a few rows. Planning looks at the size of
--- the table as it is, so this depends on no statistics. Called at the start of every call of a relay.
+-- keeps its plans, and reading a whole index is right only as long as it holds a few rows. Planning looks at the size
+-- of the table as it is, so this depends on no statistics. Called at the start of every call of a relay.
 create function refresh_plans() returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
