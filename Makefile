@@ -14,12 +14,12 @@ bench_packages := pfa_sync pfa-relay pfa-api pfa-bench
 with_cluster := target/debug/testbed with-cluster --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos build install lint fmt bench clean setup
+.PHONY: help demo test chaos build install lint fmt bench clean setup uninstall setup-build checks doc
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: setup ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a PEMS grid export; ORGANIZATIONS='A B': its codes)
+demo: setup-build ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a PEMS grid export; ORGANIZATIONS='A B': its codes)
 	cargo build $(foreach package,$(demo_packages),--package $(package))
 	target/debug/demo $(if $(ONCE),--once) $(if $(INPUT),--input '$(INPUT)') $(foreach code,$(ORGANIZATIONS),--organization '$(code)')
 
@@ -27,21 +27,33 @@ test: build ## Run everything that proves the project, on a private PostgreSQL c
 	$(with_cluster) cargo nextest run --workspace
 	@$(MAKE) --no-print-directory lint
 
-chaos: setup ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
+chaos: setup-build ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
 	cargo build $(foreach package,$(chaos_packages),--package $(package))
 	target/debug/chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(EDITS),--edits $(EDITS))
 
 build: setup ## Build all of it, for development
 	cargo build --workspace --all-targets
 
-install: setup ## Install the extension, as a release build, into the PostgreSQL of PG_CONFIG
-	cargo build --release --package pfa_sync
-	PROFILE=release scripts/install-extension
+install: setup-build ## Install extension and programs (PREFIX=/usr/local; DESTDIR=dir: for packages)
+	cargo build --release --package pfa_sync --package pfa-relay --package pfa-api \
+	    --no-default-features --features "pfa_sync/pg$$($(PG_CONFIG) --version | sed 's/[^0-9]*\([0-9]*\).*/\1/')"
+	@scripts/install
+
+uninstall: ## Remove what `make install` installed under the same PREFIX and DESTDIR
+	@scripts/install remove
 
 lint: setup ## Check format and lints
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
-	$(if $(shell command -v shellcheck),shellcheck scripts/* .ci/run)
+	$(if $(shell command -v shellcheck),shellcheck $(shell grep -l '^#!/bin/sh' scripts/* .ci/run))
+
+checks: ## Run the checks of sources that need no build
+	scripts/check-sql
+	scripts/check-imports
+	scripts/check-security
+
+doc: setup-build ## Build the documentation of the code (rustdoc) in target/doc
+	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -53,5 +65,8 @@ bench: setup ## Measure, with commits forced to disk; a table and JSON (SECTIONS
 clean: ## Remove all that was built
 	cargo clean
 
-setup: ## Install what is missing on this machine (as root), or say what to install
-	@scripts/setup
+setup: ## Install what is missing on this machine for build and tests (as root), or print what to install
+	@scripts/setup test
+
+setup-build: ## The same for a build alone
+	@scripts/setup build

@@ -60,7 +60,7 @@ async fn attaching_twice_is_harmless_and_a_dry_run_changes_nothing() -> Result<(
     let client = database.client().await?;
     let dry = client.query("select action from pfa_sync.attach(dry_run => true)", &[]).await?;
     assert!(dry.iter().all(|row| row.get::<_, &str>(0).starts_with("would be ")));
-    let left = "select (select count(*) from pg_trigger where tgname like 'pfa_sync%') + (select count(*) from pg_views where schemaname = 'pfa_sync' and viewname = 'mirror')";
+    let left = "select (select count(*) from pg_trigger where tgname like 'pfa_sync%') + (select count(*) from pg_views where schemaname = 'pfa_sync_private' and viewname = 'mirror')";
     assert_eq!(client.query_one(left, &[]).await?.get::<_, i64>(0), 0);
 
     let first = client.query("select * from pfa_sync.attach()", &[]).await?;
@@ -155,9 +155,9 @@ async fn a_restored_copy_sends_nothing_until_adopted() -> Result<()> {
     assert_eq!(code, "PF005", "{message}");
 
     client.batch_execute("select pfa_sync.adopt()").await?;
-    let claimed = client.query("select queue_id, attempt, pfa_id, version from pfa_sync.claim('r')", &[]).await?;
+    let claimed = client.query("select queue_id, fencing_token, pfa_id, version from pfa_sync.claim('r')", &[]).await?;
     assert_eq!((claimed.len(), claimed[0].get::<_, &str>(2), claimed[0].get::<_, Option<i64>>(3)), (1, "1", Some(2)));
-    let items = json!([{"queue_id": claimed[0].get::<_, i64>(0), "attempt": claimed[0].get::<_, i32>(1), "version": 3, "updated_at": "2026-03-02T00:00:00.000Z"}]);
+    let items = json!([{"queue_id": claimed[0].get::<_, i64>(0), "fencing_token": claimed[0].get::<_, i32>(1), "version": 3, "updated_at": "2026-03-02T00:00:00.000Z"}]);
     client.execute("select pfa_sync.mark_sent('r', $1)", &[&items]).await?;
     client.execute("select pfa_sync.complete('r', $1)", &[&items]).await?;
     // The identity sequences go on where they were.

@@ -49,7 +49,7 @@ async fn a_rolled_back_commit_leaves_nothing() -> Result<()> {
     transaction.rollback().await?;
 
     for table in ["pfa_write_queue", "sync_job", "pfa_sync_conflict"] {
-        assert_eq!(world.value::<i64>(&format!("select count(*) from pfa_sync.{table}")).await?, 0, "{table}");
+        assert_eq!(world.value::<i64>(&format!("select count(*) from pfa_sync_private.{table}")).await?, 0, "{table}");
     }
     assert_eq!(
         world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'COMMITTED'").await?,
@@ -226,7 +226,7 @@ async fn a_commit_never_reads_the_whole_queue() -> Result<()> {
     let world = World::new().await?;
     world.client.batch_execute("vacuum analyze").await?;
     let application = Application::new(&world.client);
-    let read = "select coalesce(sum(seq_tup_read), 0)::bigint from pg_stat_xact_user_tables where schemaname = 'pfa_sync' and relname = 'pfa_write_queue'";
+    let read = "select coalesce(sum(seq_tup_read), 0)::bigint from pg_stat_xact_user_tables where schemaname = 'pfa_sync_private' and relname = 'pfa_write_queue'";
     // More often than a plan is made for the values at hand.
     for round in 0..8 {
         world.client.batch_execute("begin").await?;

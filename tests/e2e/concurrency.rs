@@ -61,7 +61,7 @@ async fn relay(session: Client, name: &str, pems: &Pems, editors: &AtomicUsize, 
     loop {
         let editing = editors.load(Ordering::SeqCst) > 0;
         let claimed = session
-            .query("select queue_id, attempt, pfa_id, version, changes, step from pfa_sync.claim($1)", &[&name])
+            .query("select queue_id, fencing_token, pfa_id, version, request, step from pfa_sync.claim($1)", &[&name])
             .await
             .context("claim")?;
         if claimed.is_empty() {
@@ -76,12 +76,12 @@ async fn relay(session: Client, name: &str, pems: &Pems, editors: &AtomicUsize, 
         let mut written = Vec::new();
         let mut moved = Vec::new();
         let items: Value =
-            claimed.iter().map(|row| json!({"queue_id": row.get::<_, i64>(0), "attempt": row.get::<_, i32>(1)})).collect();
+            claimed.iter().map(|row| json!({"queue_id": row.get::<_, i64>(0), "fencing_token": row.get::<_, i32>(1)})).collect();
         ensure!(claimed.iter().all(|row| row.get::<_, &str>("step") == "send"), "every version is known");
         session.execute("select pfa_sync.mark_sent($1, $2)", &[&name, &items]).await.context("sent")?;
         for (row, item) in claimed.iter().zip(items.as_array().unwrap()) {
             let mut item = item.clone();
-            match pems.write(row.get("pfa_id"), row.get("version"), &row.get("changes")) {
+            match pems.write(row.get("pfa_id"), row.get("version"), &row.get("request")) {
                 Ok(record) => {
                     item["version"] = record["version"].clone();
                     written.push(item);

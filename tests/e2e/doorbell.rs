@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WATCH: Duration = Duration::from_millis(300);
 
 /// Rings without any change of data.
-const RING: &str = "select pfa_sync.wake()";
+const RING: &str = "select pfa_sync_private.wake()";
 
 async fn preloaded(options: Options) -> Result<Cluster> {
     let cluster = tokio::task::spawn_blocking(move || Cluster::start(&options.preloaded())).await??;

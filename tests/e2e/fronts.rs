@@ -9,7 +9,8 @@ use crate::support::world::World;
 
 /// Makes every front lie at the present, as if all that waits had committed long after it was queued.
 const PASS_BY: &str = "update pfa_sync_private.sync_organization
-    set (high_watermark, normal_watermark, low_watermark, lease_watermark) = (clock_timestamp(), clock_timestamp(), clock_timestamp(), clock_timestamp()), watermarks_checked_at = clock_timestamp()";
+    set watermarks = array_fill(clock_timestamp(), array[3]), lease_watermark = clock_timestamp(),
+        watermarks_checked_at = clock_timestamp()";
 
 /// What a batch of 100 may read in the order of time: a few entries for each of its records.
 const BATCH: i64 = 1_000;
@@ -55,10 +56,10 @@ async fn batch(session: &mut Client, report: &str, max_records: i32) -> Result<(
     let road = session.transaction().await?;
     let before = reads(&road).await?;
     let claimed = road
-        .query("select queue_id, attempt, version from pfa_sync.claim('relay-1', max_records => $1)", &[&max_records])
+        .query("select queue_id, fencing_token, version from pfa_sync.claim('relay-1', max_records => $1)", &[&max_records])
         .await?;
     let item = |row: &Row| {
-        json!({"queue_id": row.get::<_, i64>(0), "attempt": row.get::<_, i32>(1), "version": row.get::<_, i64>(2) + 1,
+        json!({"queue_id": row.get::<_, i64>(0), "fencing_token": row.get::<_, i32>(1), "version": row.get::<_, i64>(2) + 1,
                "updated_at": "2026-03-01T00:00:00.000Z", "outcome": "unavailable"})
     };
     let items: Value = claimed.iter().map(item).collect();

@@ -127,9 +127,9 @@ async fn what_waits_is_judged_when_its_record_moves() -> Result<()> {
 #[case::wrong_type(json!({"pfaId": "9", "organization": "RIO", "version": 1, "monthlyRate": "a lot"}), "monthlyRate")]
 #[case::other_organization(changed("9", 1, json!({"organization": "HARBOUR"})), "belongs to organization HARBOUR")]
 #[case::no_id(json!({"organization": "RIO", "version": 1}), "pfaId is missing")]
-#[case::no_version(json!({"pfaId": "9", "organization": "RIO"}), "version is no whole number")]
-#[case::no_time(json!({"pfaId": "9", "organization": "RIO", "version": 1, "updatedAt": "yesterday"}), "updatedAt is no time")]
-#[case::no_object(json!("record"), "no JSON object")]
+#[case::no_version(json!({"pfaId": "9", "organization": "RIO"}), "version is not a whole number")]
+#[case::no_time(json!({"pfaId": "9", "organization": "RIO", "version": 1, "updatedAt": "yesterday"}), "updatedAt is not a time")]
+#[case::no_object(json!("record"), "not a JSON object")]
 #[tokio::test]
 async fn a_bad_record_is_refused_by_itself_with_its_reason(#[case] bad: Value, #[case] reason: &str) -> Result<()> {
     let world = World::new().await?;

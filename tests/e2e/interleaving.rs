@@ -146,7 +146,7 @@ async fn a_commit_behind_a_completion_is_judged_against_what_was_written() -> Re
         let claimed = world.send().await?;
         let (mut first, second) = (world.database.client().await?, world.database.client_as(Login::Application).await?);
         let open = first.transaction().await?;
-        let items = json!([{"queue_id": claimed[0].queue_id, "attempt": claimed[0].attempt, "version": 2, "updated_at": "2026-03-01T00:00:00.000Z"}]);
+        let items = json!([{"queue_id": claimed[0].queue_id, "fencing_token": claimed[0].attempt, "version": 2, "updated_at": "2026-03-01T00:00:00.000Z"}]);
         open.execute("select pfa_sync.complete('relay-1', $1)", &[&items]).await?;
 
         one_after_the_other(&world, open, &second, async { Application::new(&second).commit(SECOND, RIO).await }).await?;
@@ -168,7 +168,7 @@ async fn a_completion_behind_a_commit_makes_the_commit_the_next_to_go() -> Resul
     let open = first.transaction().await?;
     commit_within(&open, SECOND).await?;
 
-    let items = json!([{"queue_id": claimed[0].queue_id, "attempt": claimed[0].attempt, "version": 2, "updated_at": "2026-03-01T00:00:00.000Z"}]);
+    let items = json!([{"queue_id": claimed[0].queue_id, "fencing_token": claimed[0].attempt, "version": 2, "updated_at": "2026-03-01T00:00:00.000Z"}]);
     one_after_the_other(&world, open, &second, second.execute("select pfa_sync.complete('relay-1', $1)", &[&json!(items)]))
         .await?;
 

@@ -53,11 +53,14 @@ async fn a_late_report_changes_nothing() -> Result<()> {
     let current = world.claim_as("relay-2").await?;
     assert_eq!(current[0].attempt, 2, "it was never sent, so it is simply claimed again");
 
-    for function in ["sent", "complete", "fail", "conflict", "settle", "release"] {
+    for function in ["mark_sent", "complete", "fail", "report_conflict", "reconcile", "release"] {
         let besides = json!({"version": 2, "outcome": "rejected", "record": pems_record("RIO", "1")});
         assert!(world.report(function, &late, besides).await?.is_empty(), "{function}");
     }
-    assert_eq!(world.value::<i32>("select attempt from pfa_sync_private.pfa_write_queue where status = 'processing'").await?, 2);
+    assert_eq!(
+        world.value::<i32>("select fencing_token from pfa_sync_private.pfa_write_queue where status = 'processing'").await?,
+        2
+    );
     world.check().await
 }
 
@@ -165,7 +168,7 @@ async fn silence_is_settled_before_anything_is_sent_again() -> Result<()> {
         let mut record = pems_record("RIO", "1");
         record.as_object_mut().unwrap().extend(changes.as_object().cloned().unwrap());
         record["version"] = json!(version);
-        world.report("settle", &read, json!({"record": record})).await?;
+        world.report("reconcile", &read, json!({"record": record})).await?;
 
         assert_eq!(world.state(&id).await?, verdict, "PEMS at version {version} with {changes}");
         world.check().await?;
@@ -186,7 +189,7 @@ async fn a_version_unknown_is_read_before_the_write() -> Result<()> {
     let mut record = pems_record("RIO", "1");
     record["areaSilo"] = json!("Silo 7");
     record["version"] = json!(9);
-    world.report("settle", &read, json!({"record": record})).await?;
+    world.report("reconcile", &read, json!({"record": record})).await?;
 
     let claimed = world.claim().await?;
     assert_eq!((claimed[0].step.as_str(), claimed[0].version), ("send", Some(9)));

@@ -51,7 +51,10 @@ async fn each_resolution_does_what_it_says() -> Result<()> {
             assert_eq!((&claimed.changes, claimed.version, claimed.modified_by.as_str()), (&sends, Some(2), "simon@example.com"));
             world
                 .client
-                .execute("select pfa_sync.mark_sent('relay-1', $1)", &[&json!([{"queue_id": claimed.queue_id, "attempt": 1}])])
+                .execute(
+                    "select pfa_sync.mark_sent('relay-1', $1)",
+                    &[&json!([{"queue_id": claimed.queue_id, "fencing_token": 1}])],
+                )
                 .await?;
             world
                 .report(

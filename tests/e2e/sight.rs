@@ -13,17 +13,17 @@ use crate::support::world::{World, refusal};
 /// What each function and view of the surface is open to. A new one needs a line here: application, relay, api, reader.
 const SURFACE: &str = "
     function canonical a r i d        function claim - r - -               function commit_drafts a - i -
-    function complete - r - -         function conflict - r - -            function conflict_state a - i -
+    function complete - r - -         function report_conflict - r - -            function conflict_state a - i -
     function discard_drafts a - i -   function explain a - i -             function extend_lease - r - -
     function fail - r - -             function heartbeat - r - -           function inbound_organizations - r - -
     function ingest - r - -           function maintain - r - -            function next_due_ms - r - -
     function organization_of a - i d  function pause a - i -               function preview_resolution a - i -
     function release - r - -          function resolve_conflict a - i -    function resolve_conflicts a - i -
-    function resume a - i -           function save_draft a - i -          function sees a r i d
-    function sent - r - -             function set a - i -                 function fleet_setting a r i d
-    function settle - r - -           function shown_change a - i d        function shown_event a - i d
-    function shown_dead_letter a - i d                                     function shown_pull a - i d
-    function shown_sides a - i d      function state a - i -
+    function resume a - i -           function save_draft a - i -          function can_see a r i d
+    function mark_sent - r - -             function set a - i -                 function fleet_setting a r i d
+    function reconcile - r - -           function masked_change a - i d        function masked_event a - i d
+    function masked_dead_letter a - i d                                     function masked_pull a - i d
+    function masked_sides a - i d      function state a - i -
     function status a - i d           function sweep - r - -               function take_slots - r - -
     function three_way a r i d        function timeline a - i d            function validate a r i d
     function visible_organizations a r i d                                 function withdraw a - i -
@@ -31,15 +31,15 @@ const SURFACE: &str = "
     function discard_dead_letters a - i -                                  function attempts a - i d
     function lost_since - r - -       function accept_shape a - i -        function begin_pull - r - -
     function next_pull_ms - r - -     function ingest_page - r - -         function missing_records - r - -
-    function settle_missing - r - -   function end_pull - r - -
-    function asked_once - - i -       function answered_once - - i -
+    function report_missing - r - -   function end_pull - r - -
+    function begin_idempotent - - i -       function finish_idempotent - - i -
     function metrics a r - -          function audit_page a - i d
     function event_position a - i d   function events a - i d              function events_of_all - - i -
     function progress a - i d         function records a - i -               relation changes a - i d
     relation audit a - i d            relation batches a - i d             relation conflicts a - i d
     relation dead_letters a - i d     relation field a r i d               relation field_override a r i d
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
-    relation rules_version a r i d    relation setting_definition a r i d  relation setting_value a r i d
+    relation setting_definition a r i d  relation setting_value a r i d
     relation settings a r i d         relation sync_batch a - i d          relation sync_job a - i d
     relation pulls a - i d";
 
@@ -113,10 +113,10 @@ async fn every_function_and_view_is_open_to_just_the_roles_that_need_it() -> Res
     let expected: BTreeMap<String, String> =
         words.chunks(6).map(|line| (format!("{} {}", line[0], line[1]), line[2..].join(" "))).collect();
     let query = "select 'function ' || p.proname, array(select has_function_privilege(r, p.oid, 'execute') from unnest($1::text[]) with ordinality u (r, n) order by n) \
-                   from pg_proc p where p.pronamespace = 'pfa_sync'::regnamespace and p.prokind = 'f' \
+                   from pg_proc p where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and p.prokind = 'f' \
                  union all \
                  select 'relation ' || c.relname, array(select has_table_privilege(r, c.oid, 'select') from unnest($1::text[]) with ordinality u (r, n) order by n) \
-                   from pg_class c where c.relnamespace = 'pfa_sync'::regnamespace and c.relkind in ('r', 'p', 'v')";
+                   from pg_class c where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and c.relkind in ('r', 'p', 'v')";
     let roles: Vec<&str> = ROLES.iter().map(|(role, _)| *role).collect();
     let mut found = BTreeMap::new();
     for row in world.client.query(query, &[&roles]).await? {
@@ -136,10 +136,10 @@ async fn every_function_and_view_is_open_to_just_the_roles_that_need_it() -> Res
 async fn every_table_with_an_organization_is_under_forced_row_security() -> Result<()> {
     let world = World::empty().await?;
     let open = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c join pg_attribute a on a.attrelid = c.oid \
-                where c.relnamespace = 'pfa_sync'::regnamespace and c.relkind in ('r', 'p') and a.attname = 'organization_id' \
+                where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and c.relkind in ('r', 'p') and a.attname = 'organization_id' \
                   and not (c.relrowsecurity and c.relforcerowsecurity)";
     assert_eq!(world.value::<String>(open).await?, "");
-    let definers = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c where c.relnamespace = 'pfa_sync'::regnamespace \
+    let definers = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) \
                     and c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)";
     assert_eq!(world.value::<String>(definers).await?, "", "a view with its owner's rights is above row security");
     Ok(())

@@ -1,7 +1,7 @@
 //! The surface in the database: every object states its security, and each program may call just what it needs.
 
 use anyhow::Result;
-use testbed::cluster::Login;
+use testbed::cluster::{Database, Login, Template, shared};
 
 use crate::support::world::World;
 
@@ -69,13 +69,60 @@ async fn a_callers_search_path_changes_nothing() -> Result<()> {
     Ok(())
 }
 
-/// Every function with a comment is a documented surface; each of those can be found by a DBA.
+/// `\df+ pfa_sync.*` and `\dv+ pfa_sync.*` are the manual: every function, view and column has a comment, and a function
+/// that only one of our programs may call says so first.
 #[tokio::test]
 async fn the_surface_is_commented() -> Result<()> {
     let world = World::new().await?;
-    let silent = "select coalesce(string_agg(distinct p.proname, ', '), '') from pg_proc p \
-                  where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and p.prokind = 'f' and obj_description(p.oid, 'pg_proc') is null \
-                    and (has_function_privilege('pfa_sync_application', p.oid, 'execute') or has_function_privilege('pfa_sync_relay', p.oid, 'execute'))";
+    let silent = "select coalesce(string_agg(c.name, ', '), '') from ( \
+                      select p.oid::regprocedure::text as name, obj_description(p.oid, 'pg_proc') as comment \
+                        from pg_proc p where p.pronamespace = 'pfa_sync'::regnamespace \
+                      union all \
+                      select c.relname, obj_description(c.oid, 'pg_class') \
+                        from pg_class c where c.relnamespace = 'pfa_sync'::regnamespace and c.relkind = 'v' \
+                      union all \
+                      select c.relname || '.' || a.attname, col_description(c.oid, a.attnum) \
+                        from pg_class c join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 \
+                       where c.relnamespace = 'pfa_sync'::regnamespace and c.relkind = 'v') c where comment is null";
     assert_eq!(world.value::<String>(silent).await?, "");
+    let unmarked = "select coalesce(string_agg(format('%s: %s', f.name, f.comment), '; '), '') from ( \
+                        select p.proname as name, obj_description(p.oid, 'pg_proc') as comment, \
+                               array(select r from unnest(array['application', 'relay', 'api', 'reader']) r \
+                                      where has_function_privilege('pfa_sync_' || r, p.oid, 'execute')) as callers \
+                          from pg_proc p where p.pronamespace = 'pfa_sync'::regnamespace) f \
+                     where f.comment like 'Relay: %' <> (f.callers = '{relay}') or f.comment like 'API: %' <> (f.callers = '{api}')";
+    assert_eq!(world.value::<String>(unmarked).await?, "");
+    Ok(())
+}
+
+/// The schema `pfa_sync` holds what is documented and nothing else, and no object of ours lies where a search_path always
+/// looks.
+#[tokio::test]
+async fn tables_are_private() -> Result<()> {
+    let world = World::new().await?;
+    let strays = "select coalesce(string_agg(pg_describe_object(d.classid, d.objid, 0), ', '), '') from pg_depend d \
+                   where d.refclassid = 'pg_extension'::regclass and d.deptype = 'e' \
+                     and d.refobjid = (select oid from pg_extension where extname = 'pfa_sync') \
+                     and exists (select from pg_identify_object(d.classid, d.objid, 0) i \
+                                  where i.schema = 'pg_catalog' or i.schema = 'pfa_sync' and i.type not in ('function', 'view', 'type'))";
+    assert_eq!(world.value::<String>(strays).await?, "");
+    let members = "select array_agg(n.nspname::text order by 1) from pg_depend d join pg_namespace n on n.oid = d.objid \
+                    where d.classid = 'pg_namespace'::regclass and d.refclassid = 'pg_extension'::regclass and d.deptype = 'e'";
+    assert_eq!(world.value::<Vec<String>>(members).await?, ["pfa_sync", "pfa_sync_private"]);
+    Ok(())
+}
+
+/// Nobody may create an object in our schemas, and a schema that is there before the extension is not taken over.
+#[tokio::test]
+async fn a_schema_made_beforehand_is_refused() -> Result<()> {
+    let world = World::new().await?;
+    let open = "select count(*) from pg_namespace n, pg_roles r where n.nspname like 'pfa\\_sync%' and not r.rolsuper \
+                and has_schema_privilege(r.oid, n.oid, 'create')";
+    assert_eq!(world.value::<i64>(open).await?, 0);
+    let database = Database::create(&shared()?, Template::Empty).await?;
+    let client = database.client().await?;
+    client.batch_execute("create schema pfa_sync").await?;
+    let refused = client.batch_execute("create extension pfa_sync").await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("42P06"), "{refused}");
     Ok(())
 }

@@ -55,13 +55,13 @@ pub struct Claimed {
     pub write: Option<Write>,
 }
 
-/// A claim of a change. A report with an older token changes nothing.
+/// A claim of a change. A report with an older fencing token changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct ClaimToken {
     /// The change.
     pub queue_id: i64,
-    /// Number of times the change has been claimed (fencing token).
-    pub attempt: i32,
+    /// Number of times the change has been claimed.
+    pub fencing_token: i32,
 }
 
 impl Calls {
@@ -118,14 +118,14 @@ fn claimed(row: &Row) -> Result<Claimed, tokio_postgres::Error> {
             operation: row.try_get("operation")?,
             pfa_id: pfa_id.clone(),
             version,
-            changes: row.try_get("changes")?,
+            changes: row.try_get("request")?,
             modified_by: row.try_get("modified_by")?,
             reason: row.try_get("reason")?,
             idempotency_key: row.try_get("idempotency_key")?,
         })
     });
     Ok(Claimed {
-        token: ClaimToken { queue_id: row.try_get("queue_id")?, attempt: row.try_get("attempt")? },
+        token: ClaimToken { queue_id: row.try_get("queue_id")?, fencing_token: row.try_get("fencing_token")? },
         ambiguous: row.try_get("ambiguous")?,
         write: write.transpose()?,
         pfa_id,

@@ -40,8 +40,8 @@ pub struct Organization {
 pub struct Pull {
     /// The pull.
     pub id: i64,
-    /// Number of times the pull has been leased (fencing token): a report with an older one changes nothing.
-    pub attempt: i32,
+    /// Number of times the pull has been leased. A report with an older fencing token changes nothing.
+    pub fencing_token: i32,
     /// The organization's code in PEMS.
     pub organization: String,
     /// Whether it reads all records, and finds those that PEMS no longer has.
@@ -69,14 +69,14 @@ impl Calls {
     /// The pull to work on now, of the organization with that id or code if given; `None` = none is due, or another relay
     /// works on it.
     pub async fn begin_pull(&self, only: Option<&str>) -> Result<Option<Pull>, DatabaseError> {
-        let sql = "select pull_id, attempt, organization_code, kind = 'full', \
+        let sql = "select pull_id, fencing_token, organization_code, kind = 'full', \
                    to_char(updated_since at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), next_page, whole \
                    from pfa_sync.begin_pull($1, $2)";
         let rows = self.call(sql, &[&self.relay, &only]).await?;
         let pull = |row: &Row| {
             Ok(Pull {
                 id: row.try_get(0)?,
-                attempt: row.try_get(1)?,
+                fencing_token: row.try_get(1)?,
                 organization: row.try_get(2)?,
                 full: row.try_get(3)?,
                 updated_since: row.try_get(4)?,
@@ -98,7 +98,7 @@ impl Calls {
     pub async fn ingest_page(&self, pull: &Pull, page: &Value, next: Option<&str>) -> Result<Option<Ingested>, DatabaseError> {
         let sql = "select records_read, records_changed, records_unchanged, records_rejected, rejects, stopped \
                    from pfa_sync.ingest_page($1, $2, $3, $4)";
-        let rows = self.call(sql, &[&pull.id, &pull.attempt, page, &next]).await?;
+        let rows = self.call(sql, &[&pull.id, &pull.fencing_token, page, &next]).await?;
         let ingested = |row: &Row| {
             Ok(Ingested {
                 read: row.try_get(0)?,
@@ -114,13 +114,15 @@ impl Calls {
 
     /// Records that no page of a full pull contained, and that PEMS is to be asked for: their ids and mirror versions.
     pub async fn missing_records(&self, pull: &Pull) -> Result<Vec<(String, i32)>, DatabaseError> {
-        let rows = self.call("select pfa_id, version from pfa_sync.missing_records($1, $2)", &[&pull.id, &pull.attempt]).await?;
+        let rows =
+            self.call("select pfa_id, version from pfa_sync.missing_records($1, $2)", &[&pull.id, &pull.fencing_token]).await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).collect()
     }
 
     /// Reports what PEMS answered for missing records. Returns how many it no longer has.
     pub async fn report_missing(&self, pull: &Pull, items: &[Missing]) -> Result<i64, DatabaseError> {
-        let rows = self.call("select pfa_sync.report_missing($1, $2, $3)", &[&pull.id, &pull.attempt, &Json(items)]).await?;
+        let rows =
+            self.call("select pfa_sync.report_missing($1, $2, $3)", &[&pull.id, &pull.fencing_token, &Json(items)]).await?;
         Ok(optional_value(&rows)?.unwrap_or_default())
     }
 
@@ -134,7 +136,7 @@ impl Calls {
         unauthorized: bool,
     ) -> Result<(), DatabaseError> {
         let sql = "select pfa_sync.end_pull($1, $2, $3, $4, $5)";
-        self.call(sql, &[&pull.id, &pull.attempt, &error, &resume, &unauthorized]).await.map(drop)
+        self.call(sql, &[&pull.id, &pull.fencing_token, &error, &resume, &unauthorized]).await.map(drop)
     }
 
     /// The organizations whose records may be pulled; only the one with that id or code, if given.

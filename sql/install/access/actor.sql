@@ -1,7 +1,7 @@
--- Who acts: the one place that decides on whose behalf a function is called, and what that person may do.
+-- The acting user: on whose behalf a function is called, and what that user may do.
 
--- The user in whose name a function acts. The application names its user; the API's is pfa_sync.user_id, which any
--- session can set, so it counts for the API's role alone; a superuser who names nobody acts as itself.
+-- The user in whose name a function acts. The application passes its user; the API's is pfa_sync.user_id, which any
+-- session can set, so that it counts for the API's role alone; a superuser who passes none acts as itself.
 create function acting_user(user_id text) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -13,13 +13,13 @@ begin
     end if;
     if pg_has_role(session_user, 'pfa_sync_api', 'member') then
         if set_user is null or set_user <> coalesce(user_id, set_user) then
-            raise exception 'the user named is not the one this session acts for'
+            raise exception 'user_id is not the user that this session acts for'
                 using errcode = 'PF002', hint = 'set local pfa_sync.user_id to the authenticated user.';
         end if;
         return set_user;
     end if;
     if user_id is null then
-        raise exception 'name the user who does this' using errcode = 'PF002', hint = 'Pass user_id.';
+        raise exception 'the acting user is missing' using errcode = 'PF002', hint = 'Pass user_id.';
     end if;
     return user_id;
 end
@@ -30,7 +30,7 @@ create function is_dba() returns boolean
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select r.rolsuper from pg_roles r where r.rolname = session_user $$;
 
--- What the acting user may do in an organization; null = everything, being a DBA who is no user of the application.
+-- What the acting user may do in an organization; null = everything: a DBA who is not a user of the application.
 create function acting_permissions(actor text, organization_id text) returns text[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -48,7 +48,8 @@ create function require_permission(actor text, organization_id text, permission 
 as $$
 begin
     if not permission = any (acting_permissions(actor, organization_id)) then
-        raise exception 'user % lacks % in %', actor, permission, coalesce('organization ' || organization_id, 'the whole fleet') using errcode = 'PF002';
+        raise exception 'user % lacks % in %', actor, permission,
+                        coalesce('organization ' || organization_id, 'the whole fleet') using errcode = 'PF002';
     end if;
 end
 $$;
@@ -62,10 +63,11 @@ declare
 begin
     select case when not u.active then '{}'
                 when u.role = 'admin' then
-                    array['perm_Sync', 'perm_Delete', 'perm_SaveDraft', 'perm_ManageSettings', 'perm_Read', 'perm_ViewFinancials', 'perm_Export']
-                    || array(select distinct f.permission from field_rules f where f.permission is not null)
-                else coalesce((select m.permissions from member m
-                                where m.user_id = permissions_of.user_id and m.organization_id = permissions_of.organization_id), '{}')
+                    all_permissions() || array(select distinct f.permission from field_rules f
+                                                where f.permission <> all (all_permissions()))
+                else (select m.permissions from member m
+                       where m.user_id = permissions_of.user_id
+                         and m.organization_id = permissions_of.organization_id)
            end
       into granted
       from users u

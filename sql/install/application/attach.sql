@@ -1,26 +1,28 @@
--- Binding to the application's tables, and to this very database.
+-- attach() and detach(): the binding to the application's tables.
 
 -- Binds the extension to the application's tables in app_schema. Idempotent; a row for each thing done or found.
 -- Leaves every organization that it sees for the first time paused: installing sends nothing to PEMS.
 -- dry_run does it all and takes it back.
 create function pfa_sync.attach(app_schema name default 'public', dry_run boolean default false)
     returns table (object text, action text, detail text)
-    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp set lock_timeout = '10s'
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set lock_timeout = '10s'
 as $$
 #variable_conflict use_column
 declare
     faults text[] := array(select application_faults(app_schema));
     report text[][] := '{}';
     item   text;
-    before bigint;
     line   record;
 begin
     if not exists (select from pg_roles where rolname = current_user and rolsuper) then
-        raise exception 'attach() needs a superuser, as create extension does' using errcode = 'insufficient_privilege';
+        raise exception 'attach() needs a superuser, as create extension does'
+            using errcode = 'insufficient_privilege';
     end if;
     if cardinality(faults) > 0 then
         raise exception 'the application''s tables don''t fit: %', array_to_string(faults, '; ')
-            using errcode = 'PF007', hint = format('attach(''schema'') takes the schema that holds them; it looked in %I.', app_schema);
+            using errcode = 'PF007',
+                  hint = format('attach(''schema'') takes the schema that holds them; it looked in %I.', app_schema);
     end if;
     begin
         for item in select * from add_application_columns(app_schema) loop
@@ -29,7 +31,9 @@ begin
         for item in select * from create_application_views(app_schema) loop
             report := report || array[['view pfa_sync_private.' || item, 'in place', '']];
         end loop;
-        if exists (select from pg_depend where classid = 'pg_class'::regclass and objid = 'pfa_sync_private.modification'::regclass and deptype = 'e') then
+        if exists (select from pg_depend
+                    where classid = 'pg_class'::regclass and objid = 'pfa_sync_private.modification'::regclass
+                      and deptype = 'e') then
             raise exception 'attach() can''t run inside an extension script: its views would vanish from dumps'
                 using errcode = 'feature_not_supported';
         end if;
@@ -42,7 +46,8 @@ begin
         insert into installation (system_identifier, database_oid, app_schema, attached_version, log_epoch)
             values (system_identifier(), database_oid(), app_schema, installed_version(), last_event())
             on conflict on constraint installation_pkey
-            do update set app_schema = excluded.app_schema, attached_version = excluded.attached_version, attached_at = now();
+            do update set app_schema = excluded.app_schema, attached_version = excluded.attached_version,
+                          attached_at = now();
         insert into pems (pems) values ('default') on conflict do nothing;
         for line in
             insert into sync_organization as known (organization_id, paused, pause_reason, paused_by)
@@ -50,12 +55,14 @@ begin
             on conflict do nothing
             returning known.organization_id
         loop
-            report := report || array[['organization ' || line.organization_id, 'paused', 'pfa_sync.resume() lets it send']];
+            report := report
+                || array[['organization ' || line.organization_id, 'paused', 'pfa_sync.resume() lets it send']];
         end loop;
         for line in
             select m.organization_id, count(*) as waiting
               from modification m
-             where m.sync_state = 'committed' and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
+             where m.sync_state = 'committed'
+               and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
              group by 1 order by 1
         loop
             report := report || array[['organization ' || line.organization_id, 'found',
@@ -75,11 +82,17 @@ begin
     end loop;
 end
 $$;
-comment on function pfa_sync.attach(name, boolean) is 'Binds pfa_sync to the application''s tables; a row for each thing done or found. Idempotent. Sends nothing until resume().';
+comment on function pfa_sync.attach(name, boolean) is
+    'Binds the extension to the application''s tables in schema app_schema: adds four columns to pfa_modification '
+    'where they are missing, creates views in pfa_sync_private and triggers on pfa_modification, and pauses every '
+    'organization that it sees for the first time. Returns a row for each object created, changed or found. '
+    'Repeatable; required again after an upgrade. dry_run: reports and changes nothing. Nothing is sent before '
+    'resume(). PF007: a table or column is missing or has another type.';
 
--- Takes triggers and views away and leaves all data. Queued work stays queued; attach() takes it up again.
+-- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again.
 create function pfa_sync.detach() returns table (object text, action text, detail text)
-    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp set lock_timeout = '10s'
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set lock_timeout = '10s'
 as $$
 #variable_conflict use_column
 declare
@@ -93,12 +106,15 @@ begin
     end if;
     for owned in
         select t.tgname from pg_trigger t
-         where t.tgrelid = format('%I.pfa_modification', here.app_schema)::regclass and t.tgname like 'pfa\_sync\_%' order by 1
+         where t.tgrelid = format('%I.pfa_modification', here.app_schema)::regclass and t.tgname like 'pfa\_sync\_%'
+         order by 1
     loop
         execute format('drop trigger %I on %I.pfa_modification', owned.tgname, here.app_schema);
         return query select 'trigger ' || owned.tgname, 'dropped', '';
     end loop;
-    for owned in select unnest(array['modification', 'mirror_history', 'mirror', 'member', 'users', 'organization']) as viewname loop
+    for owned in
+        select unnest(array['modification', 'mirror_history', 'mirror', 'member', 'users', 'organization']) as viewname
+    loop
         execute format('drop view if exists pfa_sync_private.%I', owned.viewname);
         return query select 'view pfa_sync_private.' || owned.viewname, 'dropped', '';
     end loop;
@@ -106,4 +122,6 @@ begin
     return query select 'pfa_sync', 'detached', 'all data is left; drop extension pfa_sync removes it';
 end
 $$;
-comment on function pfa_sync.detach() is 'Undoes attach() and leaves all data.';
+comment on function pfa_sync.detach() is
+    'Drops the triggers and views that attach() created; the added columns and all data stay. Queued changes stay '
+    'queued, and attach() continues with them. Returns a row for each object dropped.';

@@ -1,4 +1,7 @@
--- Which database this is and what it is bound to. A restored copy differs from it, and sends nothing until adopt().
+-- The binding of the extension to one database and one schema of the application.
+
+-- Which database this is and which tables it is bound to. In a restored copy this row differs from the database, and
+-- nothing is sent until adopt().
 create table installation (
     singleton         boolean     not null default true,
     system_identifier bigint      not null,
@@ -10,7 +13,9 @@ create table installation (
     constraint installation_pkey primary key (singleton),
     constraint installation_singleton check (singleton)
 );
-comment on column installation.log_epoch is 'the last entry of the log when this database was attached or adopted: up to it transaction ids may be another cluster''s';
+comment on column installation.log_epoch is
+    'the last entry of the log when this database was attached or adopted: up to it transaction ids may be those of '
+    'another cluster';
 select pg_catalog.pg_extension_config_dump('installation', '');
 
 create function system_identifier() returns bigint
@@ -38,8 +43,9 @@ begin
             using errcode = 'PF004', hint = 'select * from pfa_sync.attach(); then pfa_sync.resume().';
     end if;
     if here.system_identifier <> system_identifier() or here.database_oid <> database_oid() then
-        raise exception 'this database is a copy of the one that pfa_sync was attached in: nothing is sent to PEMS from here'
-            using errcode = 'PF005', hint = 'If this database is meant to write to PEMS from now on: select * from pfa_sync.adopt().';
+        raise exception 'this database is a copy of the one in which pfa_sync was attached: it sends nothing to PEMS'
+            using errcode = 'PF005',
+                  hint = 'If this database is to write to PEMS from now on: select * from pfa_sync.adopt().';
     end if;
     if here.attached_version <> installed_version() then
         raise exception 'pfa_sync % is installed, but % is attached', installed_version(), here.attached_version
@@ -48,22 +54,25 @@ begin
 end
 $$;
 
--- Makes this database the one that writes to PEMS: for a copy that takes the place of its original.
+-- Lets this database write to PEMS: for a copy that takes the place of its original.
 create function pfa_sync.adopt() returns table (object text, action text, detail text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 begin
     update installation
-       set system_identifier = system_identifier(), database_oid = database_oid(),
-           log_epoch = last_event();
+       set system_identifier = system_identifier(), database_oid = database_oid(), log_epoch = last_event();
     if not found then
         raise exception 'pfa_sync is not attached to the application''s tables'
             using errcode = 'PF004', hint = 'select * from pfa_sync.attach().';
     end if;
-    insert into pfa_audit_log (event_type, user_id, success) values ('ADOPTED', session_user, true);
+    perform log_event('ADOPTED', user_id => session_user);
     return query
-        select 'database ' || current_database(), 'adopted', format('%s changes are queued', count(*)) from pfa_write_queue;
+        select 'database ' || current_database(), 'adopted', format('%s changes are queued', count(*))
+          from pfa_write_queue;
 end
 $$;
-comment on function pfa_sync.adopt() is 'After a restore that takes the place of the original: lets this database write to PEMS.';
+comment on function pfa_sync.adopt() is
+    'Makes a copied database the one that sends to PEMS, after a restore that takes the place of the original. '
+    'Returns a row with the number of queued changes. Event positions from before have expired. PF004: not '
+    'attached.';

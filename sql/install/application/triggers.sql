@@ -1,9 +1,11 @@
--- Trigger, before a row of pfa_modification changes state: syncStatus always tells the same story as syncState.
+-- The triggers on the application's modifications.
+
+-- Before a row of pfa_modification changes state: syncStatus always follows syncState.
 create function modification_stamped() returns trigger
-    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    new."syncStatus" := case new."syncState" when 'committed' then 'queued' when 'sync_error' then 'failed' else new."syncState" end;
+    new."syncStatus" := sync_status_of(new."syncState");
     if new."syncState" = 'committed' then
         new."committedAt" := coalesce(new."committedAt", now() at time zone 'utc');
     elsif new."syncState" = 'draft' then
@@ -14,18 +16,19 @@ begin
 end
 $$;
 
--- Trigger, before the content of a committed modification would change: what is queued is what was judged.
+-- Before the content of a committed modification would change: what is queued is what was judged.
 create function modification_locked() returns trigger
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     raise exception 'modification % is committed and can''t be edited', old.id
         using errcode = 'PF003',
-              hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; or commit a further modification.';
+              hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; or commit '
+                     'a further modification.';
 end
 $$;
 
--- Triggers, after each statement: rows that came into committed are judged and queued, rows that left it are withdrawn.
+-- After each statement: rows that came into committed are judged and queued, rows that left it are withdrawn.
 create function modifications_inserted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -39,21 +42,21 @@ create function modifications_updated() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    came     text[];
-    went     text[];
-    given_up text[];
+    committed text[];
+    withdrawn text[];
+    given_up  text[];
 begin
     select array_agg(n.id) filter (where n."syncState" = 'committed'),
            array_agg(o.id) filter (where o."syncState" in ('committed', 'syncing', 'conflict')
                                      and coalesce(n."syncState", '') not in ('committed', 'syncing', 'conflict')),
            array_agg(o.id) filter (where o."syncState" = 'sync_error' and coalesce(n."syncState", '') <> 'committed')
-      into came, went, given_up
+      into committed, withdrawn, given_up
       from new_rows n
       full join old_rows o on o.id = n.id
      where n."syncState" is distinct from o."syncState";
-    perform withdraw_modifications(went);
+    perform withdraw_modifications(withdrawn);
     perform close_dead_letters(given_up, 'withdrawn', null, null);
-    perform commit_modifications(came);
+    perform commit_modifications(committed);
     return null;
 end
 $$;
@@ -63,7 +66,8 @@ create function modifications_deleted() returns trigger
 as $$
 begin
     perform withdraw_queued(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')));
-    perform close_dead_letters(array(select id from old_rows where "syncState" = 'sync_error'), 'withdrawn', null, null);
+    perform close_dead_letters(array(select id from old_rows where "syncState" = 'sync_error'),
+                               'withdrawn', null, null);
     return null;
 end
 $$;
@@ -77,18 +81,25 @@ declare
     wanted   record;
 begin
     for wanted in values
-        ('pfa_sync_stamped_on_insert', 'before insert', 'for each row when (new."syncState" <> ''draft'')', 'modification_stamped'),
-        ('pfa_sync_stamped', 'before update', 'for each row when (new."syncState" is distinct from old."syncState")', 'modification_stamped'),
-        ('pfa_sync_locked', 'before update', 'for each row when (old."syncState" in (''committed'', ''syncing'', ''conflict'') and new."syncState" <> ''draft''
-            and (new.id, new."mirrorId", new."organizationId", new."userId", new.delta)
-                is distinct from (old.id, old."mirrorId", old."organizationId", old."userId", old.delta))', 'modification_locked'),
-        ('pfa_sync_inserted', 'after insert', 'referencing new table as new_rows for each statement', 'modifications_inserted'),
-        ('pfa_sync_updated', 'after update', 'referencing old table as old_rows new table as new_rows for each statement', 'modifications_updated'),
-        ('pfa_sync_deleted', 'after delete', 'referencing old table as old_rows for each statement', 'modifications_deleted')
+        ('pfa_sync_stamped_on_insert', 'modification_stamped',
+         'before insert', 'for each row when (new."syncState" <> ''draft'')'),
+        ('pfa_sync_stamped', 'modification_stamped',
+         'before update', 'for each row when (new."syncState" is distinct from old."syncState")'),
+        ('pfa_sync_locked', 'modification_locked',
+         'before update', 'for each row when (
+             old."syncState" in (''committed'', ''syncing'', ''conflict'') and new."syncState" <> ''draft''
+             and (new.id, new."mirrorId", new."organizationId", new."userId", new.delta)
+                 is distinct from (old.id, old."mirrorId", old."organizationId", old."userId", old.delta))'),
+        ('pfa_sync_inserted', 'modifications_inserted',
+         'after insert', 'referencing new table as new_rows for each statement'),
+        ('pfa_sync_updated', 'modifications_updated',
+         'after update', 'referencing old table as old_rows new table as new_rows for each statement'),
+        ('pfa_sync_deleted', 'modifications_deleted',
+         'after delete', 'referencing old table as old_rows for each statement')
     loop
         continue when exists (select from pg_trigger where tgrelid = relation and tgname = wanted.column1);
         execute format('create trigger %I %s on %s %s execute function pfa_sync_private.%I()',
-                       wanted.column1, wanted.column2, relation, wanted.column3, wanted.column4);
+                       wanted.column1, wanted.column3, relation, wanted.column4, wanted.column2);
         return next wanted.column1;
     end loop;
 end

@@ -1,7 +1,12 @@
+-- Views that translate the names of the application's tables.
+
 -- Makes the views. Called by attach() with the schema that holds the tables.
 create function create_application_views(app_schema name) returns setof name
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+declare
+    translated record;
+    columns    text;
 begin
     execute format($view$
         create or replace view pfa_sync_private.organization with (security_invoker = true) as
@@ -16,68 +21,31 @@ begin
           from %I.users $view$, app_schema);
     return next 'users';
 
+    select string_agg(format('case when %1$I then %1$L end', p), ', ') into columns from unnest(all_permissions()) p;
     execute format($view$
         create or replace view pfa_sync_private.member with (security_invoker = true) as
         select "userId" as user_id, "organizationId" as organization_id, role,
-               array_remove(array[
-                   case when "perm_Read" then 'perm_Read' end,
-                   case when "perm_EditForecast" then 'perm_EditForecast' end,
-                   case when "perm_EditActuals" then 'perm_EditActuals' end,
-                   case when "perm_Delete" then 'perm_Delete' end,
-                   case when "perm_Import" then 'perm_Import' end,
-                   case when "perm_RefreshData" then 'perm_RefreshData' end,
-                   case when "perm_Export" then 'perm_Export' end,
-                   case when "perm_ViewFinancials" then 'perm_ViewFinancials' end,
-                   case when "perm_SaveDraft" then 'perm_SaveDraft' end,
-                   case when "perm_Sync" then 'perm_Sync' end,
-                   case when "perm_ManageUsers" then 'perm_ManageUsers' end,
-                   case when "perm_ManageSettings" then 'perm_ManageSettings' end,
-                   case when "perm_ConfigureAlerts" then 'perm_ConfigureAlerts' end,
-                   case when "perm_Impersonate" then 'perm_Impersonate' end,
-                   case when "perm_UseAiFeatures" then 'perm_UseAiFeatures' end,
-                   case when "perm_ViewAllOrgs" then 'perm_ViewAllOrgs' end], null) as permissions
-          from %I.user_organizations $view$, app_schema);
+               array_remove(array[%s], null) as permissions
+          from %I.user_organizations $view$, columns, app_schema);
     return next 'member';
 
-    execute format($view$
-        create or replace view pfa_sync_private.mirror with (security_invoker = true) as
-        select id as mirror_id, "organizationId" as organization_id, "pfaId" as pfa_id, data, version,
-               category, class, source, dor, "areaSilo" as area_silo, manufacturer, model,
-               "monthlyRate" as monthly_rate, "purchasePrice" as purchase_price,
-               "forecastStart" as forecast_start, "forecastEnd" as forecast_end,
-               "originalStart" as original_start, "originalEnd" as original_end,
-               "actualStart" as actual_start, "actualEnd" as actual_end,
-               "isActualized" as is_actualized, "isDiscontinued" as is_discontinued,
-               "isFundsTransferable" as is_funds_transferable, "hasPlan" as has_plan, "hasActuals" as has_actuals,
-               "pemsVersion" as pems_version, "lastSyncedAt" as last_synced_at, "syncBatchId" as sync_batch_id,
-               "createdAt" as created_at, "updatedAt" as updated_at
-          from %I.pfa_mirror $view$, app_schema);
-    return next 'mirror';
+    for translated in values ('mirror', 'pfa_mirror'), ('mirror_history', 'pfa_mirror_history') loop
+        select string_agg(format('%I as %I', c.column_name, c.view_column), ', ') into columns
+          from application_columns() c where c.table_name = translated.column2;
+        execute format('create or replace view pfa_sync_private.%I with (security_invoker = true) as
+                        select %s from %I.%I',
+                       translated.column1, columns, app_schema, translated.column2);
+        return next translated.column1;
+    end loop;
 
-    execute format($view$
-        create or replace view pfa_sync_private.mirror_history with (security_invoker = true) as
-        select id as history_id, "mirrorId" as mirror_id, "organizationId" as organization_id, "pfaId" as pfa_id, data, version,
-               category, class, source, dor, "areaSilo" as area_silo, manufacturer, model,
-               "monthlyRate" as monthly_rate, "purchasePrice" as purchase_price,
-               "forecastStart" as forecast_start, "forecastEnd" as forecast_end,
-               "originalStart" as original_start, "originalEnd" as original_end,
-               "actualStart" as actual_start, "actualEnd" as actual_end,
-               "isActualized" as is_actualized, "isDiscontinued" as is_discontinued,
-               "isFundsTransferable" as is_funds_transferable, "hasPlan" as has_plan, "hasActuals" as has_actuals,
-               "pemsVersion" as pems_version, "lastSyncedAt" as last_synced_at, "syncBatchId" as sync_batch_id,
-               "createdAt" as created_at, "updatedAt" as updated_at,
-               "changedBy" as changed_by, "changeReason" as change_reason, "archivedAt" as archived_at
-          from %I.pfa_mirror_history $view$, app_schema);
-    return next 'mirror_history';
-
+    -- With the columns of phase 4, which attach() adds where they are missing.
+    select string_agg(format('%I as %I', c.column_name, c.view_column), ', ') into columns
+      from application_columns() c where c.table_name = 'pfa_modification';
     execute format($view$
         create or replace view pfa_sync_private.modification with (security_invoker = true) as
-        select id as modification_id, "mirrorId" as mirror_id, "organizationId" as organization_id, "userId" as user_id,
-               delta, "sessionId" as session_id, "syncState" as sync_state, "syncStatus" as sync_status,
-               "baseVersion" as base_version, "changeReason" as change_reason, "committedAt" as committed_at,
-               "syncedAt" as synced_at, "syncError" as sync_error, "pemsVersion" as pems_version,
-               "createdAt" as created_at, "updatedAt" as updated_at
-          from %I.pfa_modification $view$, app_schema);
+        select %s, "syncStatus" as sync_status, "syncedAt" as synced_at, "syncError" as sync_error,
+               "pemsVersion" as pems_version
+          from %I.pfa_modification $view$, columns, app_schema);
     return next 'modification';
 end
 $$;

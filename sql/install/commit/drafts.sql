@@ -1,21 +1,23 @@
--- Before the commit: drafts, and what would become of them.
+-- Drafts: saved, committed and discarded; and the state of modifications.
 
--- Saves an edit as the author's draft of the record: into the draft that is there, else a new one on the record as it is.
--- Returns what the commit would say now; nothing of that is stored.
-create function pfa_sync.save_draft(organization text, user_id text, pfa_id text, delta jsonb, reason text default null, session_id text default null)
+-- Saves an edit as the author's draft of the record: into the draft that exists, else into a new one. Returns what the
+-- commit would find now; nothing of that is stored.
+create function pfa_sync.save_draft(organization text, user_id text, pfa_id text, delta jsonb,
+                                    reason text default null, session_id text default null)
     returns table (modification_id text, conflicts jsonb, errors jsonb)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    scope text := organization_of(organization);
-    actor text := acting_user(user_id);
+    scope  text := organization_of(organization);
+    actor  text := acting_user(user_id);
     record mirror;
-    draft text;
+    draft  text;
 begin
     perform require_permission(actor, scope, 'perm_SaveDraft');
     if jsonb_typeof(delta) is distinct from 'object' then
-        raise exception 'a delta is a JSON object of changed fields, not %', coalesce(jsonb_typeof(delta), 'nothing') using errcode = 'PF001';
+        raise exception 'a delta is a JSON object of changed fields, not %', coalesce(jsonb_typeof(delta), 'null')
+            using errcode = 'PF001';
     end if;
     select * into record from mirror r where r.organization_id = scope and r.pfa_id = save_draft.pfa_id;
     if not found then
@@ -29,38 +31,51 @@ begin
      order by m.created_at desc, m.modification_id limit 1 for no key update;
     if draft is null then
         draft := gen_random_uuid()::text;
-        insert into modification (modification_id, mirror_id, organization_id, user_id, delta, session_id, sync_state, base_version, change_reason, updated_at)
-            values (draft, record.mirror_id, scope, actor, save_draft.delta, save_draft.session_id, 'draft', record.version, reason, now() at time zone 'utc');
+        insert into modification (modification_id, mirror_id, organization_id, user_id, delta, session_id, sync_state,
+                                  base_version, change_reason, updated_at)
+            values (draft, record.mirror_id, scope, actor, save_draft.delta, save_draft.session_id, 'draft',
+                    record.version, reason, now() at time zone 'utc');
     else
         update modification m
-           set delta = m.delta || save_draft.delta, change_reason = coalesce(reason, m.change_reason), updated_at = now() at time zone 'utc'
+           set delta = m.delta || save_draft.delta, change_reason = coalesce(reason, m.change_reason),
+               updated_at = now() at time zone 'utc'
          where m.modification_id = draft;
     end if;
     return query
-        select j.modification_id, masked(conflict_values(j), scope), j.errors from judge_modifications(array[draft]) j;
+        select j.modification_id, masked(conflict_values(j.conflicts, j.base, j.delta, j.seen), scope), j.errors
+          from judge_modifications(array[draft]) j;
 end
 $$;
-comment on function pfa_sync.save_draft(text, text, text, jsonb, text, text) is 'Saves an edit as the author''s draft; returns its id and the conflicts and errors it would have now.';
+comment on function pfa_sync.save_draft(text, text, text, jsonb, text, text) is
+    'Saves an edit as the user''s draft of a record: into an existing draft, else as a new one based on the '
+    'record as it is. organization: id or code. Returns the modification''s id, and the conflicts and errors that '
+    'a commit would have now. Needs perm_SaveDraft. PF001: the delta is not a JSON object; PF002: permission '
+    'missing; PF008: no such organization or record.';
 
--- The author's drafts that are meant: of some records, of one session, or all.
+-- The author's drafts of some records (null = all) and of one session (null = all), locked.
 create function drafts_of(organization_id text, user_id text, pfa_ids text[], session_id text) returns text[]
     language plpgsql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return array(
         select m.modification_id from modification m
-         where m.organization_id = drafts_of.organization_id and m.user_id = drafts_of.user_id and m.sync_state = 'draft'
+         where m.organization_id = drafts_of.organization_id and m.user_id = drafts_of.user_id
+           and m.sync_state = 'draft'
            and (drafts_of.session_id is null or m.session_id = drafts_of.session_id)
-           and (pfa_ids is null or m.mirror_id in (select r.mirror_id from mirror r
-                                                    where r.organization_id = drafts_of.organization_id and r.pfa_id = any (pfa_ids)))
+           and (pfa_ids is null
+                or m.mirror_id in (select r.mirror_id from mirror r
+                                    where r.organization_id = drafts_of.organization_id and r.pfa_id = any (pfa_ids)))
          order by m.modification_id for no key update);
 end
 $$;
 
--- Commits a user's drafts. One verdict a record: queued, synced (PEMS has it), conflict; with skip_invalid also invalid
--- and forbidden, whose drafts stay; without, one of those fails the call and nothing is committed.
-create function pfa_sync.commit_drafts(organization text, user_id text, pfa_ids text[] default null, session_id text default null, skip_invalid boolean default false)
-    returns table (pfa_id text, modification_id text, verdict text, errors jsonb, missing_permissions text[], conflicts jsonb)
+-- Commits a user's drafts. One verdict a record: queued, synced (PEMS holds the values already), conflict; with
+-- skip_invalid also invalid and forbidden, whose drafts stay; without, one of those fails the call and nothing is
+-- committed.
+create function pfa_sync.commit_drafts(organization text, user_id text, pfa_ids text[] default null,
+                                       session_id text default null, skip_invalid boolean default false)
+    returns table (pfa_id text, modification_id text, verdict text, errors jsonb, missing_permissions text[],
+                   conflicts jsonb)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
@@ -71,28 +86,33 @@ declare
     refused judgement[] := '{}';
 begin
     if skip_invalid then
-        refused := array(select j from judge_modifications(drafts) j where j.verdict = 'failed');
+        refused := array(select j from judge_modifications(drafts) j where j.outcome = 'failed');
         drafts := array(select unnest(drafts) except select j.modification_id from unnest(refused) j);
     end if;
-    update modification m
-       set sync_state = 'committed', committed_at = now() at time zone 'utc', updated_at = now() at time zone 'utc'
-     where m.modification_id = any (drafts);
+    perform set_sync_state(drafts, 'committed');
     return query
-        select coalesce(j.pfa_id, ''), j.modification_id, case when j.errors <> '[]' then 'invalid' else 'forbidden' end, j.errors, j.missing, '[]'::jsonb
+        select coalesce(j.pfa_id, ''), j.modification_id,
+               case when j.errors <> '[]' then 'invalid' else 'forbidden' end, j.errors, j.missing, '[]'::jsonb
           from unnest(refused) j
         union all
         select coalesce(r.pfa_id, ''), m.modification_id, m.sync_status, '[]', '{}',
-               coalesce(masked((select jsonb_agg(jsonb_build_object('field', f, 'base', c.base_data->f, 'ours', c.local_data->f, 'theirs', c.pems_data->f) order by f)
-                           from pfa_sync_conflict c, unnest(c.conflict_fields) f
-                          where c.modification_id = m.modification_id and c.status = 'unresolved'), scope), '[]')
-          from modification m join mirror r on r.mirror_id = m.mirror_id
+               coalesce(masked(conflict_values(c.conflict_fields, c.base_data, c.local_data, c.pems_data), scope), '[]')
+          from modification m
+          join mirror r on r.mirror_id = m.mirror_id
+          left join pfa_sync_conflict c on c.modification_id = m.modification_id and c.status = 'unresolved'
          where m.modification_id = any (drafts)
          order by 1, 2;
 end
 $$;
-comment on function pfa_sync.commit_drafts(text, text, text[], text, boolean) is 'Commits a user''s drafts; one verdict a record.';
+comment on function pfa_sync.commit_drafts(text, text, text[], text, boolean) is
+    'Commits the user''s drafts in an organization: those of some records (pfa_ids), of one session, or all. '
+    'Returns a row for each: verdict queued, synced (PEMS holds the values already) or conflict, with the '
+    'conflicts. Without skip_invalid, one invalid or forbidden draft fails the call and nothing is committed '
+    '(PF001, PF002, with all of them as JSON in DETAIL). With skip_invalid these are returned as invalid or '
+    'forbidden and stay drafts. Needs perm_Sync and the permission of each field.';
 
-create function pfa_sync.discard_drafts(organization text, user_id text, pfa_ids text[] default null, session_id text default null)
+create function pfa_sync.discard_drafts(organization text, user_id text, pfa_ids text[] default null,
+                                        session_id text default null)
     returns table (pfa_id text, modification_id text, verdict text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -101,22 +121,28 @@ declare
     scope  text := organization_of(organization);
     drafts text[] := drafts_of(scope, acting_user(user_id), pfa_ids, session_id);
 begin
-    update modification m set sync_state = 'discarded', updated_at = now() at time zone 'utc' where m.modification_id = any (drafts);
+    perform set_sync_state(drafts, 'discarded');
     return query
         select coalesce(r.pfa_id, ''), m.modification_id, m.sync_state
-          from modification m join mirror r on r.mirror_id = m.mirror_id where m.modification_id = any (drafts) order by 1, 2;
+          from modification m
+          join mirror r on r.mirror_id = m.mirror_id
+         where m.modification_id = any (drafts) order by 1, 2;
 end
 $$;
-comment on function pfa_sync.discard_drafts(text, text, text[], text) is 'Discards a user''s drafts.';
+comment on function pfa_sync.discard_drafts(text, text, text[], text) is
+    'Discards the user''s drafts in an organization: those of some records (pfa_ids), of one session, or all. '
+    'Returns a row for each, with verdict discarded.';
 
 create function pfa_sync.state(modification_ids text[])
-    returns table (modification_id text, sync_state text, sync_status text, queue_status text, scheduled_at timestamptz, retry_count int, error text, conflict_id bigint)
+    returns table (modification_id text, sync_state text, sync_status text, queue_status text,
+                   scheduled_at timestamptz, retry_count int, error text, conflict_id bigint)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 begin
     return query
-        select m.modification_id, m.sync_state, m.sync_status, q.status, q.scheduled_at, q.retry_count, masked(coalesce(q.last_error, m.sync_error), m.organization_id), c.id
+        select m.modification_id, m.sync_state, m.sync_status, q.status, q.scheduled_at, q.retry_count,
+               masked(coalesce(q.last_error, m.sync_error), m.organization_id), c.id
           from modification m
           left join pfa_write_queue q on q.modification_id = m.modification_id
           left join pfa_sync_conflict c on c.modification_id = m.modification_id and c.status = 'unresolved'
@@ -124,4 +150,6 @@ begin
          order by 1;
 end
 $$;
-comment on function pfa_sync.state(text[]) is 'Where modifications stand.';
+comment on function pfa_sync.state(text[]) is
+    'Where modifications stand: state and status, status and due time of the queue row, retries used, last error, '
+    'and id of an open conflict. Modifications that the session may not see are left out.';

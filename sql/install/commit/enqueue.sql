@@ -1,8 +1,8 @@
--- From committed to queued: judge, refuse or queue or ask, wake.
+-- From committed to queued: judge, then refuse, queue or record a conflict, then wake the relays.
 --
--- The functions on this road that meet the queue switch off the plans that read it whole (and compiling, which their
--- penalty would set off): a session of the application keeps its plans, and those made while the queue was empty would read
--- all of it once for each change when it is not.
+-- The functions of this path that read the queue switch off the plans that read it whole (and JIT compilation, which
+-- their penalty would trigger): a session of the application keeps its plans, and plans that were made while the queue
+-- was empty would read all of it once for each change when it is not.
 
 -- Judges and queues committed modifications that have no live queue row. The caller has locked them.
 -- With refuse_bad, an invalid or forbidden one fails the statement; without, it becomes a dead letter.
@@ -18,10 +18,10 @@ declare
     judgements judgement[];
 begin
     -- The record's lock makes its queue order its commit order.
-    perform from mirror r
-      where r.mirror_id = any (array(select m.mirror_id from unnest(modification_ids) i (id) join modification m on m.modification_id = i.id))
-      order by r.mirror_id for no key update;
-    rest := array(select m.modification_id from unnest(modification_ids) i (id) join modification m on m.modification_id = i.id
+    perform lock_records(array(select m.mirror_id from unnest(modification_ids) i (id)
+                                 join modification m on m.modification_id = i.id));
+    rest := array(select m.modification_id from unnest(modification_ids) i (id)
+                    join modification m on m.modification_id = i.id
                    where not exists (select from pfa_write_queue q where q.modification_id = m.modification_id));
     -- A conflict that the application commits again is judged anew.
     perform close_conflicts(rest);
@@ -31,7 +31,8 @@ begin
         round_ids := array(select distinct on (m.mirror_id) m.modification_id
                              from unnest(rest) i (id) join modification m on m.modification_id = i.id
                             order by m.mirror_id, m.created_at, m.modification_id);
-        rest := case when cardinality(round_ids) < cardinality(rest) then array(select unnest(rest) except select unnest(round_ids)) else '{}' end;
+        rest := case when cardinality(round_ids) < cardinality(rest)
+                     then array(select unnest(rest) except select unnest(round_ids)) else '{}' end;
         judgements := array(select j from judge_modifications(round_ids) j order by j.mirror_id);
         if refuse_bad then
             perform refuse(judgements);
@@ -42,7 +43,7 @@ begin
 end
 $$;
 
--- The queue rows, jobs and log rows of judged changes.
+-- Writes the queue rows, jobs and log entries of judged changes.
 create function insert_queue_rows(judgements judgement[], kind text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off
@@ -53,24 +54,27 @@ begin
         select * from unnest(judgements)),
     job as (
         insert into sync_job (kind, organization_id, user_id, records)
-        select insert_queue_rows.kind, j.organization_id, j.author, count(*) from judged j group by j.organization_id, j.author
+        select insert_queue_rows.kind, j.organization_id, j.author, count(*)
+          from judged j group by j.organization_id, j.author
         returning job_id, organization_id, user_id),
-    entered as (
-        insert into pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, reason,
-                                     payload, base, accepted, base_version, head)
-        select job.job_id, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation, j.author, j.reason,
-               j.changes, j.base, nullif(j.seen, j.base), j.base_version,
+    queued as (
+        insert into pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author,
+                                     reason, payload, base, accepted, base_version, head)
+        select job.job_id, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation,
+               j.author, j.reason, j.delta, j.base, nullif(j.seen, j.base), j.base_version,
                not exists (select from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head)
           from judged j
           join job on job.organization_id = j.organization_id and job.user_id = j.author
         returning id, job_id, organization_id, author, pfa_id, modification_id, payload)
-    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes, success)
-    select 'COMMITTED', e.organization_id, e.author, e.pfa_id, e.modification_id, e.id, e.job_id, e.payload, true
-      from entered e;
+    -- Written from the rows at hand, without reading them again as log_changes() would.
+    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes,
+                               success)
+    select 'COMMITTED', q.organization_id, q.author, q.pfa_id, q.modification_id, q.id, q.job_id, q.payload, true
+      from queued q;
 end
 $$;
 
--- Queues judged changes; those that are not clean end at once.
+-- Queues judged changes; those that can't be sent end at once.
 create function enqueue_judged(judgements judgement[], kind text)
     returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -81,40 +85,43 @@ begin
     if current_setting('transaction_isolation') = 'read committed' then
         perform insert_queue_rows(judgements, kind);
     else
-        -- An older snapshot doesn't show another's row that waits for the same record; the index does.
+        -- An older snapshot does not show another session's row that waits for the same record; the index does.
         begin
             perform insert_queue_rows(judgements, kind);
         exception when unique_violation then
-            raise exception 'somebody else committed an edit of the same record meanwhile'
+            raise exception 'another transaction has committed an edit of the same record meanwhile'
                 using errcode = 'serialization_failure', hint = 'Run the transaction again.';
         end;
     end if;
 
-    insert into pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, queue_id, author, detected, local_version, mirror_version,
-                                   base_data, local_data, pems_data, conflict_fields, message, status, resolution, merged_data, resolved_by, resolved_at)
-    select j.organization_id, j.pfa_id, j.mirror_id, j.modification_id, q.id, j.author, 'commit', j.base_version, j.mirror_version,
-           j.base, j.changes, j.theirs, '{}', 'the record had moved on in other fields: the change was rebased', 'resolved_auto', 'merge', j.changes,
+    insert into pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, queue_id, author, detected,
+                                   local_version, mirror_version, base_data, local_data, pems_data, conflict_fields,
+                                   message, status, resolution, merged_data, resolved_by, resolved_at)
+    select j.organization_id, j.pfa_id, j.mirror_id, j.modification_id, q.id, j.author, 'commit', j.base_version,
+           j.mirror_version, j.base, j.delta, j.theirs, '{}',
+           'the record had moved on in other fields: the change was rebased', 'resolved_auto', 'merge', j.delta,
            'three-way merge', now()
       from unnest(judgements) j
       join pfa_write_queue q on q.modification_id = j.modification_id
-     where j.base_version <> j.mirror_version and j.verdict = 'pending';
+     where j.base_version <> j.mirror_version and j.outcome = 'pending';
 
     perform finalize_judged(judgements, 'commit');
-    perform finalize_completed((
-        select coalesce(jsonb_agg(jsonb_build_object('queue_id', q.id)), '[]')
+    perform finalize_completed(array(
+        select row(q.id, null, null, null)::completion
           from unnest(judgements) j
           join pfa_write_queue q on q.modification_id = j.modification_id
-         where j.verdict = 'pending' and j.changes = '{}'));
-    if exists (select from unnest(judgements) j where j.verdict = 'pending') then
+         where j.outcome = 'pending' and j.delta = '{}'));
+    if exists (select from unnest(judgements) j where j.outcome = 'pending') then
         perform wake();
     end if;
     return query
-        select j.organization_id, count(*) filter (where j.verdict <> 'failed'), count(*) filter (where j.verdict = 'failed')
+        select j.organization_id, count(*) filter (where j.outcome <> 'failed'),
+               count(*) filter (where j.outcome = 'failed')
           from unnest(judgements) j group by 1;
 end
 $$;
 
--- What the triggers call for modifications that came into committed.
+-- What the triggers call for modifications that came into state committed.
 create function commit_modifications(modification_ids text[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$

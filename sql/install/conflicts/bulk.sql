@@ -1,23 +1,23 @@
--- The open conflicts a filter means. Keys, all optional: organization (id or code), field, author, older_than (interval),
--- conflicts (array of ids).
+-- The resolution of many conflicts: preview with counts and a digest, then the resolution under that digest.
+
+-- The open conflicts that a filter chooses. Keys, all optional: organization (id or code), field, author, older_than
+-- (interval), conflicts (array of ids).
 create function filtered_conflicts(filter jsonb) returns bigint[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    scope   text;
+    chosen  bulk_filter := read_filter(filter, 'conflicts', array['field']);
     visible text[] := visible_organizations();
 begin
-    perform require_keys(filter, array['organization', 'field', 'author', 'older_than', 'conflicts']);
-    scope := organization_of(filter->>'organization');
     return array(
         select c.id from pfa_sync_conflict c
          where c.status = 'unresolved'
            and c.organization_id = any (visible)
-           and (scope is null or c.organization_id = scope)
-           and (filter->>'field' is null or filter->>'field' = any (c.conflict_fields))
-           and (filter->>'author' is null or c.author = filter->>'author')
-           and (filter->>'older_than' is null or c.created_at < now() - (filter->>'older_than')::interval)
-           and (filter->'conflicts' is null or c.id in (select x::bigint from jsonb_array_elements_text(filter->'conflicts') x))
+           and (chosen.organization_id is null or c.organization_id = chosen.organization_id)
+           and (chosen.field is null or chosen.field = any (c.conflict_fields))
+           and (chosen.author is null or c.author = chosen.author)
+           and (chosen.older_than is null or c.created_at < chosen.older_than)
+           and (chosen.ids is null or c.id = any (chosen.ids))
          order by c.id);
 end
 $$;
@@ -28,15 +28,16 @@ create function conflicts_digest(conflict_ids bigint[], resolution text) returns
 as $$
 begin
     if resolution is null or resolution not in ('use_local', 'use_pems') then
-        raise exception 'conflicts are resolved in bulk by use_local or use_pems, not %', coalesce(resolution, 'nothing') using errcode = 'PF001';
+        raise exception 'conflicts are resolved in bulk by use_local or use_pems, not %', coalesce(resolution, 'null')
+            using errcode = 'PF001';
     end if;
-    return (select md5(conflicts_digest.resolution || coalesce(string_agg(format('%s:%s', c.id, r.version), ',' order by c.id), ''))
-              from pfa_sync_conflict c left join mirror r on r.mirror_id = c.mirror_id where c.id = any (conflict_ids));
+    return (select bulk_digest(conflicts_digest.resolution, array_agg(c.id), array_agg(c.mirror_id))
+              from pfa_sync_conflict c where c.id = any (conflict_ids));
 end
 $$;
 
--- What a bulk resolution would do: how many conflicts and records, how many of them can't be resolved so (and stay open),
--- and a digest that resolve_conflicts takes.
+-- What a bulk resolution would do: how many conflicts and records, how many of them can't be resolved so (and stay
+-- open), and a digest that resolve_conflicts takes.
 create function pfa_sync.preview_resolution(filter jsonb, resolution text, user_id text default null)
     returns table (conflicts bigint, records bigint, sends bigint, refused bigint, by_field jsonb, digest text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -46,15 +47,21 @@ declare
     ids bigint[] := filtered_conflicts(filter);
 begin
     return query
-        select (select count(*) from unnest(ids)), count(distinct j.mirror_id),
-               count(*) filter (where j.apply <> '{}' and j.verdict <> 'failed'), count(*) filter (where j.verdict = 'failed'),
-               (select coalesce(jsonb_object_agg(f.field, f.n), '{}') from (
-                    select u.field, count(*) as n from pfa_sync_conflict c, unnest(c.conflict_fields) u (field) where c.id = any (ids) group by 1) f),
+        select cardinality(ids)::bigint, count(distinct j.mirror_id),
+               count(*) filter (where j.to_send <> '{}' and j.outcome <> 'failed'),
+               count(*) filter (where j.outcome = 'failed'),
+               (select coalesce(jsonb_object_agg(f.field, f.n), '{}')
+                  from (select u.field, count(*) as n from pfa_sync_conflict c, unnest(c.conflict_fields) u (field)
+                         where c.id = any (ids) group by 1) f),
                conflicts_digest(ids, resolution)
           from judge_resolutions(ids, resolution, acting_user(user_id)) j;
 end
 $$;
-comment on function pfa_sync.preview_resolution(jsonb, text, text) is 'Counts and digest of a bulk resolution; stores nothing.';
+comment on function pfa_sync.preview_resolution(jsonb, text, text) is
+    'Counts what resolve_conflicts() would do: conflicts, records, changes that would be sent, conflicts that '
+    'cannot be resolved so, conflicts by field; and the digest to pass to it. Stores nothing. Keys of the filter, '
+    'all optional: organization, field, author, older_than (interval), conflicts (array of ids). PF001: other '
+    'keys or values.';
 
 -- Raises PF002 unless the acting user may resolve in every organization of the conflicts.
 create function require_resolver(conflict_ids bigint[], actor text) returns void
@@ -71,52 +78,39 @@ create function pfa_sync.resolve_conflicts(filter jsonb, resolution text, resolv
     returns table (resolved bigint, queued bigint, refused bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-#variable_conflict use_column
 declare
-    actor   text := acting_user(resolved_by);
-    ids     bigint[];
-    rest    bigint[];
+    actor     text := acting_user(resolved_by);
+    rest      bigint[] := filtered_conflicts(filter);
     round_ids bigint[];
-    judged  judgement[];
-    clean   judgement[];
-    totals  bigint[] := '{0,0,0}';
+    judged    judgement[];
+    clean     judgement[];
 begin
-    ids := filtered_conflicts(filter);
-    perform require_resolver(ids, actor);
-    ids := lock_conflicts(ids);
-    if conflicts_digest(ids, resolution) is distinct from digest then
+    perform require_resolver(rest, actor);
+    rest := lock_conflicts(rest);
+    if conflicts_digest(rest, resolution) is distinct from digest then
         raise exception 'the conflicts or their records have changed since the preview'
-            using errcode = 'PF006', hint = 'Look at pfa_sync.preview_resolution() again and pass its digest.';
+            using errcode = 'PF006', hint = 'Call pfa_sync.preview_resolution() again and pass its digest.';
     end if;
-    rest := ids;
-    -- Several conflicts of one record are settled one after the other, each over those before it.
+    resolved := 0;
+    queued := 0;
+    refused := 0;
+    -- Several conflicts of one record are resolved one after the other, each over those before it.
     while cardinality(rest) > 0 loop
-        round_ids := array(select distinct on (c.mirror_id) c.id from pfa_sync_conflict c where c.id = any (rest) order by c.mirror_id, c.id);
+        round_ids := (select first_of_each_record(array_agg(c.id), array_agg(c.mirror_id))
+                        from pfa_sync_conflict c where c.id = any (rest));
         rest := array(select unnest(rest) except select unnest(round_ids));
         judged := array(select j from judge_resolutions(round_ids, resolution, actor) j order by j.mirror_id);
-        clean := array(select j from unnest(judged) j where j.verdict <> 'failed');
+        clean := array(select j from unnest(judged) j where j.outcome <> 'failed');
         perform apply_resolutions(clean, resolution, actor);
-        totals := array[totals[1] + cardinality(clean), totals[2] + (select count(*) from unnest(clean) j where j.apply <> '{}'),
-                        totals[3] + cardinality(judged) - cardinality(clean)];
+        resolved := resolved + cardinality(clean);
+        queued := queued + (select count(*) from unnest(clean) j where j.to_send <> '{}');
+        refused := refused + cardinality(judged) - cardinality(clean);
     end loop;
-    return query select totals[1], totals[2], totals[3];
+    return next;
 end
 $$;
-comment on function pfa_sync.resolve_conflicts(jsonb, text, text, text) is 'Resolves in bulk what preview_resolution() counted, if its digest still holds.';
-
--- Raises PF001 unless a filter is an object with no other keys than these.
-create function require_keys(filter jsonb, keys text[]) returns void
-    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-declare
-    unknown text;
-begin
-    if jsonb_typeof(filter) is distinct from 'object' then
-        raise exception 'a filter is a JSON object' using errcode = 'PF001';
-    end if;
-    select k into unknown from jsonb_object_keys(filter) k where k <> all (keys) order by k limit 1;
-    if found then
-        raise exception 'this filter has no key %', unknown using errcode = 'PF001', hint = format('Keys are %s.', array_to_string(keys, ', '));
-    end if;
-end
-$$;
+comment on function pfa_sync.resolve_conflicts(jsonb, text, text, text) is
+    'Resolves the open conflicts that a filter selects by use_local or use_pems, if the digest of '
+    'preview_resolution() still holds. Returns the number of resolved conflicts, of changes queued by them, and '
+    'of conflicts that could not be resolved so and stay open. Needs perm_Sync in each organization. PF006: the '
+    'conflicts or their records have changed since the preview.';

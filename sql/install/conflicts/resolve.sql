@@ -1,48 +1,4 @@
--- Settling conflicts: by a person, in bulk, or by a rule that somebody set up beforehand.
-
--- Ends conflicts as resolved and queues what their resolution sends. The caller holds the locks and has judged.
--- The conflict ends first and the modification passes through draft, so that the triggers see an ordinary change of ours.
-create function apply_resolutions(judgements judgement[], resolution text, actor text) returns void
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    sending judgement[] := array(select j from unnest(judgements) j where j.apply <> '{}');
-begin
-    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, changes, success)
-    select 'CONFLICT_RESOLVED', j.organization_id, actor, j.pfa_id, j.modification_id,
-           jsonb_build_object('resolution', apply_resolutions.resolution, 'sends', j.apply), true
-      from unnest(judgements) j order by j.modification_id;
-    update pfa_sync_conflict c
-       set status = 'resolved_manual', resolution = apply_resolutions.resolution, resolved_by = actor, resolved_at = now(),
-           merged_data = case when apply_resolutions.resolution = 'merge' then j.changes end
-      from unnest(judgements) j
-     where c.modification_id = j.modification_id and c.status = 'unresolved';
-    update modification m
-       set sync_state = 'draft', delta = j.changes, base_version = j.base_version, updated_at = now() at time zone 'utc'
-      from unnest(sending) j
-     where m.modification_id = j.modification_id;
-    perform enqueue_judged(sending, 'resolution');
-    update modification m
-       set sync_state = case when j.apply = '{}' then 'synced' else 'committed' end,
-           synced_at = case when j.apply = '{}' then now() at time zone 'utc' end, updated_at = now() at time zone 'utc'
-      from unnest(judgements) j
-     where m.modification_id = j.modification_id;
-end
-$$;
-
--- Locks the modifications and records of conflicts, then the conflicts that are still open, in the usual order.
-create function lock_conflicts(conflict_ids bigint[]) returns bigint[]
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    perform from modification m where m.modification_id in (select c.modification_id from pfa_sync_conflict c where c.id = any (conflict_ids))
-      order by m.modification_id for no key update;
-    perform from mirror r where r.mirror_id in (select c.mirror_id from pfa_sync_conflict c where c.id = any (conflict_ids))
-      order by r.mirror_id for no key update;
-    return array(select c.id from pfa_sync_conflict c where c.id = any (conflict_ids) and c.status = 'unresolved' order by c.id for update);
-end
-$$;
+-- The resolution of one conflict by a person.
 
 -- A conflict as it stands now: what a person needs to decide, and what the answer to a refused resolution holds.
 create function pfa_sync.conflict_state(conflict_id bigint) returns jsonb
@@ -53,70 +9,131 @@ begin
         select masked(jsonb_build_object('conflict_id', c.id, 'organization_id', c.organization_id, 'pfa_id', c.pfa_id,
                    'modification_id', c.modification_id, 'author', c.author, 'detected', c.detected,
                    'message', masked(c.message, c.organization_id), 'created_at', c.created_at, 'status', c.status,
-                   'resolution', c.resolution, 'resolved_by', c.resolved_by, 'version', r.version, 'detected_version', c.mirror_version,
-                   'fields', (select jsonb_agg(jsonb_build_object('field', k, 'conflict', k = any (c.conflict_fields), 'base', c.base_data->k,
-                                        'ours', c.local_data->k, 'theirs', t.theirs->k) order by k)
+                   'resolution', c.resolution, 'resolved_by', c.resolved_by, 'version', r.version,
+                   'detected_version', c.mirror_version,
+                   'fields', (select jsonb_agg(jsonb_build_object('field', k, 'conflict', k = any (c.conflict_fields),
+                                         'base', c.base_data->k, 'ours', c.local_data->k, 'theirs', t.theirs->k)
+                                         order by k)
                                 from jsonb_object_keys(c.local_data) k)), c.organization_id)
           from pfa_sync_conflict c
           left join mirror r on r.mirror_id = c.mirror_id
-         cross join lateral (select coalesce(r.data, c.pems_data)
-              || (select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q where q.mirror_id = c.mirror_id)) t (theirs)
+         cross join lateral (select with_queued(c.mirror_id, coalesce(r.data, c.pems_data))) t (theirs)
          where c.id = conflict_id and can_see(c.organization_id));
 end
 $$;
-comment on function pfa_sync.conflict_state(bigint) is 'A conflict as it stands now, open or resolved, field by field; null = there is none.';
+comment on function pfa_sync.conflict_state(bigint) is
+    'A conflict as it stands now, open or resolved, as JSON: status, versions, and base, ours and theirs of each '
+    'changed field. Null: no such conflict, or not visible to this session.';
 
--- Settles one conflict: use_local (our values), use_pems (theirs; the whole change is given up) or merge (merged names a
--- value for each conflict field; the other changed fields stay). expected_version is the mirror version the caller looked
--- at, by default the one at which the conflict was found. Returns what will be sent.
--- Refused with PF006, and the fresh state in DETAIL, when either side has moved since.
-create function pfa_sync.resolve_conflict(conflict_id bigint, resolution text, resolved_by text, merged jsonb default null, expected_version int default null)
+-- Resolves one conflict: use_local (our values), use_pems (theirs; the whole change is given up) or merge (merged names
+-- a value for each conflict field; the other changed fields stay). expected_version is the mirror version that the
+-- caller looked at, by default the one at which the conflict was found. Returns what will be sent.
+-- Refused with PF006, and the current state in DETAIL, when either side has moved since.
+create function pfa_sync.resolve_conflict(conflict_id bigint, resolution text, resolved_by text,
+                                          merged jsonb default null, expected_version int default null)
     returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    actor    text := acting_user(resolved_by);
-    question pfa_sync_conflict;
+    actor           text := acting_user(resolved_by);
+    conflict        pfa_sync_conflict;
     current_version int;
-    verdict  judgement;
+    judged          judgement;
 begin
     if resolution is null or resolution not in ('use_local', 'use_pems', 'merge') then
-        raise exception 'a resolution is use_local, use_pems or merge, not %', coalesce(resolution, 'nothing') using errcode = 'PF001';
+        raise exception 'a resolution is use_local, use_pems or merge, not %', coalesce(resolution, 'null')
+            using errcode = 'PF001';
     end if;
     perform lock_conflicts(array[conflict_id]);
-    select * into question from pfa_sync_conflict c where c.id = conflict_id;
-    if not found or not can_see(question.organization_id) then
+    select * into conflict from pfa_sync_conflict c where c.id = conflict_id;
+    if not found or not can_see(conflict.organization_id) then
         raise exception 'there is no conflict %', conflict_id using errcode = 'PF008';
     end if;
-    perform require_permission(actor, question.organization_id, 'perm_Sync');
-    if question.status <> 'unresolved' then
-        raise exception 'conflict % was resolved by % already', conflict_id, question.resolved_by
+    perform require_permission(actor, conflict.organization_id, 'perm_Sync');
+    if conflict.status <> 'unresolved' then
+        raise exception 'conflict % was resolved by % already', conflict_id, conflict.resolved_by
             using errcode = 'PF006', detail = conflict_state(conflict_id)::text;
     end if;
-    select r.version into current_version from mirror r where r.mirror_id = question.mirror_id;
-    if current_version is distinct from coalesce(expected_version, question.mirror_version) then
-        raise exception 'record % has moved on to version % since you looked at conflict %', question.pfa_id, current_version, conflict_id
+    select r.version into current_version from mirror r where r.mirror_id = conflict.mirror_id;
+    if current_version is distinct from coalesce(expected_version, conflict.mirror_version) then
+        raise exception 'record % has moved on to version % since you looked at conflict %',
+                        conflict.pfa_id, current_version, conflict_id
             using errcode = 'PF006', detail = conflict_state(conflict_id)::text,
-                  hint = 'Look at the fresh values in DETAIL and resolve with their version as expected_version.';
+                  hint = 'Look at the current values in DETAIL and resolve with their version as expected_version.';
     end if;
     if resolution = 'merge' and not coalesce(jsonb_typeof(merged) = 'object'
-            and array(select jsonb_object_keys(merged) order by 1) = array(select unnest(question.conflict_fields) order by 1), false) then
-        raise exception 'merge takes a value for each conflict field and no other: %', array_to_string(question.conflict_fields, ', ') using errcode = 'PF001';
+            and array(select jsonb_object_keys(merged) order by 1)
+              = array(select unnest(conflict.conflict_fields) order by 1), false) then
+        raise exception 'merge takes a value for each conflict field and no other: %',
+                        array_to_string(conflict.conflict_fields, ', ') using errcode = 'PF001';
     end if;
     if resolution <> 'merge' and merged is not null then
         raise exception 'merged values come with the resolution merge only' using errcode = 'PF001';
     end if;
-    select * into verdict from judge_resolutions(array[conflict_id], resolution, actor, merged);
-    perform refuse(array[verdict]);
-    perform apply_resolutions(array[verdict], resolution, actor);
-    return jsonb_build_object('conflict', conflict_id, 'resolution', resolution, 'resolved_by', actor, 'resolved_at', now(),
-        'modification', verdict.modification_id, 'operation', verdict.operation, 'changes', masked(verdict.apply, question.organization_id));
+    select * into judged from judge_resolutions(array[conflict_id], resolution, actor, merged);
+    perform refuse(array[judged]);
+    perform apply_resolutions(array[judged], resolution, actor);
+    return jsonb_build_object('conflict', conflict_id, 'resolution', resolution, 'resolved_by', actor,
+        'resolved_at', now(), 'modification', judged.modification_id, 'operation', judged.operation,
+        'changes', masked(judged.to_send, conflict.organization_id));
 end
 $$;
 comment on function pfa_sync.resolve_conflict(bigint, text, text, jsonb, int) is
-    'Settles a conflict by use_local, use_pems or merge; returns what will be sent. Refused with the fresh state when either side has moved.';
+    'Resolves a conflict. use_local: our values are sent; use_pems: the whole change is given up; merge: merged '
+    'has a value for each conflict field, the other changed fields are sent as they are. expected_version: mirror '
+    'version that was looked at, by default the one at which the conflict was found. Returns what will be sent, '
+    'as JSON. Needs perm_Sync, and the permissions of the fields that are sent. PF001: other resolution or other '
+    'fields; PF002: permission missing; PF006: resolved already, or the record has moved on, with the current '
+    'state as JSON in DETAIL; PF008: no such conflict.';
+
+-- Ends conflicts as resolved and queues what their resolution sends. The caller holds the locks and has judged.
+-- The conflict ends first and the modification passes through draft, so that the triggers see an ordinary change of
+-- ours.
+create function apply_resolutions(judgements judgement[], resolution text, actor text) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    sending judgement[] := array(select j from unnest(judgements) j where j.to_send <> '{}');
+begin
+    perform log_event('CONFLICT_RESOLVED', j.organization_id, actor, pfa_id => j.pfa_id,
+                      modification_id => j.modification_id,
+                      changes => jsonb_build_object('resolution', apply_resolutions.resolution, 'sends', j.to_send))
+       from (select * from unnest(judgements) order by modification_id) j;
+    update pfa_sync_conflict c
+       set status = 'resolved_manual', resolution = apply_resolutions.resolution, resolved_by = actor,
+           resolved_at = now(), merged_data = case when apply_resolutions.resolution = 'merge' then j.delta end
+      from unnest(judgements) j
+     where c.modification_id = j.modification_id and c.status = 'unresolved';
+    update modification m
+       set sync_state = 'draft', delta = j.delta, base_version = j.base_version, updated_at = now() at time zone 'utc'
+      from unnest(sending) j
+     where m.modification_id = j.modification_id;
+    perform enqueue_judged(sending, 'resolution');
+    update modification m
+       set sync_state = case when j.to_send = '{}' then 'synced' else 'committed' end,
+           synced_at = case when j.to_send = '{}' then now() at time zone 'utc' end,
+           updated_at = now() at time zone 'utc'
+      from unnest(judgements) j
+     where m.modification_id = j.modification_id;
+end
+$$;
+
+-- Locks the modifications and records of conflicts, then the conflicts that are still open, in the lock order; the ids
+-- of those.
+create function lock_conflicts(conflict_ids bigint[]) returns bigint[]
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    perform lock_modifications(array(select c.modification_id
+                                       from pfa_sync_conflict c where c.id = any (conflict_ids)));
+    perform lock_records(array(select c.mirror_id from pfa_sync_conflict c where c.id = any (conflict_ids)));
+    return array(select c.id from pfa_sync_conflict c where c.id = any (conflict_ids) and c.status = 'unresolved'
+                  order by c.id for update);
+end
+$$;
 
 -- Closes the open conflicts of modifications that were withdrawn, deleted or committed again: nothing was decided.
+-- actor null = the session's user; passing session_user would give all parameters its collation, which no index has.
 create function close_conflicts(modification_ids text[], actor text default null) returns void
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$

@@ -51,7 +51,8 @@ insert into field (name, type, scale, minimum, choices, nullable, permission, pr
 create table field_override (like field including defaults including constraints);
 alter table field_override add constraint field_override_pkey primary key (name);
 comment on table field_override is
-    'A DBA''s own field rules: a row replaces the shipped row of that name, or adds a field. It takes effect with the next statement.';
+    'A DBA''s own field rules: a row replaces the shipped row of that name, or adds a field. It takes effect with the '
+    'next statement.';
 select pg_catalog.pg_extension_config_dump('field_override', '');
 
 -- Backends compile the rules once and compare this number once per statement.
@@ -79,30 +80,43 @@ create function pfa_sync.validate(record jsonb, delta jsonb, severity text defau
     language c stable security definer set search_path = pg_catalog, pg_temp
     parallel safe as 'MODULE_PATHNAME', 'validate_wrapper';
 comment on function pfa_sync.validate(jsonb, jsonb, text) is
-    'What is wrong with the record as it would be with the delta laid over it; no row = valid. severity = warning: faults that the record already has in fields the delta leaves alone.';
+    'Validates a record with a delta laid over it by the field rules. Returns a row for each error: field (null: '
+    'the delta as a whole), code, message. No row: valid. severity ''warning'': returns instead the faults that '
+    'the record has already in fields that the delta leaves alone.';
 
 create function pfa_sync.three_way(base jsonb, ours jsonb, theirs jsonb, accepted jsonb default null)
     returns table (apply jsonb, same text[], conflicts text[])
     language c stable security definer set search_path = pg_catalog, pg_temp
     parallel safe as 'MODULE_PATHNAME', 'three_way_wrapper';
 comment on function pfa_sync.three_way(jsonb, jsonb, jsonb, jsonb) is
-    'Merges ours into theirs field by field: what to send, what theirs already has, what conflicts. base null = unknown; accepted = values theirs may hold without anybody''s being lost.';
+    'Merges a delta (ours) into a record (theirs) field by field. Returns one row: apply, the fields to send; '
+    'same, fields that theirs holds already; conflicts, fields that changed to something else. base: the record '
+    'as the author saw it; null: unknown, then every differing field conflicts. accepted: values that theirs may '
+    'hold without a conflict.';
 
 create function pfa_sync.canonical(delta jsonb) returns jsonb
     language c stable strict security definer set search_path = pg_catalog, pg_temp
     parallel safe as 'MODULE_PATHNAME', 'canonical_wrapper';
-comment on function pfa_sync.canonical(jsonb) is 'The delta as PEMS gets it: dates in UTC with milliseconds, plain decimals, empty text as null.';
+comment on function pfa_sync.canonical(jsonb) is
+    'The delta in the form in which it is sent: dates in UTC with milliseconds, plain decimals, empty text as '
+    'null. Values that cannot be read as their field''s type are left as they are.';
 
 create function typed(record jsonb) returns table (data jsonb, problem text)
     language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'typed_wrapper';
 comment on function typed(jsonb) is
-    'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first of those.';
+    'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first'
+    ' of '
+    'those.';
 
-create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[], unmoved boolean default false)
-    returns table (errors jsonb, missing text[], operation text, changes jsonb, base jsonb, seen jsonb, apply jsonb, conflicts text[])
+create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[],
+                      unmoved boolean default false)
+    returns table (errors jsonb, missing text[], operation text, delta jsonb, base jsonb, seen jsonb, to_send jsonb,
+                   conflicts text[])
     language c stable security invoker parallel safe as 'MODULE_PATHNAME', 'judge_wrapper';
 comment on function judge(jsonb, jsonb, jsonb, jsonb, text[], boolean) is
-    'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the permissions granted (null = all are); unmoved = the record is as its author saw it, and base is left out, in the answer too; base and seen: the changed fields of base and record.';
+    'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the '
+    'permissions granted (null = all are); unmoved = the record is as its author saw it, and base is left out, in the '
+    'answer too; base and seen: the changed fields of base and record.';
 
 -- Every field rule in force, in the form the library compiles.
 create view pfa_sync.field_rules with (security_invoker = true) as
@@ -112,4 +126,20 @@ create view pfa_sync.field_rules with (security_invoker = true) as
       from (select * from field_override
             union all
             select * from field s where not exists (select from field_override o where o.name = s.name)) f;
-comment on view pfa_sync.field_rules is 'The field rules in force: shipped ones, replaced or extended by field_override.';
+comment on view pfa_sync.field_rules is
+    'The rules of the fields of a record that are in force: shipped rules, replaced or extended by rows of '
+    'field_override.';
+comment on column pfa_sync.field_rules.name is 'name of the field in a record';
+comment on column pfa_sync.field_rules.type is 'text, decimal, datetime or boolean';
+comment on column pfa_sync.field_rules.scale is
+    'digits allowed after the decimal point; null: no limit, or not a decimal';
+comment on column pfa_sync.field_rules.minimum is 'smallest value allowed; null: no limit';
+comment on column pfa_sync.field_rules.maximum is 'largest value allowed; null: no limit';
+comment on column pfa_sync.field_rules.max_length is
+    'longest text allowed, in characters: the rule''s own, or the setting text_limit; null: not a text';
+comment on column pfa_sync.field_rules.choices is 'the values allowed; null: any value of the type';
+comment on column pfa_sync.field_rules.nullable is 'whether the field may be empty';
+comment on column pfa_sync.field_rules.permission is
+    'the permission that an edit of the field needs; null: the field is locked and cannot be edited';
+comment on column pfa_sync.field_rules.price is
+    'whether the field is a price, which only holders of perm_ViewFinancials see';

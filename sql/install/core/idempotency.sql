@@ -1,4 +1,4 @@
--- What is asked for twice under one key is done once: for programs that repeat a request whose answer they did not get.
+-- Idempotency: a request that is repeated under one key is carried out once, for programs that did not get the answer.
 
 create table idempotent_request (
     user_id    text        not null,
@@ -8,41 +8,49 @@ create table idempotent_request (
     created_at timestamptz not null default now(),
     constraint idempotent_request_pkey primary key (user_id, key)
 );
-comment on table idempotent_request is 'Answers to requests with an idempotency key. maintain() takes them away after a day.';
+comment on table idempotent_request is
+    'Answers to requests with an idempotency key. maintain() deletes them after a day.';
 create index idempotent_request_age on idempotent_request (created_at);
 select pg_catalog.pg_extension_config_dump('idempotent_request', '');
 
--- The answer that the acting user got to this request under this key; null = do it, then call finish_idempotent() in the same
--- transaction. Whoever asks at the same moment waits for that transaction. Another request under the key is refused.
+-- The answer that the acting user got to this request under this key; null = carry it out, then call
+-- finish_idempotent() in the same transaction. The same request at the same moment waits for that transaction. Another
+-- request under the key is refused.
 create function pfa_sync.begin_idempotent(key text, request text) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    actor text := acting_user(null);
+    actor  text := acting_user(null);
+    digest bytea := sha256(convert_to(request, 'UTF8'));
     before idempotent_request;
 begin
-    insert into idempotent_request (user_id, key, digest) values (actor, begin_idempotent.key, sha256(convert_to(request, 'UTF8')))
+    insert into idempotent_request as r (user_id, key, digest) values (actor, begin_idempotent.key, digest)
         on conflict on constraint idempotent_request_pkey do nothing;
     if found then
         return null;
     end if;
     select * into before from idempotent_request r where r.user_id = actor and r.key = begin_idempotent.key;
-    if before.digest <> sha256(convert_to(request, 'UTF8')) then
-        raise exception 'this idempotency key was used for another request' using errcode = 'PF001', hint = 'Make a new key for each request.';
+    if before.digest <> digest then
+        raise exception 'this idempotency key was used for another request'
+            using errcode = 'PF001', hint = 'Make a new key for each request.';
     end if;
     return before.answer;
 end
 $$;
-comment on function pfa_sync.begin_idempotent(text, text) is 'The answer to a request that was made before under this key; null = it is the first time.';
+comment on function pfa_sync.begin_idempotent(text, text) is
+    'API: begins a request under an idempotency key of the acting user. Returns the stored answer of the same '
+    'request; null: it is new, and finish_idempotent() must follow in the same transaction. Waits for a '
+    'transaction that is carrying out the same request. PF001: the key was used for another request.';
 
 create function pfa_sync.finish_idempotent(key text, answer jsonb) returns void
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
     update idempotent_request r set answer = $2 where r.user_id = acting_user(null) and r.key = $1
 $$;
-comment on function pfa_sync.finish_idempotent(text, jsonb) is 'Keeps the answer to a request for whoever makes it again.';
+comment on function pfa_sync.finish_idempotent(text, jsonb) is
+    'API: stores the answer of a request under its idempotency key. It is kept for a day.';
 
--- Takes away what is older than a day.
+-- Deletes what is older than a day; how many.
 create function prune_idempotent_requests() returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$

@@ -21,13 +21,89 @@ create table pfa_audit_log (
     error_message   text
 ) partition by range (at);
 comment on table pfa_audit_log is 'Everything that happened, one row each; never updated.';
-comment on column pfa_audit_log.xid is 'the writing transaction: an event cursor is a pg_snapshot, and rows invisible to it are news';
+comment on column pfa_audit_log.xid is
+    'the writing transaction: an event position is a pg_snapshot, and a row that it does not show is new to its reader';
 select pg_catalog.pg_extension_config_dump('pfa_audit_log_id_seq', '');
 
--- Makes the log's partitions from this month to the given number of months ahead, and the default one, which keeps
--- writers going if nobody made the right one in time; its rows move where they belong when that month is made.
+create table event_type (
+    event_type text not null,
+    event      text,
+    meaning    text not null,
+    constraint event_type_pkey primary key (event_type)
+);
+comment on table event_type is 'Every kind of log entry. Replaced by upgrades.';
+comment on column event_type.event is 'the live event that the entry is; null = none';
+insert into event_type (event_type, event, meaning) values
+    ('COMMITTED',           'queued',         'a committed change was queued'),
+    ('WRITE_ATTEMPT',       'syncing',        'a request is about to be sent; changes holds its fields'),
+    ('WRITE_FAILED',        'attempt_failed', 'PEMS did not confirm a request; error_message says why'),
+    ('SYNCED',              'synced',         'PEMS confirmed a change, or held its values already'),
+    ('CONFLICT_DETECTED',   'conflict',       'a change conflicts with one in PEMS; changes holds the three sides'),
+    ('CONFLICT_RESOLVED',   'resolved',       'a conflict was resolved by a user or by a rule'),
+    ('DEAD_LETTER',         'failed',         'a change failed for good'),
+    ('REQUEUED',            null,             'a dead letter was queued again'),
+    ('DISCARDED',           'discarded',      'a dead letter was given up, with its reason'),
+    ('WITHDRAWN',           'withdrawn',      'a committed change was taken back before it was sent'),
+    ('WRITE_SYNC',          null,             'a user asked for changes to be sent first'),
+    ('BREAKER_OPENED',      'breaker',        'PEMS gave no answer several times in a row; requests to it stop'),
+    ('BREAKER_CLOSED',      'breaker',        'PEMS answers again'),
+    ('PAUSED',              'pause',          'sending for an organization was stopped by a user'),
+    ('RESUMED',             'pause',          'sending for an organization was allowed by a user'),
+    ('CREDENTIALS_REFUSED', 'pause',          'PEMS refused the credentials; the organization is held'),
+    ('CREDENTIALS_CHANGED', 'pause',          'a relay has other credentials; a held organization is sent for again'),
+    ('SETTING_CHANGED',     null,             'a setting was changed'),
+    ('READER_SET',          null,             'a reader''s login was given the visibility of a user'),
+    ('SCHEMA_DRIFT',        null,             'PEMS'' records have other fields or types than before'),
+    ('SHAPE_ACCEPTED',      null,             'the new shape of PEMS'' records was accepted'),
+    ('DISCONTINUED',        null,             'PEMS no longer has a record; the mirror marks it discontinued'),
+    ('ADOPTED',             null,             'this database took the place of the one it is a copy of');
+
+-- What a log entry of a queued change holds besides the columns of its queue row. changes null = the fields of its last
+-- request.
+create type log_entry as (
+    queue_id bigint,
+    changes  jsonb,
+    response jsonb,
+    error    text
+);
+
+-- Writes one log entry for each queued change. user_id null = the change's author.
+create function log_changes(event_type text, success boolean, entries log_entry[], user_id text default null)
+    returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id,
+                               batch_id, changes, pems_response, success, error_message)
+    select log_changes.event_type, q.organization_id, coalesce(log_changes.user_id, q.author), q.pfa_id,
+           q.modification_id, q.id, q.job_id, q.batch_id, coalesce(e.changes, q.request), e.response,
+           log_changes.success, e.error
+      from unnest(entries) e
+      join pfa_write_queue q on q.id = e.queue_id;
+end
+$$;
+
+-- Writes one log entry that belongs to no queued change. user_id null = no user acted.
+create function log_event(event_type text, organization_id text default null, user_id text default null,
+                          changes jsonb default null, error text default null, success boolean default true,
+                          pfa_id text default null, modification_id text default null,
+                          queue_id bigint default null, job_id bigint default null)
+    returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes,
+                               success, error_message)
+        values (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes, success,
+                error);
+end
+$$;
+
+-- Makes the log's partitions from this month to the given number of months ahead, and the default partition, which
+-- takes entries when the right partition was not made in time; they move when that month is made.
 create function create_log_partitions(months_ahead int default 2) returns setof text
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp set timezone = 'UTC'
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set timezone = 'UTC'
 as $$
 declare
     month date;
@@ -43,7 +119,8 @@ begin
                             insert into %I select * from moved', month, month + interval '1 month', part);
         end if;
         perform index_log_partition(part);
-        execute format('alter table pfa_audit_log attach partition %I for values from (%L) to (%L)', part, month, month + interval '1 month');
+        execute format('alter table pfa_audit_log attach partition %I for values from (%L) to (%L)',
+                       part, month, month + interval '1 month');
         return next part;
     end loop;
     if to_regclass('pfa_sync_private.pfa_audit_log_default') is null then
@@ -54,10 +131,6 @@ begin
     end if;
 end
 $$;
-
-create function last_event() returns bigint
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$ select coalesce(max(l.id), 0) from pfa_audit_log l $$;
 
 create function index_log_partition(part name) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -70,3 +143,8 @@ begin
     execute format('create index on %I (xid)', part);
 end
 $$;
+
+-- The id of the newest entry; 0 = the log is empty.
+create function last_event() returns bigint
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$ select coalesce(max(l.id), 0) from pfa_audit_log l $$;

@@ -1,5 +1,8 @@
 \echo Use "create extension pfa_sync" to load this file. \quit
 
+-- The operators and functions of the script itself are those of pg_catalog.
+set local search_path = pg_catalog, pg_temp;
+
 -- GRANT to a role that does not exist would stop half-way with a bare message: check first and say what to do.
 do $$
 declare
@@ -21,8 +24,10 @@ $$;
 -- objects of another role in it, makes CREATE EXTENSION fail instead of being used.
 create schema pfa_sync;
 create schema pfa_sync_private;
-comment on schema pfa_sync is 'The documented functions and views of pfa-sync. \df+ pfa_sync.* and \dv+ pfa_sync.* list them.';
-comment on schema pfa_sync_private is 'Tables, trigger functions and inner functions of pfa-sync. Not an interface: any version may change them.';
+comment on schema pfa_sync is
+    'The documented functions and views of pfa-sync. \df+ pfa_sync.* and \dv+ pfa_sync.* list them.';
+comment on schema pfa_sync_private is
+    'Tables, trigger functions and inner functions of pfa-sync. Not an interface: any version may change them.';
 revoke all on schema pfa_sync, pfa_sync_private from public;
 grant usage on schema pfa_sync to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 

@@ -12,33 +12,54 @@ create table setting_definition (
     description      text    not null,
     constraint setting_definition_pkey primary key (name),
     constraint setting_definition_type check (type in ('interval', 'integer', 'choice')),
-    constraint setting_definition_bounds check ((type = 'choice') = (choices is not null) and (type <> 'choice') = (minimum is not null and maximum is not null))
+    constraint setting_definition_bounds check ((type = 'choice') = (choices is not null)
+        and (type <> 'choice') = (minimum is not null and maximum is not null))
 );
 comment on table setting_definition is 'Every setting with its default and bounds. Replaced by upgrades.';
-comment on column setting_definition.per_field is 'may be set as name.field, too, for a single field';
+comment on column setting_definition.per_field is 'may also be set as name.field, for a single field';
 
 insert into setting_definition (name, type, default_value, minimum, maximum, per_organization, description) values
-    ('slot_interval',   'interval', '105 ms', '1 ms', '60 s',     false, 'time between two requests to PEMS, of all relays together; PEMS allows 10 a second, 105 ms leaves room for jitter'),
-    ('max_retries',     'integer',  '3',      '0',    '100',      true,  'tries after the first one before a change becomes a dead letter'),
-    ('retry_delay',     'interval', '5 s',    '0 s',  '1 hour',   true,  'wait before the first retry; doubles with each further one'),
-    ('retry_delay_max', 'interval', '60 s',   '0 s',  '1 day',    true,  'longest wait between two tries'),
-    ('breaker_threshold', 'integer', '3',    '1',    '1000',     false, 'requests in a row without an answer, or with a 5xx, after which PEMS is left alone; below 1 + max_retries, so that an outage makes no dead letters'),
-    ('breaker_delay',   'interval', '5 s',    '1 ms', '1 hour',   false, 'how long PEMS is left alone before one request tries it; doubles with each that fails'),
-    ('breaker_delay_max', 'interval', '60 s', '1 ms', '1 day',    false, 'longest time between two such tries'),
-    ('max_rejudgements', 'integer', '10',     '1',    '1000',     true,  'how often a change may find that PEMS moved between judging and writing before that counts as a failed try'),
-    ('lease',           'interval', '60 s',   '1 s',  '1 hour',   false, 'how long claimed changes are a relay''s before others take them up; it renews them while it works on them'),
-    ('poll',            'interval', '60 s',   '1 s',  '1 hour',   false, 'how often relays look without being notified, sweep, and take up settings'),
-    ('pull_interval',   'interval', '60 s',   '1 s',  '1 day',    true,  'time from the end of one pull of PEMS'' changes to the next'),
-    ('full_pull_interval', 'interval', '1 day', '1 s', '365 days', true, 'how often a pull reads all records and finds those that PEMS no longer has'),
-    ('pull_overlap',    'interval', '5 s',    '0 s',  '1 day',    true,  'how far before the last change that it knows a pull begins, for what PEMS made visible late'),
-    ('discontinue_limit', 'integer', '10',    '0',    '100',      true,  'percent of an organization''s records that one pull may find missing in PEMS; with more of them (and more than 10 records) none is marked'),
-    ('bronze_retention', 'interval', '90 days', '1 day', '3650 days', false, 'how long pages of records are kept as they came, and the results of pulls'),
-    ('text_limit',      'integer',  '80',     '1',    '4000',     false, 'longest text PEMS takes, in characters, where a field has no limit of its own');
+    ('slot_interval', 'interval', '105 ms', '1 ms', '60 s', false,
+     'time between two requests to PEMS, of all relays together; PEMS allows 10 a second, 105 ms leaves room for '
+     'jitter'),
+    ('max_retries', 'integer', '3', '0', '100', true,
+     'tries after the first one before a change becomes a dead letter'),
+    ('retry_delay', 'interval', '5 s', '0 s', '1 hour', true,
+     'wait before the first retry; doubles with each further one'),
+    ('retry_delay_max', 'interval', '60 s', '0 s', '1 day', true,
+     'longest wait between two tries'),
+    ('breaker_threshold', 'integer', '3', '1', '1000', false,
+     'requests in a row without an answer, or with a 5xx, after which requests to PEMS stop; below 1 + max_retries, so '
+     'that an outage makes no dead letters'),
+    ('breaker_delay', 'interval', '5 s', '1 ms', '1 hour', false,
+     'time without requests before one request probes PEMS; doubles with each probe that fails'),
+    ('breaker_delay_max', 'interval', '60 s', '1 ms', '1 day', false,
+     'longest time between two such probes'),
+    ('max_rejudgements', 'integer', '10', '1', '1000', true,
+     'how often PEMS may move between the judgement of a change and its write before that counts as a failed try'),
+    ('lease', 'interval', '60 s', '1 s', '1 hour', false,
+     'how long claimed changes belong to a relay before others may claim them; the relay extends it while it works'),
+    ('poll', 'interval', '60 s', '1 s', '1 hour', false,
+     'how often relays look for work without being notified, sweep, and read settings'),
+    ('pull_interval', 'interval', '60 s', '1 s', '1 day', true,
+     'time from the end of one pull of PEMS'' changes to the next'),
+    ('full_pull_interval', 'interval', '1 day', '1 s', '365 days', true,
+     'how often a pull reads all records and finds those that PEMS no longer has'),
+    ('pull_overlap', 'interval', '5 s', '0 s', '1 day', true,
+     'how far before the latest known change a pull begins, for what PEMS made visible late'),
+    ('discontinue_limit', 'integer', '10', '0', '100', true,
+     'percent of an organization''s records that one pull may find missing in PEMS; with more of them (and more than '
+     '10 records) none is marked discontinued'),
+    ('bronze_retention', 'interval', '90 days', '1 day', '3650 days', false,
+     'how long pages of records are kept as they came, and the results of pulls'),
+    ('text_limit', 'integer', '80', '1', '4000', false,
+     'longest text that PEMS takes, in characters, where a field has no limit of its own');
 insert into setting_definition (name, type, default_value, choices, per_organization, per_field, description) values
     ('auto_resolution', 'choice', 'ask', array['ask', 'use_pems', 'use_local', 'newest'], true, true,
-     'who settles a conflict: a person, or the rule that PEMS'' value, ours, or the later of both wins (PEMS'' where its time is not known)'),
-    ('inbound',         'choice', 'relay', array['relay', 'application', 'off'], true, false,
-     'who reads PEMS'' changes into the mirror: the relay, the application''s own reader, or nobody');
+     'how a conflict is resolved: by a person (ask), or by the rule that PEMS'' value, ours, or the later of both wins '
+     '(PEMS'' where its time is not known)'),
+    ('inbound', 'choice', 'relay', array['relay', 'application', 'off'], true, false,
+     'what reads PEMS'' changes into the mirror: the relay, the application''s own reader, or nothing');
 
 create table setting_value (
     name            text        not null,
@@ -62,15 +83,18 @@ as $$
       from setting_definition d
      where d.name = split_part($1, '.', 1)
 $$;
-comment on function setting(text, text) is 'The value in force: the organization''s, else the fleet''s, else the default.';
+comment on function setting(text, text) is
+    'The value in force: the organization''s, else the fleet''s, else the default.';
 
 create function fleet_setting(name text) returns text
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select setting(name) $$;
-comment on function fleet_setting(text) is 'The value in force for the whole fleet; organizations'' own ones are shown by the view settings.';
+comment on function fleet_setting(text) is
+    'The value in force for the whole fleet; the view settings shows those of organizations.';
 
 create view pfa_sync.settings with (security_invoker = true) as
-    select d.name, null::text as organization_id, coalesce(v.value, d.default_value) as value, d.default_value, d.description, v.changed_at, v.changed_by
+    select d.name, null::text as organization_id, coalesce(v.value, d.default_value) as value, d.default_value,
+           d.description, v.changed_at, v.changed_by
       from setting_definition d
       left join setting_value v on v.name = d.name and v.organization_id = ''
     union all
@@ -79,10 +103,20 @@ create view pfa_sync.settings with (security_invoker = true) as
       join setting_definition d on d.name = split_part(v.name, '.', 1)
      where v.organization_id <> '' or v.name <> d.name
      order by name, organization_id nulls first;
-comment on view pfa_sync.settings is 'Every setting with its value; a row more for each organization or field that has one of its own.';
+comment on view pfa_sync.settings is
+    'Every setting with its fleet value, and one more row for each value of an organization or of a field. Change '
+    'them with set().';
+comment on column pfa_sync.settings.name is 'name of the setting; name.field for the value of a single field';
+comment on column pfa_sync.settings.organization_id is 'id of the organization that the value is for; null: the fleet';
+comment on column pfa_sync.settings.value is 'the value; for the fleet, the default where none is set';
+comment on column pfa_sync.settings.default_value is 'the value that applies where none is set';
+comment on column pfa_sync.settings.description is 'what the setting does';
+comment on column pfa_sync.settings.changed_at is 'when the value was set; null: the default applies';
+comment on column pfa_sync.settings.changed_by is 'the user who set it; null: the default applies';
 
 -- Sets a value; null returns to the default. Raises on an unknown name or a value outside its bounds.
-create function pfa_sync.set(name text, value text, organization text default null, user_id text default null) returns text
+create function pfa_sync.set(name text, value text, organization text default null, user_id text default null)
+    returns text
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
@@ -101,7 +135,8 @@ begin
             using errcode = 'PF008', hint = 'select name, description from pfa_sync.settings lists them.';
     end if;
     if scope <> '' and not definition.per_organization then
-        raise exception 'setting % holds for the whole fleet; leave the organization out', set.name using errcode = 'PF001';
+        raise exception 'setting % holds for the whole fleet; leave the organization out', set.name
+            using errcode = 'PF001';
     end if;
     if set.value is null then
         delete from setting_value v where v.name = set.name and v.organization_id = scope;
@@ -111,12 +146,14 @@ begin
             on conflict on constraint setting_value_pkey
             do update set value = excluded.value, changed_at = now(), changed_by = excluded.changed_by;
     end if;
-    insert into pfa_audit_log (event_type, organization_id, user_id, success, changes)
-        values ('SETTING_CHANGED', nullif(scope, ''), actor, true, jsonb_build_object(set.name, set.value));
+    perform log_event('SETTING_CHANGED', nullif(scope, ''), actor, jsonb_build_object(set.name, set.value));
     return setting(set.name, nullif(scope, ''));
 end
 $$;
-comment on function pfa_sync.set(text, text, text, text) is 'Changes a setting of the fleet, or of one organization; value null returns to the default.';
+comment on function pfa_sync.set(text, text, text, text) is
+    'Sets a setting for the fleet, or for an organization (id or code) where the setting allows it; value null: '
+    'back to the default. Returns the value that applies now. Needs perm_ManageSettings. PF001: value outside of '
+    'its bounds, or a fleet setting with an organization; PF008: no such setting.';
 
 -- Raises PF001 unless a value is within the bounds of its setting.
 create function require_setting(definition setting_definition, value text) returns void
@@ -124,7 +161,8 @@ create function require_setting(definition setting_definition, value text) retur
 as $$
 declare
     allowed text := case when definition.type = 'choice' then 'one of ' || array_to_string(definition.choices, ', ')
-                         else format('an %s from %s to %s', definition.type, definition.minimum, definition.maximum) end;
+                         else format('an %s from %s to %s', definition.type, definition.minimum, definition.maximum)
+                    end;
     inside  boolean;
 begin
     inside := case definition.type

@@ -1,62 +1,69 @@
--- Pulls: which organization is due, by whom it is read, how far it is, and which records PEMS no longer has.
+-- Pulls: which organization is due, which relay reads it, and how far it is.
 
--- Gives a relay the pull to work on now, under a lease (setting lease): one that another relay left unfinished goes on
--- where it stopped; else a new one of the organization that is due longest. Nothing to do = no row.
--- With an organization named, it is due whatever the settings say, and read in full.
+-- Gives a relay the pull to work on now, under a lease (setting lease): one that another relay left unfinished
+-- continues where it stopped; else a new one of the organization that is due longest. Nothing to do = no row. With an
+-- organization named, it is due whatever the settings say, and read in full.
 create function pfa_sync.begin_pull(relay text, organization text default null)
-    returns table (pull_id bigint, attempt int, organization_id text, organization_code text, kind text, updated_since timestamptz, next_page text, whole boolean)
+    returns table (pull_id bigint, fencing_token int, organization_id text, organization_code text, kind text,
+                   updated_since timestamptz, next_page text, whole boolean)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 declare
     only_organization text := organization_of(organization);
-    served text;
-    taken  bigint;
-    since  timestamptz;
-    lease  timestamptz := clock_timestamp() + setting('lease')::interval;
+    lease_end         timestamptz := clock_timestamp() + setting('lease')::interval;
+    chosen            text;
+    taken             bigint;
+    since             timestamptz;
 begin
     perform ensure_sending();
-    for served in
+    for chosen in
         select d.organization_id from due_pulls() d
          where case when only_organization is null then d.scheduled and d.due_at <= now()
                     else d.organization_id = only_organization end
          order by d.due_at, d.organization_id
     loop
         update sync_pull p
-           set status = 'failed', ended_at = now(), last_error = concat_ws('; ', p.last_error, 'given up: it is too old to go on, or all is to be read anew')
-         where p.organization_id = served and p.status = 'running' and p.lease_until <= clock_timestamp()
-           and (p.started_at < now() - setting('full_pull_interval', served)::interval or (only_organization is not null and p.kind <> 'full'));
+           set status = 'failed', ended_at = now(),
+               last_error = concat_ws('; ', p.last_error,
+                                      'given up: it is too old to continue, or all is to be read again')
+         where p.organization_id = chosen and p.status = 'running' and p.lease_until <= clock_timestamp()
+           and (p.started_at < now() - setting('full_pull_interval', chosen)::interval
+                or only_organization is not null and p.kind <> 'full');
         update sync_pull p
-           set relay = begin_pull.relay, attempt = p.attempt + 1, lease_until = lease
-         where p.organization_id = served and p.status = 'running' and p.lease_until <= clock_timestamp()
+           set relay = begin_pull.relay, fencing_token = p.fencing_token + 1, lease_until = lease_end
+         where p.organization_id = chosen and p.status = 'running' and p.lease_until <= clock_timestamp()
         returning p.pull_id into taken;
         if taken is null then
-            -- Changes since are enough while a full pull is behind us that is young enough.
-            select l.high_water - setting('pull_overlap', served)::interval into since
+            -- Changes since are enough while the last full pull is young enough.
+            select l.high_water - setting('pull_overlap', chosen)::interval into since
               from sync_pull l
-             where l.organization_id = served and l.status = 'completed' and only_organization is null
+             where l.organization_id = chosen and l.status = 'completed' and only_organization is null
                and exists (select from sync_pull f
-                            where f.organization_id = served and f.status = 'completed' and f.kind = 'full'
-                              and f.ended_at > now() - setting('full_pull_interval', served)::interval)
+                            where f.organization_id = chosen and f.status = 'completed' and f.kind = 'full'
+                              and f.ended_at > now() - setting('full_pull_interval', chosen)::interval)
              order by l.ended_at desc, l.pull_id desc limit 1;
             insert into sync_pull (organization_id, kind, relay, lease_until, updated_since, high_water)
-            values (served, case when since is null then 'full' else 'incremental' end, begin_pull.relay, lease, since,
-                    since + setting('pull_overlap', served)::interval)
+            values (chosen, case when since is null then 'full' else 'incremental' end, begin_pull.relay, lease_end,
+                    since, since + setting('pull_overlap', chosen)::interval)
             on conflict do nothing
             returning sync_pull.pull_id into taken;
         end if;
         exit when taken is not null;
     end loop;
     return query
-        select p.pull_id, p.attempt, p.organization_id, o.code, p.kind, p.updated_since, p.next_page, p.whole
+        select p.pull_id, p.fencing_token, p.organization_id, o.code, p.kind, p.updated_since, p.next_page, p.whole
           from sync_pull p join organization o on o.organization_id = p.organization_id
          where p.pull_id = taken;
 end
 $$;
-comment on function pfa_sync.begin_pull(text, text) is 'The pull that a relay is to work on, under a lease. No row = none is due, or the organization named is being pulled.';
+comment on function pfa_sync.begin_pull(text, text) is
+    'Relay: begins or continues a pull of the organization that is due longest, under a lease. With an '
+    'organization named, it is due whatever the settings say, and read in full. Returns the pull, with PEMS'' '
+    'cursor of the page to read; no row: none is due, or it is being pulled.';
 
 -- When each active organization is to be pulled next; scheduled = by relays. One whose credentials PEMS refused waits
--- for resume(). A paused one is read: it only sends nothing.
+-- for resume(). A paused one is read: pausing stops sending only.
 create function due_pulls() returns table (organization_id text, due_at timestamptz, scheduled boolean)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -64,8 +71,10 @@ as $$
 begin
     return query
         select o.organization_id,
-               coalesce(greatest(r.lease_until, r.due_at), (select max(p.ended_at) from sync_pull p where p.organization_id = o.organization_id)
-                                           + setting('pull_interval', o.organization_id)::interval, '-infinity'),
+               coalesce(greatest(r.lease_until, r.due_at),
+                        (select max(p.ended_at) from sync_pull p where p.organization_id = o.organization_id)
+                            + setting('pull_interval', o.organization_id)::interval,
+                        '-infinity'),
                setting('inbound', o.organization_id) = 'relay' and s.held_since is null
           from organization o
           left join sync_organization s on s.organization_id = o.organization_id
@@ -79,129 +88,22 @@ create function pfa_sync.next_pull_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    return (select greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now()) - clock_timestamp())) from due_pulls() d where d.scheduled);
+    return (select greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now()) - clock_timestamp()))
+              from due_pulls() d where d.scheduled);
 end
 $$;
-comment on function pfa_sync.next_pull_ms() is 'Milliseconds until an organization is to be pulled; null = none is.';
+comment on function pfa_sync.next_pull_ms() is 'Relay: milliseconds until a pull is due; null: none will be.';
 
--- Takes a page of a pull into the mirror, and notes where the next one begins; null = that was the last. No row = the
--- pull is another relay's by now, and nothing was done.
-create function pfa_sync.ingest_page(pull_id bigint, attempt int, page jsonb, next_page text)
-    returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint, rejects jsonb, stopped text)
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-#variable_conflict use_column
-declare
-    pull   sync_pull;
-    result record;
-begin
-    select * into pull from sync_pull p
-     where p.pull_id = ingest_page.pull_id and p.attempt = ingest_page.attempt and p.status = 'running' for no key update;
-    if not found then
-        return;
-    end if;
-    select * into result from ingest(pull.organization_id, page, pull.kind || ' pull', pull.pull_id);
-    if result.stopped is not null then
-        update sync_pull p set status = 'failed', ended_at = now(), last_error = result.stopped, pages = p.pages + 1,
-                               records_read = p.records_read + result.records_read
-         where p.pull_id = pull.pull_id;
-    else
-        update sync_pull p
-           set pages = p.pages + 1, next_page = ingest_page.next_page, whole = ingest_page.next_page is null,
-               lease_until = clock_timestamp() + setting('lease')::interval, last_error = null,
-               records_read = p.records_read + result.records_read, records_changed = p.records_changed + result.records_changed,
-               records_unchanged = p.records_unchanged + result.records_unchanged, records_rejected = p.records_rejected + result.records_rejected,
-               high_water = greatest(p.high_water, latest_change(page))
-         where p.pull_id = pull.pull_id;
-    end if;
-    return query select result.records_read, result.records_changed, result.records_unchanged, result.records_rejected, result.rejects, result.stopped;
-end
-$$;
-comment on function pfa_sync.ingest_page(bigint, int, jsonb, text) is 'Takes a page of a pull into the mirror and notes where to go on. No row = the pull is another relay''s.';
-
--- The latest time of change in a page; null = none in UTC that could be one. They are compared as text, which orders them
--- to the second at least. A time in the far future must not hide all changes to come.
-create function latest_change(page jsonb) returns timestamptz
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp set timezone = 'UTC'
-as $$
-declare
-    latest text;
-begin
-    select max(r->>'updatedAt' collate "C") into latest
-      from jsonb_array_elements(page) r
-     where r->>'updatedAt' ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?Z$'
-       and r->>'updatedAt' < to_char(now() + interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS') collate "C";
-    return case when is_time(latest) then latest::timestamptz end;
-end
-$$;
-
--- Ends a pull: completed when all of it is read; failed for good with an error; with resume, it goes on from where it is,
--- at once, or after an error at the next time. unauthorized: PEMS refused the credentials, and the organization is held
--- until resume(), since trying on might lock them.
-create function pfa_sync.end_pull(pull_id bigint, attempt int, error text default null, resume boolean default false, unauthorized boolean default false) returns void
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-#variable_conflict use_column
-begin
-    update sync_pull p
-       set status = case when resume then 'running' when error is null and p.whole then 'completed' else 'failed' end,
-           ended_at = case when not resume then now() end,
-           last_error = coalesce(error, p.last_error),
-           lease_until = now(),
-           due_at = case when resume and error is not null then now() + setting('pull_interval', p.organization_id)::interval end
-     where p.pull_id = end_pull.pull_id and p.attempt = end_pull.attempt and p.status = 'running';
-    if found and unauthorized then
-        with held as (
-            update sync_organization s set held_since = now(), hold_reason = error
-             where s.held_since is null
-               and s.organization_id = (select p.organization_id from sync_pull p where p.pull_id = end_pull.pull_id)
-            returning s.organization_id)
-        insert into pfa_audit_log (event_type, organization_id, success, error_message)
-        select 'CREDENTIALS_REFUSED', h.organization_id, false, error from held h;
-    end if;
-end
-$$;
-comment on function pfa_sync.end_pull(bigint, int, text, boolean, boolean) is 'Ends a relay''s work on a pull: completed, failed with an error, or to be gone on with.';
-
-create view pfa_sync.pulls with (security_invoker = true) as
-    select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed, p.records_unchanged, p.records_rejected,
-           p.discontinued, p.pages, p.updated_since, p.started_at, p.ended_at,
-           extract(epoch from coalesce(p.ended_at, clock_timestamp()) - p.started_at)::double precision as seconds, s.last_error
-      from sync_pull p
-     cross join lateral masked_pull(p.pull_id) s;
-comment on view pfa_sync.pulls is 'Every pull of PEMS'' records: how far it is or what came of it.';
-
--- Takes away pages and results of pulls that are older than setting bronze_retention; what the next pull begins from stays.
-create function prune_bronze() returns bigint
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-declare
-    before timestamptz := now() - setting('bronze_retention')::interval;
-    pruned bigint;
-begin
-    -- A portion each time: nobody waits for a long transaction.
-    delete from sync_pull_page g
-     where g.page_id in (select o.page_id from sync_pull_page o where o.received_at < before
-                            and not exists (select from sync_pull p where p.pull_id = o.pull_id and p.status = 'running')
-                          order by o.received_at limit 1000);
-    get diagnostics pruned = row_count;
-    delete from sync_pull p
-     where p.ended_at < before
-       and exists (select from sync_pull n
-                    where n.organization_id = p.organization_id and n.kind = p.kind and n.status = 'completed' and n.ended_at > p.ended_at);
-    return pruned;
-end
-$$;
-
--- Organizations whose records may be pulled: active ones; with an id or code given, only that one.
-create function pfa_sync.inbound_organizations(organization text default null) returns table (organization_id text, organization_code text)
+-- The active organizations, whose records may be pulled; with an id or code given, only that one.
+create function pfa_sync.inbound_organizations(organization text default null)
+    returns table (organization_id text, organization_code text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 declare
     only_organization text;
 begin
-    -- A copy of the database may not use up the limit of its original either.
+    -- A copy of the database must not use up the limit of its original either.
     perform ensure_sending();
     only_organization := organization_of(organization);
     return query
@@ -210,4 +112,164 @@ begin
          order by 2;
 end
 $$;
-comment on function pfa_sync.inbound_organizations(text) is 'The active organizations, whose records may be pulled.';
+comment on function pfa_sync.inbound_organizations(text) is
+    'Relay: the active organizations, whose records may be pulled; with an id or code, only that one.';
+
+-- Takes a page of a pull into the mirror, and records where the next one begins; null = that was the last. No row = the
+-- pull belongs to another relay now, and nothing was done.
+create function pfa_sync.ingest_page(pull_id bigint, fencing_token int, page jsonb, next_page text)
+    returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint,
+                   rejects jsonb, stopped text)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    pull   sync_pull := lock_pull(pull_id, fencing_token);
+    result record;
+begin
+    if pull.pull_id is null then
+        return;
+    end if;
+    select * into result from ingest(pull.organization_id, page, pull.kind || ' pull', pull.pull_id);
+    if result.stopped is not null then
+        update sync_pull p
+           set status = 'failed', ended_at = now(), last_error = result.stopped, pages = p.pages + 1,
+               records_read = p.records_read + result.records_read
+         where p.pull_id = pull.pull_id;
+    else
+        update sync_pull p
+           set pages = p.pages + 1, next_page = ingest_page.next_page, whole = ingest_page.next_page is null,
+               lease_until = clock_timestamp() + setting('lease')::interval, last_error = null,
+               records_read = p.records_read + result.records_read,
+               records_changed = p.records_changed + result.records_changed,
+               records_unchanged = p.records_unchanged + result.records_unchanged,
+               records_rejected = p.records_rejected + result.records_rejected,
+               high_water = greatest(p.high_water, latest_change(page))
+         where p.pull_id = pull.pull_id;
+    end if;
+    return query
+        select result.records_read, result.records_changed, result.records_unchanged, result.records_rejected,
+               result.rejects, result.stopped;
+end
+$$;
+comment on function pfa_sync.ingest_page(bigint, int, jsonb, text) is
+    'Relay: takes a page of a pull into the mirror and stores the cursor of the next page; null: it was the last. '
+    'Returns what ingest() returns; no row: another relay has taken over the pull.';
+
+-- A running pull, locked, if the fencing token is still its own; else null.
+create function lock_pull(pull_id bigint, fencing_token int) returns sync_pull
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    pull sync_pull;
+begin
+    select * into pull from sync_pull p
+     where p.pull_id = lock_pull.pull_id and p.fencing_token = lock_pull.fencing_token and p.status = 'running'
+       for no key update;
+    return pull;
+end
+$$;
+
+-- The latest time of change in a page; null = none in UTC that could be one. They are compared as text, which orders
+-- them to the second at least. A time in the far future must not hide all later changes.
+create function latest_change(page jsonb) returns timestamptz
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set timezone = 'UTC'
+as $$
+begin
+    return pems_time((
+        select max(r->>'updatedAt' collate "C")
+          from jsonb_array_elements(page) r
+         where r->>'updatedAt' ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?Z$'
+           and r->>'updatedAt' < to_char(now() + interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS') collate "C"));
+end
+$$;
+
+-- Ends a pull: completed when all of it is read; failed for good with an error; with resume, it continues from where it
+-- is, at once, or after an error at the next time. unauthorized: PEMS refused the credentials, and the organization is
+-- held.
+create function pfa_sync.end_pull(pull_id bigint, fencing_token int, error text default null,
+                                  resume boolean default false, unauthorized boolean default false)
+    returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    pull sync_pull := lock_pull(pull_id, fencing_token);
+begin
+    if pull.pull_id is null then
+        return;
+    end if;
+    update sync_pull p
+       set status = case when resume then 'running' when error is null and p.whole then 'completed' else 'failed' end,
+           ended_at = case when not resume then now() end,
+           last_error = coalesce(error, p.last_error),
+           lease_until = now(),
+           due_at = case when resume and error is not null
+                         then now() + setting('pull_interval', p.organization_id)::interval end
+     where p.pull_id = pull.pull_id;
+    if unauthorized then
+        perform hold_organization(pull.organization_id, pull.relay, error);
+    end if;
+end
+$$;
+comment on function pfa_sync.end_pull(bigint, int, text, boolean, boolean) is
+    'Relay: ends work on a pull. Without error: completed if all pages were read; with error: failed; resume: it '
+    'is continued later from where it is. unauthorized: PEMS refused the credentials, and the organization is '
+    'held.';
+
+create view pfa_sync.pulls with (security_invoker = true) as
+    select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed,
+           p.records_unchanged, p.records_rejected, p.discontinued, p.pages, p.updated_since, p.started_at, p.ended_at,
+           extract(epoch from coalesce(p.ended_at, clock_timestamp()) - p.started_at)::double precision as seconds,
+           m.last_error
+      from sync_pull p
+     cross join lateral masked_pull(p.pull_id) m;
+comment on view pfa_sync.pulls is
+    'Every pull of PEMS'' records that is running or has ended within bronze_retention, with its progress and '
+    'result.';
+comment on column pfa_sync.pulls.pull_id is 'id of the pull';
+comment on column pfa_sync.pulls.organization_id is 'id of the organization';
+comment on column pfa_sync.pulls.kind is 'full: all records; incremental: records changed since updated_since';
+comment on column pfa_sync.pulls.status is 'running, completed or failed';
+comment on column pfa_sync.pulls.relay is 'name of the relay that worked on it last';
+comment on column pfa_sync.pulls.records_read is 'number of records read so far';
+comment on column pfa_sync.pulls.records_changed is 'number of mirror rows created or changed';
+comment on column pfa_sync.pulls.records_unchanged is 'number of records that the mirror had already';
+comment on column pfa_sync.pulls.records_rejected is 'number of records that were refused';
+comment on column pfa_sync.pulls.discontinued is
+    'number of records that PEMS no longer has and that were marked discontinued';
+comment on column pfa_sync.pulls.pages is 'number of pages read so far';
+comment on column pfa_sync.pulls.updated_since is
+    'time of change from which an incremental pull reads; null: a full pull';
+comment on column pfa_sync.pulls.started_at is 'when the pull began';
+comment on column pfa_sync.pulls.ended_at is 'when it ended; null: it is running';
+comment on column pfa_sync.pulls.seconds is 'duration so far or in total, in seconds';
+comment on column pfa_sync.pulls.last_error is
+    'the last error; null: none. Numbers are shown as # to a session that may not see prices';
+
+-- Deletes pages and results of pulls that are older than setting bronze_retention; what the next pull begins from
+-- stays.
+create function prune_bronze() returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    before timestamptz := now() - setting('bronze_retention')::interval;
+    pruned bigint;
+begin
+    -- A portion each time, so that no transaction is long.
+    delete from sync_pull_page g
+     where g.page_id in (select o.page_id from sync_pull_page o
+                          where o.received_at < before
+                            and not exists (select from sync_pull p
+                                             where p.pull_id = o.pull_id and p.status = 'running')
+                          order by o.received_at limit 1000);
+    get diagnostics pruned = row_count;
+    delete from sync_pull p
+     where p.ended_at < before
+       and exists (select from sync_pull n
+                    where n.organization_id = p.organization_id and n.kind = p.kind and n.status = 'completed'
+                      and n.ended_at > p.ended_at);
+    return pruned;
+end
+$$;

@@ -1,4 +1,6 @@
--- One committed modification with everything the verdict on it needs and holds.
+-- The judgement of changes: whether they are valid and permitted, and what is left to send after the merge.
+
+-- One change with everything that its judgement needs and holds.
 create type judgement as (
     modification_id text,
     mirror_id       text,
@@ -14,28 +16,34 @@ create type judgement as (
     errors          jsonb,
     missing         text[],
     operation       text,
-    changes         jsonb,
-    apply           jsonb,
+    delta           jsonb,
+    to_send         jsonb,
     conflicts       text[],
     message         text,
-    verdict         text
+    outcome         text
 );
-comment on type judgement is 'The verdict on one change. base and seen hold the changed fields as the author saw them and as they are now; apply is what is left to send; verdict is failed, conflict or pending.';
+comment on type judgement is
+    'The judgement of one change. base and seen hold the changed fields as the author saw them and as they are now; '
+    'delta is what the user changed, in canonical form; to_send is what is left of it after the merge; missing are the '
+    'permissions that the author lacks; outcome is failed, conflict or pending.';
 
--- What becomes of a judged change. Its body is bound when it is created, and inlined where it is called.
+-- The outcome of a judged change. Its body is bound when it is created, and inlined where it is called.
 create function judgement_outcome(errors jsonb, missing text[], conflicts text[]) returns text
     language sql immutable security invoker
-    return case when errors <> '[]' or missing <> '{}' then 'failed' when conflicts <> '{}' then 'conflict' else 'pending' end;
+    return case when errors <> '[]' or missing <> '{}' then 'failed'
+                when conflicts <> '{}' then 'conflict'
+                else 'pending' end;
 
--- A record with the key that PEMS knows it by, where only the mirror's column has it. Stable, as jsonb_build_object is: an
--- immutable function that calls a stable one is not inlined.
+-- A record with the key that PEMS knows it by, where only the mirror's column has it. Stable, as jsonb_build_object is:
+-- an immutable function that calls a stable one is not inlined.
 create function with_pfa_id(data jsonb, pfa_id text) returns jsonb
     language sql stable security invoker
-    return case when data->>'pfaId' is null and pfa_id is not null then data || jsonb_build_object('pfaId', pfa_id) else data end;
+    return case when data->>'pfaId' is null and pfa_id is not null then data || jsonb_build_object('pfaId', pfa_id)
+                else data end;
 
 -- Judges modifications against the mirror with the record's queued changes laid over it. Stores nothing.
 --
--- base is the record at the version the author saw: the mirror itself, its history, or unknown. accepted are the
+-- base is the record at the version that the author saw: the mirror itself, its history, or unknown. accepted are the
 -- author's own writes since: queued ones, and completed ones of later versions.
 create function judge_modifications(modification_ids text[]) returns setof judgement
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -47,7 +55,7 @@ begin
         select m.modification_id, m.mirror_id, m.organization_id, m.user_id, m.change_reason, m.base_version, m.delta,
                r.organization_id as mirror_organization, r.version, with_pfa_id(r.data, r.pfa_id) as data,
                coalesce(r.pfa_id, r.data->>'pfaId') as pfa_id
-          -- A look-up for each, whatever the planner believes: it would rather read the whole mirror for many.
+          -- One index scan for each, whatever the planner estimates: for many it would read the whole mirror.
           from unnest(modification_ids) i (id)
          cross join lateral (select * from modification m where m.modification_id = i.id offset 0) m
          cross join lateral (select * from mirror r where r.mirror_id = m.mirror_id offset 0) r),
@@ -68,7 +76,7 @@ begin
                                         and a.status = 'completed' and a.mirror_version > c.base_version
          where c.base_version <> c.version
          group by c.modification_id),
-    seen as (
+    sides as (
         select c.*,
                case when q.ahead is null then c.data else c.data || q.ahead end as theirs,
                c.base_version = c.version and q.ahead is null as unmoved,
@@ -77,57 +85,20 @@ begin
                     else (select h.data from mirror_history h
                            where h.mirror_id = c.mirror_id and h.version = c.base_version
                            order by h.archived_at desc limit 1) end as base,
-               case when w.own is null then q.own when q.own is null then w.own else w.own || q.own end as own
+               case when w.own is null then q.own when q.own is null then w.own else w.own || q.own end as accepted
           from change c
           left join queued q using (modification_id)
           left join written w using (modification_id))
-    select s.modification_id, s.mirror_id, s.organization_id, s.pfa_id, s.user_id, s.change_reason, s.base_version, s.version, s.theirs,
-           case when s.unmoved then j.seen else j.base end, j.seen, e.errors, j.missing, j.operation, j.changes, j.apply, j.conflicts, null::text,
+    select s.modification_id, s.mirror_id, s.organization_id, s.pfa_id, s.user_id, s.change_reason, s.base_version,
+           s.version, s.theirs, case when s.unmoved then j.seen else j.base end, j.seen, e.errors, j.missing,
+           j.operation, j.delta, j.to_send, j.conflicts, null::text,
            judgement_outcome(e.errors, j.missing, j.conflicts)
-      from seen s
+      from sides s
       join author a using (user_id, organization_id)
-      cross join lateral judge(s.theirs, s.delta, s.base, s.own, a.permissions, s.unmoved) j
+     cross join lateral judge(s.theirs, s.delta, s.base, s.accepted, a.permissions, s.unmoved) j
      cross join lateral (
          select case when s.organization_id = s.mirror_organization then j.errors
                      else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION',
                          'message', 'the modification names another organization than its record') end) e (errors);
 end
-$$;
-
--- Everything about one modification before it is committed, or as it stands.
-create function pfa_sync.explain(modification_id text) returns jsonb
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-declare
-    verdict judgement;
-    change  modification;
-begin
-    select * into change from modification m where m.modification_id = explain.modification_id;
-    if not found or not can_see(change.organization_id) then
-        raise exception 'there is no modification %', modification_id using errcode = 'PF008';
-    end if;
-    select * into verdict from judge_modifications(array[modification_id]);
-    return masked(jsonb_build_object(
-        'valid', verdict.errors = '[]',
-        'errors', verdict.errors,
-        'warnings', (select coalesce(jsonb_agg(to_jsonb(w)), '[]') from validate(verdict.theirs, change.delta, 'warning') w),
-        'permitted', verdict.missing = '{}',
-        'missing_permissions', to_jsonb(verdict.missing),
-        'conflicts', conflict_values(verdict),
-        'request', jsonb_build_object('operation', verdict.operation, 'changes', verdict.apply),
-        'others', (select coalesce(jsonb_agg(jsonb_build_object('modification', m.modification_id, 'user', m.user_id, 'state', m.sync_state,
-                              'fields', (select coalesce(jsonb_agg(k order by k), '[]') from jsonb_object_keys(m.delta) k)) order by m.created_at, m.modification_id), '[]')
-                     from modification m
-                    where m.mirror_id = change.mirror_id and m.modification_id <> change.modification_id
-                      and m.sync_state in ('draft', 'committed', 'syncing', 'conflict'))), change.organization_id);
-end
-$$;
-comment on function pfa_sync.explain(text) is 'What a modification would do: errors, warnings, missing permissions, conflicts, the request, and other edits of its record.';
-
--- The conflict fields of a verdict with their three values.
-create function conflict_values(verdict judgement) returns jsonb
-    language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-    select coalesce(jsonb_agg(jsonb_build_object('field', f, 'base', verdict.base->f, 'ours', verdict.changes->f, 'theirs', verdict.seen->f) order by f), '[]')
-      from unnest(verdict.conflicts) f
 $$;

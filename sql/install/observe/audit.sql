@@ -1,11 +1,13 @@
 -- The log, as auditors read it.
 
--- A page of an organization's log, newest first; organization null = what is the whole fleet's, for administrators.
--- Keys of the filter, all optional: event_type, user_id, pfa_id, since, until. after is the cursor of the last row of the
--- page before. To take it out of the house (export) needs perm_Export.
-create function pfa_sync.audit_page(organization text, filter jsonb default '{}', after text default null, max_rows int default 50, export boolean default false)
-    returns table (event_id bigint, at timestamptz, event_type text, organization_id text, user_id text, pfa_id text, modification_id text,
-                   queue_id bigint, job_id bigint, batch_id bigint, changes jsonb, pems_response jsonb, success boolean, error_message text, cursor text)
+-- A page of an organization's log, newest first; organization null = what belongs to the whole fleet, for
+-- administrators. Keys of the filter, all optional: event_type, user_id, pfa_id, since, until. after is the cursor of
+-- the last row of the page before. export: the rows are to be saved as a file, which needs perm_Export.
+create function pfa_sync.audit_page(organization text, filter jsonb default '{}', after text default null,
+                                    max_rows int default 50, export boolean default false)
+    returns table (event_id bigint, at timestamptz, event_type text, organization_id text, user_id text, pfa_id text,
+                   modification_id text, queue_id bigint, job_id bigint, batch_id bigint, changes jsonb,
+                   pems_response jsonb, success boolean, error_message text, cursor text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
@@ -19,7 +21,8 @@ declare
 begin
     perform require_keys(filter, array['event_type', 'user_id', 'pfa_id', 'since', 'until']);
     if not can_see(scope) then
-        raise exception 'what is the whole fleet''s is shown to administrators' using errcode = 'PF002', hint = 'Name an organization.';
+        raise exception 'entries of the whole fleet are shown to administrators only'
+            using errcode = 'PF002', hint = 'Name an organization.';
     end if;
     if export and not can_see(scope, 'perm_Export') then
         raise exception 'an export needs perm_Export' using errcode = 'PF002';
@@ -33,8 +36,9 @@ begin
         raise exception 'since and until are times, after is the cursor of a row: %', sqlerrm using errcode = 'PF001';
     end;
     return query
-        select l.id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id, l.job_id, l.batch_id,
-               masked(l.changes, priced), case when priced then l.pems_response end, l.success, masked(l.error_message, priced),
+        select l.id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
+               l.job_id, l.batch_id, masked(l.changes, priced), case when priced then l.pems_response end, l.success,
+               masked(l.error_message, priced),
                to_char(l.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '/' || l.id
           from pfa_audit_log l
          where (l.organization_id = scope or scope is null and l.organization_id is null)
@@ -48,12 +52,17 @@ begin
          limit least(greatest(max_rows, 0), 1000);
 end
 $$;
-comment on function pfa_sync.audit_page(text, jsonb, text, int, boolean) is 'A page of an organization''s log, newest first; export asks for perm_Export.';
+comment on function pfa_sync.audit_page(text, jsonb, text, int, boolean) is
+    'A page of an organization''s log, newest first; organization null: entries of the fleet, for administrators. '
+    'Keys of the filter, all optional: event_type, user_id, pfa_id, since, until. after: cursor of the last row '
+    'of the page before; max_rows: 1000 at most. export: needs perm_Export. PF001: other keys or values; PF002: '
+    'permission missing.';
 
 -- Everything that happened to a record, oldest first. What PEMS answered may quote prices anywhere: without
 -- perm_ViewFinancials it is left out as a whole.
 create function pfa_sync.timeline(organization text, pfa_id text)
-    returns table (at timestamptz, event_type text, user_id text, modification_id text, changes jsonb, success boolean, error_message text, pems_response jsonb)
+    returns table (at timestamptz, event_type text, user_id text, modification_id text, changes jsonb, success boolean,
+                   error_message text, pems_response jsonb)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
@@ -62,18 +71,39 @@ declare
     priced boolean := can_see(scope, 'perm_ViewFinancials');
 begin
     return query
-        select l.at, l.event_type, l.user_id, l.modification_id, masked(l.changes, priced), l.success, masked(l.error_message, priced),
-               case when priced then l.pems_response end
+        select l.at, l.event_type, l.user_id, l.modification_id, masked(l.changes, priced), l.success,
+               masked(l.error_message, priced), case when priced then l.pems_response end
           from pfa_audit_log l
          where l.organization_id = scope and l.pfa_id = timeline.pfa_id
          order by l.at, l.id;
 end
 $$;
-comment on function pfa_sync.timeline(text, text) is 'Everything that happened to a record, oldest first.';
+comment on function pfa_sync.timeline(text, text) is
+    'The log entries of one record, oldest first. organization: id or code.';
 
 create view pfa_sync.audit with (security_invoker = true) as
-    select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id, l.job_id, l.batch_id,
-           s.changes, s.pems_response, l.success, s.error_message
+    select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
+           l.job_id, l.batch_id, m.changes, m.pems_response, l.success, m.error_message
       from pfa_audit_log l
-     cross join lateral masked_event(l.id, l.at, l.organization_id) s;
-comment on view pfa_sync.audit is 'Everything that happened, of the organizations that one may see.';
+     cross join lateral masked_event(l.id, l.at, l.organization_id) m;
+comment on view pfa_sync.audit is
+    'The log: every entry of the organizations that the session may see, and of the fleet for a session that sees '
+    'all.';
+comment on column pfa_sync.audit.event_id is 'id of the entry';
+comment on column pfa_sync.audit.at is 'when it was written';
+comment on column pfa_sync.audit.event_type is 'kind of the entry, such as COMMITTED or SYNCED';
+comment on column pfa_sync.audit.organization_id is 'id of the organization; null: the fleet';
+comment on column pfa_sync.audit.user_id is
+    'the acting user, or the author of the change; "rule: …" for a resolution by rule; null: no user';
+comment on column pfa_sync.audit.pfa_id is 'PEMS'' id of the record; null: no single record';
+comment on column pfa_sync.audit.modification_id is 'id of the modification; null: none';
+comment on column pfa_sync.audit.queue_id is 'id of the change in the queue; null: none';
+comment on column pfa_sync.audit.job_id is 'id of the job; null: none';
+comment on column pfa_sync.audit.batch_id is 'id of the batch; null: none';
+comment on column pfa_sync.audit.changes is
+    'details by kind of entry, such as the changed fields, without prices for a session that may not see them; '
+    'null: none';
+comment on column pfa_sync.audit.pems_response is 'PEMS'' answer; null: none, or the session may not see prices';
+comment on column pfa_sync.audit.success is 'whether it succeeded; null: not known when the entry was written';
+comment on column pfa_sync.audit.error_message is
+    'the error or the reason given; null: none. Numbers are shown as # to a session that may not see prices';

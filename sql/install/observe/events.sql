@@ -1,34 +1,11 @@
--- The log as it grows: what happens, told to whoever listens.
+-- Live events: the log as it grows.
 --
--- A position is '<epoch>/<snapshot>': all that the snapshot shows has been told. Within one look it is
--- '<epoch>/<from>/<to>/<event id>': of what `to` shows and `from` does not, all up to that event. A sequence is not the
--- order of commits, and waiting for the oldest writer would let any open transaction hold up the news; a snapshot does
--- neither. The epoch changes when a copy takes the place of its original, whose transaction ids mean nothing there.
+-- A position is '<epoch>/<snapshot>': everything that the snapshot shows has been read. Within one look it is
+-- '<epoch>/<from>/<to>/<event id>': of what `to` shows and `from` does not, everything up to that event. A sequence is
+-- not the order of commits, and waiting for the oldest writer would let any open transaction delay the events; a
+-- snapshot does neither. The epoch changes when a copy takes the place of its original, whose transaction ids mean
+-- nothing there.
 
--- What an entry of the log is to a listener; null = nothing.
-create function event_kind(event_type text) returns text
-    language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-    select case event_type
-        when 'COMMITTED' then 'queued'
-        when 'WRITE_ATTEMPT' then 'syncing'
-        when 'WRITE_FAILED' then 'attempt_failed'
-        when 'SYNCED' then 'synced'
-        when 'CONFLICT_DETECTED' then 'conflict'
-        when 'CONFLICT_RESOLVED' then 'resolved'
-        when 'DEAD_LETTER' then 'failed'
-        when 'DISCARDED' then 'discarded'
-        when 'WITHDRAWN' then 'withdrawn'
-        when 'BREAKER_OPENED' then 'breaker'
-        when 'BREAKER_CLOSED' then 'breaker'
-        when 'PAUSED' then 'pause'
-        when 'RESUMED' then 'pause'
-        when 'CREDENTIALS_REFUSED' then 'pause'
-        when 'CREDENTIALS_CHANGED' then 'pause'
-    end
-$$;
-
--- Where the log stands now: whoever begins to listen begins here.
 create function pfa_sync.event_position() returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -37,10 +14,10 @@ begin
     return (select i.log_epoch || '/' || pg_current_snapshot() from installation i);
 end
 $$;
-comment on function pfa_sync.event_position() is 'Where the log stands now: whoever begins to listen to events begins here.';
+comment on function pfa_sync.event_position() is 'The position of the log now: where a reader of events() begins.';
 
--- One entry of the log as listeners hear it: no values and no texts. position stands right after it, following after all
--- that the same look can tell. organizations are those that it concerns: of a breaker, all whose PEMS it guards.
+-- One entry of the log as an event: no values and no texts. position stands right after it, following after everything
+-- that the same look can find. organizations are those that it concerns: of a breaker, all whose PEMS it guards.
 create type pfa_sync.event as (
     "position"      text,
     following       text,
@@ -58,80 +35,107 @@ create type pfa_sync.event as (
     user_id         text,
     success         boolean
 );
+comment on type pfa_sync.event is
+    'A log entry as an event: identifiers, no values. Read on from position after this event, or from following '
+    'after the last event of an answer.';
+comment on column pfa_sync.event.position is 'position right after this event, for a reader that stops here';
+comment on column pfa_sync.event.following is 'position after everything that this call could return';
+comment on column pfa_sync.event.event_id is 'id of the log entry';
+comment on column pfa_sync.event.at is 'when it was written';
+comment on column pfa_sync.event.event is 'kind of event, such as queued, synced or conflict';
+comment on column pfa_sync.event.event_type is 'kind of the log entry, such as COMMITTED';
+comment on column pfa_sync.event.organizations is
+    'ids of the organizations concerned; of a breaker, those whose PEMS it guards';
+comment on column pfa_sync.event.organization_id is
+    'id of the organization; null: a PEMS, and so all organizations that it serves';
+comment on column pfa_sync.event.pfa_id is 'PEMS'' id of the record; null: no single record';
+comment on column pfa_sync.event.modification_id is 'id of the modification; null: none';
+comment on column pfa_sync.event.queue_id is 'id of the change in the queue; null: none';
+comment on column pfa_sync.event.job_id is 'id of the job; null: none';
+comment on column pfa_sync.event.batch_id is 'id of the batch; null: none';
+comment on column pfa_sync.event.user_id is 'the acting user, or the author of the change; null: no user';
+comment on column pfa_sync.event.success is 'whether it succeeded; null: not known when the entry was written';
 
--- What happened after a position, up to another one (null = now), in the order in which it was written; visible null = of
--- all organizations.
-create function events_among(since text, until text, max_rows int, visible text[]) returns setof event
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp set enable_seqscan = off
+-- What happened after a position, up to another one (null = now), in the order in which it was written; visible null =
+-- of all organizations.
+create function events_among(since text, until text, max_rows int, visible text[]) returns setof pfa_sync.event
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set enable_seqscan = off
 as $$
 #variable_conflict use_column
 declare
-    parts   text[] := string_to_array(since, '/');
-    epoch   text := (select i.log_epoch from installation i);
-    current pg_snapshot := pg_current_snapshot();
-    seen    pg_snapshot;
-    heard   pg_snapshot;
-    last_id bigint;
-    upto    pg_snapshot;
+    parts      text[] := string_to_array(since, '/');
+    epoch      text := (select i.log_epoch from installation i);
+    current    pg_snapshot := pg_current_snapshot();
+    from_what  pg_snapshot;
+    to_what    pg_snapshot;
+    last_id    bigint;
+    until_what pg_snapshot;
 begin
     perform ensure_sending();
     begin
-        seen := parts[2];
-        heard := coalesce(parts[3], parts[2]);
+        from_what := parts[2];
+        to_what := coalesce(parts[3], parts[2]);
         last_id := coalesce(parts[4], '0');
-        upto := coalesce(split_part(until, '/', 2)::pg_snapshot, current);
+        until_what := coalesce(split_part(until, '/', 2)::pg_snapshot, current);
     exception when data_exception then
-        seen := null;
+        from_what := null;
     end;
-    if seen is null then
-        raise exception 'since and until are positions of events' using errcode = 'PF001', hint = 'event_position() tells the one of now.';
+    if from_what is null then
+        raise exception 'since and until are positions of events'
+            using errcode = 'PF001', hint = 'event_position() returns the current one.';
     end if;
     -- Of before a restore, or of a server whose last transactions were lost.
-    if parts[1] <> epoch or pg_snapshot_xmax(heard) > pg_snapshot_xmax(current) then
-        raise exception 'what happened since then can''t be told'
-            using errcode = 'PF006', hint = 'Look at everything anew, and listen from event_position() on.';
+    if parts[1] <> epoch or pg_snapshot_xmax(to_what) > pg_snapshot_xmax(current) then
+        raise exception 'the event position has expired'
+            using errcode = 'PF006', hint = 'Reload everything, and start from event_position().';
     end if;
     return query
     with look (step, after_what, before_what, after_id) as (
-        select 1, seen, heard, last_id where cardinality(parts) > 2
+        select 1, from_what, to_what, last_id where cardinality(parts) > 2
         union all
-        select 2, heard, upto, 0::bigint),
+        select 2, to_what, until_what, 0::bigint),
     happened as (
-        select k.step, k.after_what, k.before_what, l.*
+        select k.step, k.after_what, k.before_what, t.event, l.*
           from look k
          cross join lateral (
              select e.* from pfa_audit_log e
               where e.xid >= pg_snapshot_xmax(k.after_what) and e.xid < pg_snapshot_xmax(current)
              union all
              select e.* from pfa_audit_log e where e.xid = any (array(select pg_snapshot_xip(k.after_what)))) l
-         where l.id > k.after_id and l.id > epoch::bigint
-           and pg_visible_in_snapshot(l.xid, k.before_what)
-           and event_kind(l.event_type) is not null),
-    told as (
+          join event_type t on t.event_type = l.event_type and t.event is not null
+         where l.id > k.after_id and l.id > epoch::bigint and pg_visible_in_snapshot(l.xid, k.before_what)),
+    concerning as (
         select h.*,
                case when h.organization_id is null
                     then array(select s.organization_id from sync_organization s
-                                where s.pems = h.changes->>'pems' and (visible is null or s.organization_id = any (visible)) order by 1)
+                                where s.pems = h.changes->>'pems'
+                                  and (visible is null or s.organization_id = any (visible)) order by 1)
                     when visible is null or h.organization_id = any (visible) then array[h.organization_id]
                     else '{}' end as organizations
           from happened h)
-    select epoch || '/' || t.after_what || '/' || t.before_what || '/' || t.id, epoch || '/' || upto, t.id, t.at, event_kind(t.event_type), t.event_type,
-           t.organizations, t.organization_id, t.pfa_id, t.modification_id, t.queue_id, t.job_id, t.batch_id, t.user_id, t.success
-      from told t
-     where t.organizations <> '{}'
-     order by t.step, t.id
+    select epoch || '/' || c.after_what || '/' || c.before_what || '/' || c.id, epoch || '/' || until_what, c.id, c.at,
+           c.event, c.event_type, c.organizations, c.organization_id, c.pfa_id, c.modification_id, c.queue_id, c.job_id,
+           c.batch_id, c.user_id, c.success
+      from concerning c
+     where c.organizations <> '{}'
+     order by c.step, c.id
      limit max_rows;
 end
 $$;
 
--- For the API, whose one look serves all who listen.
-create function pfa_sync.events_of_all(since text, max_rows int default 1000) returns setof event
+create function pfa_sync.events_of_all(since text, max_rows int default 1000) returns setof pfa_sync.event
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select * from events_among(since, null, max_rows, null) $$;
-comment on function pfa_sync.events_of_all(text, int) is 'What happened after a position, of all organizations; for the API, which looks once for all who listen.';
+comment on function pfa_sync.events_of_all(text, int) is
+    'API: events after a position, of all organizations; the API filters them for each listener. Errors as of '
+    'events().';
 
-create function pfa_sync.events(since text, until text default null, max_rows int default 1000) returns setof event
+create function pfa_sync.events(since text, until text default null, max_rows int default 1000)
+    returns setof pfa_sync.event
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select * from events_among(since, until, max_rows, visible_organizations()) $$;
 comment on function pfa_sync.events(text, text, int) is
-    'What happened after a position, of the organizations that the session may see; event_position() is where to begin.';
+    'Events after a position, in the order in which they were written, of the organizations that the session may '
+    'see. until: another position; null: now. PF001: not a position; PF006: the position has expired: reload, and '
+    'start from event_position().';

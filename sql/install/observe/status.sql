@@ -1,47 +1,59 @@
--- What a DBA and the API ask.
+-- Where each organization stands.
 
--- Whether a health is one in which changes go on to PEMS: questions to people hold up nobody else's.
+-- Whether changes go on to PEMS in this state of health: conflicts do not block other changes.
 create function is_healthy(health text) returns boolean
     language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select health in ('ok', 'waiting_for_resolution') $$;
 
--- Where each organization stands: what waits, what ended in the time asked for, how long it took.
---   health  paused | held (PEMS refused its credentials) | PEMS down (the breaker is not closed) | failing (dead letters in that time) | waiting for people
---           (open conflicts) | ok. A long queue is not sick: it drains at PEMS' pace.
-create function pfa_sync.status(organization text default null, status text default null, since timestamptz default null, until timestamptz default null)
-    returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint, conflicts bigint,
-                   avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz, wake text, health text)
+-- What waits, what ended in the time asked for, how long it took.
+--   health  paused | held (PEMS refused its credentials) | pems_down (the breaker is not closed) | failing (dead
+--           letters in that time) | waiting_for_resolution (open conflicts) | ok. A long queue is healthy: it drains at
+--           PEMS' pace.
+create function pfa_sync.status(organization text default null, status text default null,
+                                since timestamptz default null, until timestamptz default null)
+    returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint,
+                   conflicts bigint, avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz,
+                   wake text, health text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 declare
     only_organization text := organization_of(organization);
     visible text[] := visible_organizations();
+    begins timestamptz := coalesce(since, now() - interval '1 day');
+    ends   timestamptz := coalesce(until, 'infinity');
 begin
     return query
     with live as (
-        select q.organization_id, count(*) filter (where q.status = 'pending') as queued, count(*) filter (where q.status = 'processing') as processing,
+        select q.organization_id, count(*) filter (where q.status = 'pending') as queued,
+               count(*) filter (where q.status = 'processing') as processing,
                min(q.scheduled_at) filter (where q.status = 'pending' and q.head) as next_at
           from pfa_write_queue q group by 1),
     ended as (
         select a.organization_id, count(*) filter (where a.status = 'completed') as completed,
-               round(avg(extract(epoch from a.completed_at - a.created_at)) filter (where a.status = 'completed'), 3) as seconds,
+               round(avg(extract(epoch from a.completed_at - a.created_at)) filter (where a.status = 'completed'), 3)
+                   as seconds,
                max(a.completed_at) filter (where a.status = 'completed') as last_at
           from pfa_write_queue_archive a
-         where a.completed_at >= coalesce(since, now() - interval '1 day') and a.completed_at <= coalesce(until, 'infinity')
+         where a.completed_at >= begins and a.completed_at <= ends
          group by 1),
     dead as (
         select d.organization_id, count(*) as failed from pfa_write_queue_dlq d
-         where d.status = 'open' and d.failed_at >= coalesce(since, now() - interval '1 day') and d.failed_at <= coalesce(until, 'infinity') group by 1),
+         where d.status = 'open' and d.failed_at >= begins and d.failed_at <= ends group by 1),
     open as (
-        select c.organization_id, count(*) as conflicts from pfa_sync_conflict c where c.status = 'unresolved' group by 1),
+        select c.organization_id, count(*) as conflicts
+          from pfa_sync_conflict c where c.status = 'unresolved' group by 1),
     whole as (
-        select s.organization_id, o.code, coalesce(l.queued, 0) as queued, coalesce(l.processing, 0) as processing, coalesce(e.completed, 0) as completed,
-               coalesce(d.failed, 0) as failed, coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
+        select s.organization_id, o.code, coalesce(l.queued, 0) as queued, coalesce(l.processing, 0) as processing,
+               coalesce(e.completed, 0) as completed, coalesce(d.failed, 0) as failed,
+               coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
                case when may_send(s) then l.next_at end as next_at, wake_in_force() as wake,
-               case when s.held_since is not null then 'held' when not may_send(s) then 'paused' when in_outage(s.organization_id) then 'pems_down'
+               case when s.held_since is not null then 'held'
+                    when not may_send(s) then 'paused'
+                    when in_outage(s.organization_id) then 'pems_down'
                     when d.failed > 0 then 'failing'
-                    when c.conflicts > 0 then 'waiting_for_resolution' else 'ok' end as health
+                    when c.conflicts > 0 then 'waiting_for_resolution'
+                    else 'ok' end as health
           from sync_organization s
           left join organization o using (organization_id)
           left join live l using (organization_id)
@@ -56,12 +68,37 @@ begin
 end
 $$;
 comment on function pfa_sync.status(text, text, timestamptz, timestamptz) is
-    'Where each organization stands; ended work of the time asked for, by default the last day. status filters by health.';
+    'Where each visible organization stands: changes queued, processing, completed and failed, open conflicts, '
+    'average seconds from commit to confirmation, time of the last confirmation and of the next due change, how '
+    'relays are woken (doorbell, notify, off), and health. Ended changes are those between since and until, by '
+    'default of the last day. status filters by health: held, paused, pems_down, failing, waiting_for_resolution '
+    'or ok.';
 
--- Live work, open questions, and what was done, by the names of people.
 create view pfa_sync.queue with (security_invoker = true) as
-    select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation, s.changes, q.status, q.priority, q.retry_count,
-           q.head, q.scheduled_at, q.created_at, q.relay, q.lease_until, q.sent_at, s.last_error
+    select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation, m.changes, q.status,
+           q.priority, q.retry_count, q.head, q.scheduled_at, q.created_at, q.relay, q.lease_until, q.sent_at,
+           m.last_error
       from pfa_write_queue q
-     cross join lateral masked_change(q.id) s;
-comment on view pfa_sync.queue is 'Live work: what waits and what is under way.';
+     cross join lateral masked_change(q.id) m;
+comment on view pfa_sync.queue is 'Live changes: those that wait and those in flight, one row each.';
+comment on column pfa_sync.queue.queue_id is 'id of the change in the queue';
+comment on column pfa_sync.queue.organization_id is 'id of the organization';
+comment on column pfa_sync.queue.pfa_id is 'PEMS'' id of the record';
+comment on column pfa_sync.queue.modification_id is 'id of the modification';
+comment on column pfa_sync.queue.author is 'id of the user whose edit it is';
+comment on column pfa_sync.queue.operation is 'UPDATE, or DELETE for a change that only discontinues the record';
+comment on column pfa_sync.queue.changes is
+    'the changed fields with their values, without prices for a session that may not see them';
+comment on column pfa_sync.queue.status is 'pending: waits; processing: claimed by a relay';
+comment on column pfa_sync.queue.priority is '10 (high), 0 (normal) or -10 (low)';
+comment on column pfa_sync.queue.retry_count is 'retries that were used up so far';
+comment on column pfa_sync.queue.head is 'whether it is the first live change of its record; only heads are claimed';
+comment on column pfa_sync.queue.scheduled_at is 'when it is due';
+comment on column pfa_sync.queue.created_at is 'when it was queued';
+comment on column pfa_sync.queue.relay is 'name of the relay that claimed it last; null: it was not claimed yet';
+comment on column pfa_sync.queue.lease_until is 'end of the claim''s lease; null: it is not claimed';
+comment on column pfa_sync.queue.sent_at is
+    'when the request was marked as sent whose outcome is not known yet; null: there is none';
+comment on column pfa_sync.queue.last_error is
+    'error of the last failed attempt; null: none failed. Numbers are shown as # to a session that may not see '
+    'prices';

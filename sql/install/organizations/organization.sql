@@ -1,7 +1,7 @@
--- Organizations: which one is meant, who may do what in it, and whether it may send.
+-- Organizations: which one is meant, and whether its changes may be sent.
 
--- The id of the organization of that id or code; null for null. Raises on an unknown one, and in the same words on one
--- that the session may not see.
+-- The id of the organization of that id or code; null for null. Raises PF008 for an unknown one, and in the same words
+-- for one that the session may not see.
 create function pfa_sync.organization_of(organization text) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -20,16 +20,19 @@ begin
     return found_id;
 end
 $$;
-comment on function pfa_sync.organization_of(text) is 'The id of the organization of that id or code, if this session may see it.';
+comment on function pfa_sync.organization_of(text) is
+    'The id of the organization with that id or code; null for null. PF008: there is none, or it is not visible '
+    'to this session.';
 
--- Whether an organization's changes may go to PEMS now. One that the application has deleted may: what was under way
--- for it is still settled, and nothing else of it is left.
+-- Whether an organization's changes may be sent to PEMS now. One that the application has deleted may send: the outcome
+-- of what is in flight is still recorded, and nothing else of it is left.
 create function may_send(candidate sync_organization) returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return candidate.held_since is null
        and (not candidate.paused or coalesce(candidate.paused_until <= now(), false))
-       and not exists (select from organization o where o.organization_id = candidate.organization_id and not o.may_sync);
+       and not exists (select from organization o
+                        where o.organization_id = candidate.organization_id and not o.may_sync);
 end
 $$;

@@ -1,5 +1,9 @@
+-- What stops sending for an organization and lets it send again: a user's pause, and refused credentials.
+
 -- Stops sending for an organization; its edits are queued all the same.
-create function pfa_sync.pause(organization text, reason text, until timestamptz default null, user_id text default null) returns void
+create function pfa_sync.pause(organization text, reason text, until timestamptz default null,
+                               user_id text default null)
+    returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
@@ -10,28 +14,14 @@ begin
     insert into sync_organization (organization_id, paused, pause_reason, paused_until, paused_by)
         values (scope, true, reason, until, actor)
         on conflict on constraint sync_organization_pkey
-        do update set paused = true, pause_reason = excluded.pause_reason, paused_until = excluded.paused_until, paused_by = excluded.paused_by;
-    insert into pfa_audit_log (event_type, organization_id, user_id, success, error_message) values ('PAUSED', scope, actor, true, reason);
+        do update set paused = true, pause_reason = excluded.pause_reason, paused_until = excluded.paused_until,
+                      paused_by = excluded.paused_by;
+    perform log_event('PAUSED', scope, actor, error => reason);
 end
 $$;
-comment on function pfa_sync.pause(text, text, timestamptz, text) is 'Stops sending for an organization (id or code), for good or until a time; edits are still queued.';
-
--- A relay comes with these credentials: organizations that were held because of others may send again.
-create function release_held_organizations(fingerprint text) returns void
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    with freed as (
-        update sync_organization s
-           set held_since = null, hold_reason = null, held_credentials = null
-         where s.held_since is not null and s.held_credentials <> fingerprint
-        returning s.organization_id)
-    insert into pfa_audit_log (event_type, organization_id, success) select 'CREDENTIALS_CHANGED', f.organization_id, true from freed f;
-    if found then
-        perform wake();
-    end if;
-end
-$$;
+comment on function pfa_sync.pause(text, text, timestamptz, text) is
+    'Stops sending for an organization (id or code), until a time or until resume(). Commits are still judged and '
+    'queued, and pulls go on. Needs perm_ManageSettings.';
 
 -- Lets an organization send (null = all), queues what was committed before attach(), and wakes the relay.
 create function pfa_sync.resume(organization text default null, user_id text default null)
@@ -40,21 +30,22 @@ create function pfa_sync.resume(organization text default null, user_id text def
 as $$
 #variable_conflict use_column
 declare
-    scope text := organization_of(organization);
-    actor text := acting_user(user_id);
+    scope   text := organization_of(organization);
+    actor   text := acting_user(user_id);
+    resumed text[];
 begin
     perform require_permission(actor, scope, 'perm_ManageSettings');
     insert into sync_organization (organization_id)
         select o.organization_id from organization o where scope is null or o.organization_id = scope
         on conflict do nothing;
-    with resumed as (
+    with resumed_now as (
         update sync_organization s
-           set paused = false, pause_reason = null, paused_until = null, paused_by = null, held_since = null, hold_reason = null,
-               held_credentials = null
+           set paused = false, pause_reason = null, paused_until = null, paused_by = null,
+               held_since = null, hold_reason = null, held_credentials = null
          where (scope is null or s.organization_id = scope) and (s.paused or s.held_since is not null)
         returning s.organization_id)
-    insert into pfa_audit_log (event_type, organization_id, user_id, success)
-        select 'RESUMED', r.organization_id, actor, true from resumed r;
+    select array_agg(r.organization_id) into resumed from resumed_now r;
+    perform log_event('RESUMED', o.organization_id, actor) from unnest(resumed) o (organization_id);
     perform wake();
     return query
         select o.organization_id, coalesce(s.queued, 0), coalesce(s.failed, 0)
@@ -64,25 +55,44 @@ begin
          order by 1;
 end
 $$;
-comment on function pfa_sync.resume(text, text) is 'Lets an organization (id or code; null = all) send again, and queues what was committed before attach().';
+comment on function pfa_sync.resume(text, text) is
+    'Lets an organization (id or code; null: all) send again, ends a hold after refused credentials, and queues '
+    'committed changes that no trigger saw. Returns for each organization how many of those were queued, and how '
+    'many became dead letters. Needs perm_ManageSettings.';
 
--- PEMS refused the credentials of an organization: it is held until resume() or until a relay comes with others; no try
--- is burnt, no other organization is concerned.
-create function hold_organizations(relay text, items jsonb) returns void
+-- PEMS refused the credentials with which a relay wrote or read for an organization. Nothing is sent or pulled for it
+-- until resume(), or until a relay has other credentials: trying on might lock them. No try is used up, and no other
+-- organization is concerned.
+create function hold_organization(organization_id text, relay text, reason text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    with held as (
+    update sync_organization s
+       set held_since = now(), hold_reason = reason,
+           held_credentials = (select r.credentials from relay r where r.relay = hold_organization.relay)
+     where s.organization_id = hold_organization.organization_id and s.held_since is null;
+    if found then
+        perform log_event('CREDENTIALS_REFUSED', organization_id, error => reason, success => false);
+    end if;
+end
+$$;
+
+-- A relay has these credentials: organizations that were held because of others may send again.
+create function release_held_organizations(fingerprint text) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    released text[];
+begin
+    with released_now as (
         update sync_organization s
-           set held_since = now(), hold_reason = i.error,
-               held_credentials = (select r.credentials from relay r where r.relay = hold_organizations.relay)
-          from (select q.organization_id, max(i.error) as error
-                  from jsonb_to_recordset(items) i (queue_id bigint, attempt int, outcome text, http_status int, error text)
-                  join pfa_write_queue q on q.id = i.queue_id and q.attempt = i.attempt and q.lease_until is not null
-                 where i.outcome = 'unauthorized' or i.http_status = 401 group by 1) i
-         where s.organization_id = i.organization_id and s.held_since is null
-        returning s.organization_id, i.error)
-    insert into pfa_audit_log (event_type, organization_id, success, error_message)
-    select 'CREDENTIALS_REFUSED', h.organization_id, false, h.error from held h;
+           set held_since = null, hold_reason = null, held_credentials = null
+         where s.held_since is not null and s.held_credentials <> fingerprint
+        returning s.organization_id)
+    select array_agg(r.organization_id) into released from released_now r;
+    if released is not null then
+        perform log_event('CREDENTIALS_CHANGED', o.organization_id) from unnest(released) o (organization_id);
+        perform wake();
+    end if;
 end
 $$;

@@ -1,24 +1,26 @@
-create table pems (
-    pems      text        not null,
-    next_slot timestamptz not null default '-infinity',
-    failures  int         not null default 0,
-    opened_at timestamptz,
-    open_until timestamptz,
-    probe_at  timestamptz,
-    constraint pems_pkey primary key (pems),
-    constraint pems_open check ((opened_at is null) = (open_until is null))
-);
-comment on table pems is 'One row per PEMS: its next free request slot, and its circuit breaker. Locked last in every transaction.';
-comment on column pems.failures is 'requests in a row that brought no answer or a 5xx';
-comment on column pems.open_until is 'nothing is claimed before; null = the breaker is closed';
-comment on column pems.probe_at is 'the probe of a half-open breaker was claimed then, and has until open_until to report';
-select pg_catalog.pg_extension_config_dump('pems', '');
-
 -- The circuit breaker: one per PEMS, shared by all relays in its row of table pems.
 --
 --   closed     failures counts requests in a row that brought no answer or a 5xx
 --   open       until open_until nothing is claimed
 --   half-open  then one relay claims one record at a time, until an answer closes it or a failure opens it for longer
+
+create table pems (
+    pems       text        not null,
+    next_slot  timestamptz not null default '-infinity',
+    failures   int         not null default 0,
+    opened_at  timestamptz,
+    open_until timestamptz,
+    probe_at   timestamptz,
+    constraint pems_pkey primary key (pems),
+    constraint pems_open check ((opened_at is null) = (open_until is null))
+);
+comment on table pems is
+    'One row per PEMS: its next free request slot, and its circuit breaker. Locked last in every transaction.';
+comment on column pems.failures is 'requests in a row that brought no answer or a 5xx';
+comment on column pems.open_until is 'nothing is claimed before; null = the breaker is closed';
+comment on column pems.probe_at is
+    'the probe of a half-open breaker was claimed then, and has until open_until to report';
+select pg_catalog.pg_extension_config_dump('pems', '');
 
 create function breaker_state(breaker pems) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -39,8 +41,8 @@ begin
 end
 $$;
 
--- How many records may be claimed for a PEMS: all, or one for the probe. The probe is locked without waiting, though
--- before its time in the lock order: whoever finds it locked has nothing to claim, so nobody waits for anybody.
+-- How many records may be claimed for a PEMS: max_records, or one for the probe. The row is locked before its place in
+-- the lock order, but without waiting: a session that finds it locked claims nothing.
 create function breaker_claim_limit(pems text, max_records int) returns int
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -49,12 +51,13 @@ begin
         return max_records;
     end if;
     perform from pems p
-      where p.pems = breaker_claim_limit.pems and (p.open_until is null or p.open_until <= clock_timestamp()) for update skip locked;
+      where p.pems = breaker_claim_limit.pems and (p.open_until is null or p.open_until <= clock_timestamp())
+        for update skip locked;
     return case when found then least(max_records, 1) else 0 end;
 end
 $$;
 
--- A claim is made: in a half-open breaker nobody else probes until this one's request has ended.
+-- A claim was made: no other relay probes a half-open breaker until this one's request has ended.
 create function breaker_begin_probe(pems text, probe interval) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -64,18 +67,19 @@ begin
 end
 $$;
 
--- Whether a report of failed requests says that PEMS is down: requests as a whole that brought no answer or a 5xx.
-create function reports_outage(items jsonb) returns boolean
+-- Whether the breaker of an organization's PEMS is open or being probed.
+create function in_outage(organization_id text) returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    return exists (select from jsonb_to_recordset(items) i (outcome text, http_status int, whole boolean)
-                    where i.whole and i.outcome in ('unavailable', 'ambiguous') and coalesce(i.http_status, 500) >= 500);
+    return exists (select from sync_organization s join pems p on p.pems = s.pems
+                    where s.organization_id = in_outage.organization_id and p.open_until is not null);
 end
 $$;
 
--- Notes what a request showed of its PEMS. An answer closes the breaker. A failure counts; the last of breaker_threshold
--- in a row opens it, and one of a probe opens it again for twice as long. Called last: it locks the row of the slot.
+-- Records what a request showed of its PEMS. An answer closes the breaker. A failure counts; the last of
+-- breaker_threshold in a row opens it, and one of a probe opens it again for twice as long. Called last: it locks the
+-- row of the slot.
 create function record_pems_health(organization_ids text[], down boolean, error text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -94,44 +98,40 @@ begin
         if not down then
             update pems p set failures = 0, open_until = null, opened_at = null where p.pems = breaker.pems;
             if breaker.opened_at is not null then
-                insert into pfa_audit_log (event_type, success, changes)
-                    values ('BREAKER_CLOSED', true, jsonb_build_object('pems', breaker.pems, 'opened_at', breaker.opened_at));
+                perform log_event('BREAKER_CLOSED',
+                    changes => jsonb_build_object('pems', breaker.pems, 'opened_at', breaker.opened_at));
                 perform wake();
             end if;
             continue;
         end if;
-        -- Requests that were under way when it opened tell nothing new.
-        if breaker_state(breaker) = 'open' then
-            continue;
-        end if;
+        -- Requests that were in flight when it opened say nothing new.
+        continue when breaker_state(breaker) = 'open';
         breaker.failures := breaker.failures + 1;
         pause := case when breaker.failures >= setting('breaker_threshold')::int then
             least(setting('breaker_delay_max')::interval,
-                  setting('breaker_delay')::interval * 2 ^ least(breaker.failures - setting('breaker_threshold')::int, 20)) end;
+                  setting('breaker_delay')::interval
+                      * 2 ^ least(breaker.failures - setting('breaker_threshold')::int, 20)) end;
         update pems p
            set failures = breaker.failures, open_until = clock_timestamp() + pause, probe_at = null,
                opened_at = case when pause is not null then coalesce(p.opened_at, clock_timestamp()) end
          where p.pems = breaker.pems;
         if pause is not null and breaker.opened_at is null then
-            insert into pfa_audit_log (event_type, success, error_message, changes)
-                values ('BREAKER_OPENED', false, error, jsonb_build_object('pems', breaker.pems, 'failures', breaker.failures));
+            perform log_event('BREAKER_OPENED', error => error, success => false,
+                changes => jsonb_build_object('pems', breaker.pems, 'failures', breaker.failures));
         end if;
     end loop;
 end
 $$;
 
--- The breakers, as people and relays see them.
 create view pfa_sync.breakers with (security_invoker = true) as
     select p.pems, breaker_state(p) as state, p.failures, p.opened_at, p.open_until
       from pems p;
-comment on view pfa_sync.breakers is 'Whether each PEMS is asked at all: closed = yes; open = not before open_until; half-open = one record at a time.';
-
--- Whether the breaker of an organization's PEMS is open or being probed.
-create function in_outage(organization_id text) returns boolean
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    return exists (select from sync_organization s join pems p on p.pems = s.pems
-                    where s.organization_id = in_outage.organization_id and p.open_until is not null);
-end
-$$;
+comment on view pfa_sync.breakers is 'The circuit breaker of each PEMS.';
+comment on column pfa_sync.breakers.pems is 'name of the PEMS';
+comment on column pfa_sync.breakers.state is
+    'closed: requests are sent; open: nothing is claimed before open_until; half-open: one record at a time is '
+    'claimed as a probe';
+comment on column pfa_sync.breakers.failures is
+    'failed requests in a row: without an answer, or with a status of 500 or above';
+comment on column pfa_sync.breakers.opened_at is 'when it opened; null: it is closed';
+comment on column pfa_sync.breakers.open_until is 'when the next probe may be claimed; null: it is closed';

@@ -1,7 +1,182 @@
--- What a relay takes: slots, and batches of record heads.
+-- What a relay takes: batches of record heads, under a lease.
 
--- Locks modifications and mirrors of queue rows in the order that everything uses; the rows whose locks were free.
--- A record that somebody works on right now is left for the next claim.
+-- Gives a relay up to max_records changes of the one organization served longest ago, under a lease, and takes the
+-- slot of the request. lease null = the setting. Nothing to do = no row.
+create function pfa_sync.claim(relay text, organization text default null, max_records int default 100,
+                               lease interval default null)
+    returns table (queue_id bigint, fencing_token int, batch_id bigint, step text, operation text, organization_id text,
+                   organization_code text, pfa_id text, version bigint, request jsonb, modified_by text, reason text,
+                   idempotency_key text, ambiguous boolean, wait_ms double precision)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+    at       timestamptz := clock_timestamp();
+    term     interval := coalesce(lease, setting('lease')::interval);
+    chosen   sync_organization;
+    expired  timestamptz;
+    requests pending_request[];
+    kind     text := 'read';
+    batch    bigint;
+    wait     double precision;
+begin
+    perform ensure_sending();
+    perform refresh_plans();
+    chosen := pick_organization(organization_of(organization), at);
+    max_records := breaker_claim_limit(chosen.pems, max_records);
+    if chosen.organization_id is null or max_records = 0 then
+        return;
+    end if;
+    if chosen.watermarks_checked_at < at - interval '1 minute' then
+        perform restore_watermarks();
+        update sync_organization s set watermarks_checked_at = at
+         where s.organization_id = chosen.organization_id returning s.* into chosen;
+    end if;
+    expired := (select q.lease_until from pfa_write_queue q
+                 where q.organization_id = chosen.organization_id and q.status = 'processing'
+                   and q.lease_until >= chosen.lease_watermark and q.lease_until <= at
+                 order by q.lease_until limit 1);
+    update sync_organization s set served_at = clock_timestamp(), lease_watermark = watermark(expired, at)
+     where s.organization_id = chosen.organization_id;
+    if expired is not null then
+        perform return_expired(chosen.organization_id, expired);
+        -- What was given back is due now.
+        at := clock_timestamp();
+        requests := lock_for_reconciling(chosen.organization_id, expired, max_records);
+    end if;
+
+    -- What was sent and never answered is reconciled first: nothing else of those records can move before.
+    if coalesce(cardinality(requests), 0) = 0 then
+        requests := take_heads(chosen, at, max_records);
+        if cardinality(requests) = 0 then
+            return;
+        end if;
+        -- All records of a batch have one step: that of the first.
+        kind := case when requests[1].version is null then 'read' else 'send' end;
+        requests := array(select r from unnest(requests) r where (r.version is null) = (kind = 'read'));
+    end if;
+
+    batch := mark_claimed(chosen.organization_id, relay, kind, requests, term);
+    perform breaker_begin_probe(chosen.pems, term);
+    if kind = 'send' then
+        wait := (select w from take_slots(chosen.pems, 1) w);
+    end if;
+    return query
+        select q.id, q.fencing_token, batch, kind, q.operation, q.organization_id, coalesce(o.code, q.organization_id),
+               q.pfa_id, q.expected_version, q.request, coalesce(u.email, u.username, q.author), q.reason,
+               q.id || '-' || q.request_revision, q.sent_at is not null, wait
+          from pfa_write_queue q
+          left join organization o on o.organization_id = q.organization_id
+          left join users u on u.user_id = q.author
+         where q.id in (select r.queue_id from unnest(requests) r)
+         order by q.priority desc, q.id;
+end
+$$;
+comment on function pfa_sync.claim(text, text, int, interval) is
+    'Relay: claims up to max_records heads of the organization that was served longest ago, judged against the '
+    'mirror as it is now, under a lease, and takes the slot of the request. lease null: the setting. Returns a '
+    'row for each record; no row: nothing to do now. step send: write them in one request after wait_ms '
+    'milliseconds; step read: read each record, then call reconcile(). ambiguous: an earlier request may have '
+    'been applied. PF004, PF005, PF009: not attached, a copy, or upgraded.';
+
+-- The organization to serve now, locked: of those with due heads or expired leases, the one served longest ago; null
+-- when there is none.
+create function pick_organization(only_organization text, at timestamptz) returns sync_organization
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+    chosen   sync_organization;
+    restored boolean := false;
+begin
+    loop
+        select s.* into chosen
+          from sync_organization s
+         where (only_organization is null or s.organization_id = only_organization)
+           and (exists (select from priority_levels(s) p
+                         cross join lateral (
+                             select from pfa_write_queue q
+                              where q.organization_id = s.organization_id and q.priority = p.priority
+                                and q.status = 'pending' and q.head
+                                and q.scheduled_at >= p.watermark and q.scheduled_at <= at
+                              order by q.scheduled_at limit 1) h)
+                or exists (select from pfa_write_queue q
+                            where q.organization_id = s.organization_id and q.status = 'processing'
+                              and q.lease_until >= s.lease_watermark and q.lease_until <= at
+                            order by q.lease_until limit 1))
+           and may_send(s) and breaker_allows(s.pems)
+         order by s.served_at limit 1 for no key update skip locked;
+        exit when found or restored or not restore_watermarks();
+        restored := true;
+    end loop;
+    return chosen;
+end
+$$;
+
+-- Locks and judges the due heads of an organization, in the order of priority and time; those that may be sent. Moves
+-- the watermarks to the first heads found.
+create function take_heads(chosen sync_organization, at timestamptz, max_records int) returns pending_request[]
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+    candidates bigint[];
+    taken      bigint[];
+    requests   pending_request[] := '{}';
+begin
+    -- A round may end everything that it takes; then the queue behind it gets another.
+    loop
+        with due as materialized (
+            select p.level, q.id, q.scheduled_at
+              from priority_levels(chosen) p
+             cross join lateral (
+                 select q.id, q.scheduled_at from pfa_write_queue q
+                  where q.organization_id = chosen.organization_id and q.priority = p.priority
+                    and q.status = 'pending' and q.head
+                    and q.scheduled_at >= p.watermark and q.scheduled_at <= at
+                  order by q.scheduled_at, q.id limit max_records) q)
+        select array(select d.id from due d order by d.level, d.scheduled_at, d.id limit max_records),
+               array(select watermark((select min(d.scheduled_at) from due d where d.level = p.level), at)
+                       from priority_levels(chosen) p order by p.level)
+          into candidates, chosen.watermarks;
+        taken := lock_for_claim(candidates);
+        exit when cardinality(taken) = 0;
+        requests := array(select r from judge_queued(taken, 'claim') r order by array_position(taken, r.queue_id));
+        exit when cardinality(requests) > 0;
+    end loop;
+    update sync_organization s set watermarks = chosen.watermarks where s.organization_id = chosen.organization_id;
+    return requests;
+end
+$$;
+
+-- Gives claimed rows their lease, their new fencing token and their request; the id of their batch.
+create function mark_claimed(organization_id text, relay text, step text, requests pending_request[], lease interval)
+    returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+as $$
+declare
+    batch     bigint;
+    lease_end timestamptz := clock_timestamp() + lease;
+begin
+    insert into sync_batch as b (organization_id, relay, step, records)
+        values (organization_id, relay, step, cardinality(requests)) returning b.batch_id into batch;
+    update pfa_write_queue q
+       set status = 'processing', fencing_token = q.fencing_token + 1, relay = mark_claimed.relay, batch_id = batch,
+           lease_until = lease_end, request = r.to_send, expected_version = r.version,
+           request_revision = q.request_revision
+               + (q.request is distinct from r.to_send or q.expected_version is distinct from r.version)::int
+      from unnest(requests) r
+     where q.id = r.queue_id;
+    perform set_sync_state(array(select q.modification_id from pfa_write_queue q
+                                  where q.id in (select r.queue_id from unnest(requests) r)), 'syncing');
+    return batch;
+end
+$$;
+
+-- Locks modifications and mirror rows of queue rows in the lock order, then the rows; those whose locks were free. A
+-- record that another session works on is left for the next claim.
 create function lock_for_claim(queue_ids bigint[]) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -9,12 +184,10 @@ declare
     modifications text[];
     mirrors       text[];
 begin
-    modifications := array(select m.modification_id from modification m
-                            where m.modification_id in (select q.modification_id from pfa_write_queue q where q.id = any (queue_ids))
-                            order by m.modification_id for no key update skip locked);
-    mirrors := array(select r.mirror_id from mirror r
-                      where r.mirror_id in (select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids))
-                      order by r.mirror_id for no key update skip locked);
+    modifications := lock_modifications(
+        array(select q.modification_id from pfa_write_queue q where q.id = any (queue_ids)), skip_locked => true);
+    mirrors := lock_records(
+        array(select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids)), skip_locked => true);
     return array(select q.id from pfa_write_queue q
                    left join modification m on m.modification_id = q.modification_id
                    left join mirror r on r.mirror_id = q.mirror_id
@@ -25,144 +198,7 @@ begin
 end
 $$;
 
--- Gives a relay up to max_records changes of the one organization served longest ago, under a lease, and takes the
--- slot of the request. lease null = the setting. Nothing to do = no row. See the columns' meaning in docs/ARCHITECTURE.md, "The road".
-create function pfa_sync.claim(relay text, organization text default null, max_records int default 100, lease interval default null)
-    returns table (queue_id bigint, attempt int, batch_id bigint, step text, operation text, organization_id text, organization_code text,
-                   pfa_id text, version bigint, changes jsonb, modified_by text, reason text, idempotency_key text, ambiguous boolean,
-                   wait_ms double precision)
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
-as $$
-#variable_conflict use_column
-declare
-    only_organization text := organization_of(organization);
-    at         timestamptz := clock_timestamp();
-    looked     boolean := false;
-    chosen     sync_organization;
-    served     text;
-    endpoint   text;
-    expired    timestamptz;
-    kind       text;
-    candidates bigint[];
-    taken      bigint[];
-    sending    jsonb;
-    batch      bigint;
-    wait       double precision;
-begin
-    perform ensure_sending();
-    perform refresh_plans();
-    loop
-        select s.* into chosen
-          from sync_organization s
-         where (only_organization is null or s.organization_id = only_organization)
-           and (exists (select from priority_levels(s) l
-                         cross join lateral (select from pfa_write_queue q
-                                              where q.organization_id = s.organization_id and q.priority = l.priority and q.status = 'pending' and q.head
-                                                and q.scheduled_at >= l.watermark and q.scheduled_at <= at
-                                              order by q.scheduled_at limit 1) h)
-                or exists (select from pfa_write_queue q
-                            where q.organization_id = s.organization_id and q.status = 'processing'
-                              and q.lease_until >= s.lease_watermark and q.lease_until <= at
-                            order by q.lease_until limit 1))
-           and may_send(s) and breaker_allows(s.pems)
-         order by s.served_at limit 1 for no key update skip locked;
-        exit when found;
-        if looked or not restore_watermarks() then
-            return;
-        end if;
-        looked := true;
-    end loop;
-    served := chosen.organization_id;
-    endpoint := chosen.pems;
-    max_records := breaker_claim_limit(endpoint, max_records);
-    if max_records = 0 then
-        return;
-    end if;
-    if chosen.watermarks_checked_at < at - interval '1 minute' then
-        perform restore_watermarks();
-        update sync_organization s set watermarks_checked_at = at where s.organization_id = served returning s.* into chosen;
-    end if;
-    expired := (select q.lease_until from pfa_write_queue q
-                 where q.organization_id = served and q.status = 'processing' and q.lease_until >= chosen.lease_watermark and q.lease_until <= at
-                 order by q.lease_until limit 1);
-    update sync_organization s set served_at = clock_timestamp(), lease_watermark = watermark(expired, at) where s.organization_id = served;
-    if expired is not null then
-        perform return_expired(served, expired);
-        -- What was given back is due right now.
-        at := clock_timestamp();
-        taken := lock_for_reconciling(served, expired, max_records);
-    end if;
-
-    -- What was sent and never answered is settled first: nothing else of those records can move before.
-    if cardinality(taken) > 0 then
-        kind := 'read';
-        sending := (select jsonb_agg(jsonb_build_object('id', q.id, 'apply', q.request, 'version', q.expected_version))
-                      from pfa_write_queue q where q.id = any (taken));
-    else
-        -- A round may end all that it takes; the queue behind it deserves another.
-        loop
-            select (array_agg(h.id order by h.priority desc, h.scheduled_at, h.id))[1:max_records],
-                   min(h.scheduled_at) filter (where h.priority = 10), min(h.scheduled_at) filter (where h.priority = 0),
-                   min(h.scheduled_at) filter (where h.priority = -10)
-              into candidates, chosen.high_watermark, chosen.normal_watermark, chosen.low_watermark
-              from priority_levels(chosen) l
-             cross join lateral (select q.id, q.priority, q.scheduled_at from pfa_write_queue q
-                                  where q.organization_id = served and q.priority = l.priority and q.status = 'pending' and q.head
-                                    and q.scheduled_at >= l.watermark and q.scheduled_at <= at
-                                  order by q.scheduled_at, q.id limit max_records) h;
-            chosen.high_watermark := watermark(chosen.high_watermark, at);
-            chosen.normal_watermark := watermark(chosen.normal_watermark, at);
-            chosen.low_watermark := watermark(chosen.low_watermark, at);
-            taken := lock_for_claim(coalesce(candidates, '{}'));
-            exit when cardinality(taken) = 0;
-            select jsonb_agg(jsonb_build_object('id', j.queue_id, 'apply', j.apply, 'version', j.version) order by array_position(taken, j.queue_id))
-              into sending
-              from judge_queued(taken, 'claim') j;
-            exit when sending is not null;
-        end loop;
-        update sync_organization s
-           set high_watermark = chosen.high_watermark, normal_watermark = chosen.normal_watermark, low_watermark = chosen.low_watermark
-         where s.organization_id = served;
-        if sending is null then
-            return;
-        end if;
-        -- One kind of step a batch: the first record's.
-        kind := case when sending->0->>'version' is null then 'read' else 'send' end;
-        sending := (select jsonb_agg(s) from jsonb_array_elements(sending) s where (s->>'version' is null) = (kind = 'read'));
-    end if;
-
-    insert into sync_batch (organization_id, relay, step, records)
-        values (served, relay, kind, jsonb_array_length(sending)) returning sync_batch.batch_id into batch;
-    at := clock_timestamp();
-    update pfa_write_queue q
-       set status = 'processing', attempt = q.attempt + 1, relay = claim.relay, batch_id = batch, lease_until = at + coalesce(lease, setting('lease')::interval),
-           request = s.apply, expected_version = s.version,
-           request_revision = q.request_revision + (q.request is distinct from s.apply or q.expected_version is distinct from s.version)::int
-      from jsonb_to_recordset(sending) s (id bigint, apply jsonb, version bigint)
-     where q.id = s.id;
-    update modification m
-       set sync_state = 'syncing', updated_at = now() at time zone 'utc'
-      from pfa_write_queue q
-     where q.batch_id = batch and q.lease_until is not null and q.id in (select (s->>'id')::bigint from jsonb_array_elements(sending) s)
-       and m.modification_id = q.modification_id and m.sync_state <> 'syncing';
-    perform breaker_begin_probe(endpoint, coalesce(lease, setting('lease')::interval));
-    if kind = 'send' then
-        wait := (select w from take_slots(endpoint, 1) w);
-    end if;
-    return query
-        select q.id, q.attempt, batch, kind, q.operation, served, coalesce(o.code, q.organization_id), q.pfa_id, q.expected_version, q.request,
-               coalesce(u.email, u.username, q.author), q.reason, q.id || '-' || q.request_revision, q.sent_at is not null, wait
-          from pfa_write_queue q
-          left join organization o on o.organization_id = served
-          left join users u on u.user_id = q.author
-         where q.id in (select (s->>'id')::bigint from jsonb_array_elements(sending) s)
-         order by q.priority desc, q.id;
-end
-$$;
-comment on function pfa_sync.claim(text, text, int, interval) is 'The next batch for a relay, with its slot. No row = nothing to do now.';
-
--- Rows whose lease ended, at first then, before anything was sent are pending again; no try is burnt.
+-- Rows whose lease ended, at first then, before anything was sent are pending again; no try is used up.
 create function return_expired(organization_id text, first timestamptz) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -177,15 +213,16 @@ begin
 end
 $$;
 
--- Locks rows that were sent, whose lease and request have ended, at first then, without an outcome.
-create function lock_for_reconciling(organization_id text, first timestamptz, max_records int) returns bigint[]
+-- Locks rows that were sent, whose lease and request have ended, at first then, without an outcome; their requests.
+create function lock_for_reconciling(organization_id text, first timestamptz, max_records int) returns pending_request[]
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-    with unsettled as materialized (
-        select q.id from pfa_write_queue q
-         where q.organization_id = $1 and q.status = 'processing' and q.lease_until >= first and q.lease_until <= now() and q.sent_at is not null
+    with unanswered as materialized (
+        select q.id, q.request, q.expected_version from pfa_write_queue q
+         where q.organization_id = $1 and q.status = 'processing' and q.lease_until >= first and q.lease_until <= now()
+           and q.sent_at is not null
          order by q.lease_until, q.id limit max_records for update skip locked)
-    select array(select id from unsettled)
+    select array(select row(u.id, u.request, u.expected_version)::pending_request from unanswered u)
 $$;
 
 -- Puts claimed rows back into the queue, due after a delay, all at one moment: what comes due together goes out in one
@@ -202,14 +239,14 @@ begin
     update pfa_write_queue q
        set status = 'pending', lease_until = null, sent_at = null, scheduled_at = due
      where q.id = any (queue_ids);
-    update modification m
-       set sync_state = 'committed', updated_at = now() at time zone 'utc'
-      from pfa_write_queue q
-     where q.id = any (queue_ids) and m.modification_id = q.modification_id and m.sync_state = 'syncing';
+    perform set_sync_state(array(select q.modification_id from pfa_write_queue q
+                                   join modification m on m.modification_id = q.modification_id
+                                  where q.id = any (queue_ids) and m.sync_state = 'syncing'), 'committed');
 end
 $$;
 
--- Milliseconds until something that is not yet due becomes due: a retry, a lease's end, or another try at a PEMS that was down. Null = nothing.
+-- Milliseconds until something becomes due that is not due yet: a retry, the end of a lease, or another try at a PEMS
+-- that was down. Null = nothing.
 create function pfa_sync.next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
@@ -223,15 +260,17 @@ begin
               left join lateral (
                   select min(q.scheduled_at) as scheduled_at
                     from priority_levels(s) n
-                   cross join lateral (select q.scheduled_at from pfa_write_queue q
-                                        where q.organization_id = s.organization_id and q.priority = n.priority and q.status = 'pending' and q.head
-                                          and q.scheduled_at > now()
-                                        order by q.scheduled_at limit 1) q) h on true
+                   cross join lateral (
+                       select q.scheduled_at from pfa_write_queue q
+                        where q.organization_id = s.organization_id and q.priority = n.priority
+                          and q.status = 'pending' and q.head and q.scheduled_at > now()
+                        order by q.scheduled_at limit 1) q) h on true
               left join lateral (
                   select q.lease_until from pfa_write_queue q
-                   where q.organization_id = s.organization_id and q.status = 'processing' and q.lease_until >= s.lease_watermark
+                   where q.organization_id = s.organization_id and q.status = 'processing'
+                     and q.lease_until >= s.lease_watermark
                    order by q.lease_until limit 1) l on true
-             -- Only where there is something: without attach() nobody can tell whether an organization may send.
+             -- Only where there is something: without attach() it is not known whether an organization may send.
              where case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end
              union all
             select p.open_until, p.pems from pems p where p.open_until > now()) d
@@ -239,4 +278,5 @@ begin
     return greatest(0, 1000 * extract(epoch from due - clock_timestamp()));
 end
 $$;
-comment on function pfa_sync.next_due_ms() is 'Milliseconds until a retry or the end of a lease; null = nothing is scheduled.';
+comment on function pfa_sync.next_due_ms() is
+    'Relay: milliseconds until a retry, the end of a lease or a probe is due; null: nothing is scheduled.';

@@ -1,10 +1,11 @@
--- Syncing on demand: what a user asks for goes first, and what was never queued is.
+-- Sync on demand: what a user asks for is sent first, and what was never queued is queued.
 
 -- Raises the priority of queued changes (high 10, normal 0, low -10), and queues committed ones that no trigger saw.
--- modification_ids null = all of the organization. What stands before a change of the same record goes first with it,
+-- modification_ids null = all of the organization. What stands before a change of the same record is raised with it,
 -- since a record's changes keep their order. The estimate counts requests: this organization's, and those of the others
 -- that take turns with it.
-create function pfa_sync.write_sync(organization text, modification_ids text[] default null, priority int default 0, user_id text default null)
+create function pfa_sync.write_sync(organization text, modification_ids text[] default null, priority int default 0,
+                                    user_id text default null)
     returns table (job_id bigint, queued bigint, estimate interval)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -12,7 +13,6 @@ as $$
 declare
     scope  text := organization_of(organization);
     actor  text := acting_user(user_id);
-    unseen text[];
     job    bigint;
     moved  bigint;
     turns  bigint;
@@ -20,21 +20,20 @@ begin
     if scope is null then
         raise exception 'name the organization to sync' using errcode = 'PF001';
     end if;
-    if priority is null or priority not in (10, 0, -10) then
-        raise exception 'a priority is 10 (high), 0 (normal) or -10 (low), not %', coalesce(priority::text, 'nothing') using errcode = 'PF001';
+    if priority is null or priority not in (select p.priority from priority_levels(null) p) then
+        raise exception 'a priority is 10 (high), 0 (normal) or -10 (low), not %', coalesce(priority::text, 'null')
+            using errcode = 'PF001';
     end if;
     perform require_permission(actor, scope, 'perm_Sync');
-    unseen := array(
+    perform enqueue_unseen(array(
         select m.modification_id from modification m
          where m.organization_id = scope and m.sync_state = 'committed'
            and (write_sync.modification_ids is null or m.modification_id = any (write_sync.modification_ids))
            and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
-         order by m.modification_id for no key update);
-    update modification m set sync_status = 'queued', updated_at = now() at time zone 'utc'
-     where m.modification_id = any (unseen) and m.sync_status <> 'queued';
-    perform enqueue(unseen, 'write_sync', false);
+         order by m.modification_id for no key update), 'write_sync');
 
-    insert into sync_job (kind, organization_id, user_id, records) values ('write_sync', scope, actor, 0) returning sync_job.job_id into job;
+    insert into sync_job (kind, organization_id, user_id, records) values ('write_sync', scope, actor, 0)
+        returning sync_job.job_id into job;
     with wanted as materialized (
         select q.id, q.mirror_id from pfa_write_queue q
          where q.organization_id = scope and q.status = 'pending'
@@ -46,12 +45,13 @@ begin
            and q.id <= (select max(w.id) from wanted w where w.mirror_id = q.mirror_id)
          order by q.id for update),
     raised as (
-        update pfa_write_queue q set priority = write_sync.priority, scheduled_at = greatest(q.scheduled_at, clock_timestamp())
+        update pfa_write_queue q
+           set priority = write_sync.priority, scheduled_at = greatest(q.scheduled_at, clock_timestamp())
           from before b where q.id = b.id)
     select count(*) into moved from wanted;
     update sync_job j set records = moved where j.job_id = job;
-    insert into pfa_audit_log (event_type, organization_id, user_id, job_id, changes, success)
-        values ('WRITE_SYNC', scope, actor, job, jsonb_build_object('records', moved, 'priority', priority), true);
+    perform log_event('WRITE_SYNC', scope, actor, jsonb_build_object('records', moved, 'priority', priority),
+                      job_id => job);
 
     select ceil(count(*) / 100.0) into turns from pfa_write_queue q
      where q.organization_id = scope and q.status = 'pending' and q.priority >= write_sync.priority;
@@ -64,4 +64,7 @@ begin
 end
 $$;
 comment on function pfa_sync.write_sync(text, text[], int, text) is
-    'Raises the priority of queued changes and queues committed ones; the job, how many changes wait, and about how long they will.';
+    'Raises the priority of queued changes to priority (10 high, 0 normal, -10 low) and queues committed ones '
+    'that no trigger saw. modification_ids null: all of the organization. Earlier changes of the same records are '
+    'raised with them. Returns the job, the number of changes that wait, and an estimate of the time until they '
+    'are sent. Needs perm_Sync. PF001: no organization, or another priority.';

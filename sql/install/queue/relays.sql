@@ -1,28 +1,38 @@
+-- Relays, as the database knows them.
+
 create table relay (
-    relay      text        not null,
-    version    text        not null,
+    relay       text        not null,
+    version     text        not null,
     credentials text,
-    started_at timestamptz not null default now(),
-    seen_at    timestamptz not null default now(),
+    started_at  timestamptz not null default now(),
+    seen_at     timestamptz not null default now(),
     constraint relay_pkey primary key (relay)
 );
-comment on table relay is 'Relays and when each was last heard of.';
-comment on column relay.credentials is 'a fingerprint that tells other credentials apart and too short to test a guess by';
+comment on table relay is 'Relays and when each last sent its heartbeat.';
+comment on column relay.credentials is
+    'fingerprint of the relay''s credentials: it differs for other credentials, and is too short to test a guess by';
 select pg_catalog.pg_extension_config_dump('relay', '');
 
--- Notes that a relay lives, and a fingerprint of its credentials; tells it which organizations are paused or held, which
--- PEMS are down, and the settings it works by.
+-- Records that a relay is alive, and the fingerprint of its credentials. The answer names the organizations that are
+-- paused or held and the PEMS that are down, and holds the settings for relays.
 create function pfa_sync.heartbeat(relay text, version text, credentials text default null) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    insert into relay as r (relay, version, credentials) values (heartbeat.relay, heartbeat.version, heartbeat.credentials)
-        on conflict on constraint relay_pkey do update set version = excluded.version, credentials = excluded.credentials, seen_at = now();
+    insert into relay as r (relay, version, credentials)
+        values (heartbeat.relay, heartbeat.version, heartbeat.credentials)
+        on conflict on constraint relay_pkey
+        do update set version = excluded.version, credentials = excluded.credentials, seen_at = now();
     perform release_held_organizations(heartbeat.credentials);
-    return jsonb_build_object('paused', coalesce((select jsonb_agg(s.organization_id order by s.organization_id)
-        from sync_organization s where not may_send(s)), '[]'),
+    return jsonb_build_object(
+        'paused', coalesce((select jsonb_agg(s.organization_id order by s.organization_id)
+                              from sync_organization s where not may_send(s)), '[]'),
         'down', coalesce((select jsonb_agg(b.pems order by b.pems) from breakers b where b.state <> 'closed'), '[]'),
-        'lease_ms', 1000 * extract(epoch from setting('lease')::interval), 'poll_ms', 1000 * extract(epoch from setting('poll')::interval));
+        'lease_ms', 1000 * extract(epoch from setting('lease')::interval),
+        'poll_ms', 1000 * extract(epoch from setting('poll')::interval));
 end
 $$;
-comment on function pfa_sync.heartbeat(text, text, text) is 'Notes that a relay lives; returns the organizations that may not send, the PEMS that are down, and the settings for relays.';
+comment on function pfa_sync.heartbeat(text, text, text) is
+    'Relay: records that a relay is alive, with its version and the fingerprint of its credentials, and releases '
+    'organizations that are held because of other credentials. Returns JSON: paused (ids of organizations that '
+    'may not send), down (PEMS whose breaker is not closed), lease_ms, poll_ms.';

@@ -1,59 +1,64 @@
--- What a relay reports. Every function takes items [{queue_id, attempt, …}], is set based, and is fenced: an item whose
--- attempt is not the current one changes nothing and is missing from the answer.
+-- What a relay reports. Every function takes items [{queue_id, fencing_token, …}], is set based, and is fenced: an item
+-- whose fencing token is not the current one changes nothing and is missing from the answer.
 
--- Locks the rows of items that are still the caller's, in the order that everything uses. Rows under way are told by
--- their lease here and below, so that the planner finds them by id and never reads the index of all leases for each.
-create function lock_claimed(items jsonb) returns bigint[]
+create function report_items(items jsonb) returns report_item[]
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$ select array(select i from jsonb_populate_recordset(null::report_item, items) i) $$;
+
+-- Locks the rows of items that are still the caller's, in the lock order. Rows in flight are found by their lease here
+-- and below, so that the planner finds them by id and never reads the index of all leases for each.
+create function lock_claimed(items report_item[]) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    queue_ids bigint[] := array(select (i->>'queue_id')::bigint from jsonb_array_elements(items) i);
+    queue_ids bigint[] := array(select i.queue_id from unnest(items) i);
 begin
     perform refresh_plans();
-    perform from modification m
-      where m.modification_id in (select q.modification_id from pfa_write_queue q where q.id = any (queue_ids))
-      order by m.modification_id for no key update;
-    perform from mirror r
-      where r.mirror_id in (select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids))
-      order by r.mirror_id for no key update;
+    perform lock_modifications(array(select q.modification_id from pfa_write_queue q where q.id = any (queue_ids)));
+    perform lock_records(array(select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids)));
     return array(
         select q.id from pfa_write_queue q
-          join jsonb_to_recordset(items) i (queue_id bigint, attempt int) on i.queue_id = q.id and i.attempt = q.attempt
+          join unnest(items) i on i.queue_id = q.id and i.fencing_token = q.fencing_token
          where q.lease_until is not null
          order by q.id for update of q);
 end
 $$;
 
--- Marks records as about to be sent, right before the request, and gives the log its WRITE_ATTEMPT. From here on,
--- silence means that the outcome is settled before anything is sent again. The lease covers the request's timeout.
-create function pfa_sync.mark_sent(relay text, items jsonb, request_timeout interval default '30 s') returns setof bigint
+-- Marks records as about to be sent, right before the request, and writes WRITE_ATTEMPT to the log. From here on a
+-- missing answer means that the outcome is reconciled before anything is sent again. The lease covers the request's
+-- time-out.
+create function pfa_sync.mark_sent(relay text, items jsonb, request_timeout interval default '30 s')
+    returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-    at timestamptz := clock_timestamp();
+    at     timestamptz := clock_timestamp();
+    marked bigint[];
 begin
     perform refresh_plans();
-    return query
     with due as materialized (
         select q.id from pfa_write_queue q
-          join jsonb_to_recordset(items) i (queue_id bigint, attempt int) on i.queue_id = q.id and i.attempt = q.attempt
+          join unnest(report_items(items)) i on i.queue_id = q.id and i.fencing_token = q.fencing_token
          where q.lease_until is not null and q.relay = mark_sent.relay and q.lease_until > at
          order by q.id for update of q),
-    marked as (
+    marked_now as (
         update pfa_write_queue q
            set sent_at = now(), lease_until = greatest(q.lease_until, at + request_timeout)
           from due where q.id = due.id
-        returning q.id, q.organization_id, q.author, q.pfa_id, q.modification_id, q.job_id, q.batch_id, q.request),
-    logged as (
-        insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id, changes)
-        select 'WRITE_ATTEMPT', m.organization_id, m.author, m.pfa_id, m.modification_id, m.id, m.job_id, m.batch_id, m.request from marked m),
+        returning q.id, q.batch_id),
     batch as (
-        update sync_batch b set sent_at = at where b.batch_id in (select m.batch_id from marked m))
-    select m.id from marked m;
+        update sync_batch b set sent_at = at where b.batch_id in (select m.batch_id from marked_now m))
+    select array_agg(m.id) into marked from marked_now m;
+    perform log_changes('WRITE_ATTEMPT', null,
+        array(select row(i, null, null, null)::log_entry from unnest(marked) i));
+    return query select unnest(marked);
 end
 $$;
-comment on function pfa_sync.mark_sent(text, jsonb, interval) is 'Marks records as under way; returns those that are still the caller''s: only they may be sent.';
+comment on function pfa_sync.mark_sent(text, jsonb, interval) is
+    'Relay: marks claimed records as sent, right before the request, and extends their leases over '
+    'request_timeout. From here on a missing answer makes the outcome ambiguous. Returns the queue ids that are '
+    'still claimed by the caller: only these may be sent.';
 
 -- Records what PEMS confirmed. Items carry version (the new one), updated_at and response besides.
 create function pfa_sync.complete(relay text, items jsonb) returns table (queue_id bigint, status text)
@@ -62,83 +67,84 @@ create function pfa_sync.complete(relay text, items jsonb) returns table (queue_
 as $$
 #variable_conflict use_column
 declare
-    held bigint[] := lock_claimed(items);
+    reported report_item[] := report_items(items);
+    claimed  bigint[] := lock_claimed(reported);
 begin
-    perform finalize_completed((select coalesce(jsonb_agg(i), '[]') from jsonb_array_elements(items) i where (i->>'queue_id')::bigint = any (held)));
-    perform record_pems_health(organizations_of(held), false, null);
-    return query select unnest(held), 'completed';
+    perform finalize_completed(array(
+        select row(i.queue_id, i.version, i.updated_at, i.response)::completion
+          from unnest(reported) i where i.queue_id = any (claimed)));
+    perform record_pems_health(organizations_of(claimed), false, null);
+    return query select unnest(claimed), 'completed';
 end
 $$;
-comment on function pfa_sync.complete(text, jsonb) is 'Records what PEMS confirmed, in mirror, history, modification, archive and log.';
+comment on function pfa_sync.complete(text, jsonb) is
+    'Relay: records what PEMS confirmed: mirror, history, modification, archive and log in one transaction. '
+    'Items: queue_id, fencing_token, version, updated_at, response. Returns the new status of each. Items with an '
+    'older fencing token change nothing and are left out.';
 
 -- Records failed tries. Items carry outcome (throttled, unavailable, unauthorized, rejected, locked, ambiguous),
--- http_status, error, retry_after_ms, response, and whole (the request failed, not the record alone) besides; retry_policy
--- decides what follows.
-create function pfa_sync.fail(relay text, items jsonb) returns table (queue_id bigint, status text, retry_in_ms double precision)
+-- http_status, error, retry_after_ms, response, and whole (the request failed, not the record alone) besides;
+-- retry_policy decides what follows.
+create function pfa_sync.fail(relay text, items jsonb)
+    returns table (queue_id bigint, status text, retry_in_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-    held    bigint[];
-    decided jsonb;
-    calm    timestamptz;
-    jitter  double precision := random();
-    down    boolean := reports_outage(items);
+    reported      report_item[] := report_items(items);
+    down          boolean := reports_outage(reported);
+    claimed       bigint[];
     organizations text[];
+    failures      failure[];
+    throttled     interval;
 begin
-    if exists (select from jsonb_to_recordset(items) i (outcome text)
-                where i.outcome is null or i.outcome not in ('throttled', 'unavailable', 'unauthorized', 'rejected', 'locked', 'ambiguous')) then
-        raise exception 'fail() takes outcomes throttled, unavailable, unauthorized, rejected, locked and ambiguous' using errcode = 'PF001';
+    if exists (select from unnest(reported) i
+                where i.outcome is null or i.outcome not in ('throttled', 'unavailable', 'unauthorized', 'rejected',
+                                                             'locked', 'ambiguous')) then
+        raise exception 'fail() takes outcomes throttled, unavailable, unauthorized, rejected, locked and ambiguous'
+            using errcode = 'PF001';
     end if;
-    perform hold_organizations(relay, items);
-    held := lock_claimed(items);
-    organizations := organizations_of(held);
-    decided := (
-        select coalesce(jsonb_agg(to_jsonb(i) || jsonb_build_object('verdict', p.verdict, 'burns', p.burns, 'delay', p.delay)), '[]')
-          from jsonb_to_recordset(items) i (queue_id bigint, outcome text, http_status int, error text, retry_after_ms double precision, response jsonb)
-          join pfa_write_queue q on q.id = i.queue_id
-         cross join lateral retry_policy(q.organization_id, i.outcome, q.retry_count, i.retry_after_ms,
-                  down and coalesce(i.http_status, 503) in (502, 503, 504) and in_outage(q.organization_id), jitter) p
-         where q.id = any (held));
+    perform hold_organization(u.organization_id, relay, u.error)
+       from (select q.organization_id, max(i.error) as error
+               from unnest(reported) i
+               join pfa_write_queue q on q.id = i.queue_id and q.fencing_token = i.fencing_token
+                                     and q.lease_until is not null
+              where i.outcome = 'unauthorized' or i.http_status = 401
+              group by 1 order by 1) u;
+    claimed := lock_claimed(reported);
+    organizations := organizations_of(claimed);
+    failures := decide_failures(reported, claimed, down);
+    perform apply_failures(failures);
 
-    insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id, changes,
-                               pems_response, success, error_message)
-    select 'WRITE_FAILED', q.organization_id, q.author, q.pfa_id, q.modification_id, q.id, q.job_id, q.batch_id, q.request, d.response, false,
-           concat_ws(': ', d.outcome, d.error)
-      from jsonb_to_recordset(decided) d (queue_id bigint, outcome text, error text, response jsonb)
-      join pfa_write_queue q on q.id = d.queue_id;
-    update pfa_write_queue q
-       set last_error = concat_ws(': ', d.outcome, d.error), retry_count = q.retry_count + (d.burns and d.verdict = 'pending')::int
-      from jsonb_to_recordset(decided) d (queue_id bigint, verdict text, outcome text, error text, burns boolean)
-     where q.id = d.queue_id;
-    perform return_to_pending(array_agg(d.queue_id), d.delay)
-       from jsonb_to_recordset(decided) d (queue_id bigint, verdict text, delay interval)
-      where d.verdict = 'pending' group by d.delay;
-    perform finalize_dead_letters(jsonb_agg(to_jsonb(d) || jsonb_build_object('code', upper(d.outcome), 'error', coalesce(d.error, d.outcome))))
-       from jsonb_to_recordset(decided) d (queue_id bigint, verdict text, outcome text, error text, http_status int, response jsonb)
-      where d.verdict = 'failed' having count(*) > 0;
-    perform finalize_conflicts(array_agg(judgement_of_locked(d.queue_id, 'PEMS keeps the record locked by another user')), 'pems')
-       from jsonb_to_recordset(decided) d (queue_id bigint, verdict text)
-      where d.verdict = 'conflict' having count(*) > 0;
-
-    select clock_timestamp() + max(d.delay) into calm
-      from jsonb_to_recordset(decided) d (outcome text, delay interval) where d.outcome = 'throttled';
-    if calm is not null then
-        update pems p set next_slot = greatest(p.next_slot, calm)
-         where p.pems in (select s.pems from sync_organization s join pfa_write_queue q on q.organization_id = s.organization_id where q.id = any (held));
+    throttled := (select max(f.delay) from unnest(failures) f where f.outcome = 'throttled');
+    if throttled is not null then
+        perform delay_slots(organizations, clock_timestamp() + throttled);
     end if;
-    -- judge_read hands in what it read: PEMS answered, and has been noted.
-    if relay <> '' then
-        perform record_pems_health(organizations, down, (select max(i->>'error') from jsonb_array_elements(items) i));
-    end if;
+    perform record_pems_health(organizations, down, (select max(i.error) from unnest(reported) i));
     return query
-        select o.queue_id, o.status, case when o.status = 'pending' then 1000 * extract(epoch from d.delay) end::double precision
-          from row_statuses(held) o
-          join jsonb_to_recordset(decided) d (queue_id bigint, delay interval) on d.queue_id = o.queue_id;
+        select s.queue_id, s.status,
+               case when s.status = 'pending' then 1000 * extract(epoch from f.delay) end::double precision
+          from row_statuses(claimed) s
+          join unnest(failures) f on f.queue_id = s.queue_id;
 end
 $$;
-comment on function pfa_sync.fail(text, jsonb) is 'Records failed tries; the database decides what follows.';
+comment on function pfa_sync.fail(text, jsonb) is
+    'Relay: records failed attempts and decides what follows. Items: queue_id, fencing_token, outcome (throttled, '
+    'unavailable, unauthorized, rejected, locked, ambiguous), http_status, error, retry_after_ms, response, whole '
+    '(the request failed as a whole). Returns the new status of each, and the milliseconds until a retry. PF001: '
+    'another outcome.';
+
+-- Whether a report of failed requests says that PEMS is down: requests as a whole that brought no answer or a 5xx.
+create function reports_outage(items report_item[]) returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return exists (select from unnest(items) i
+                    where i.whole and i.outcome in ('unavailable', 'ambiguous')
+                      and coalesce(i.http_status, 500) >= 500);
+end
+$$;
 
 -- The organizations of queue rows, live or ended.
 create function organizations_of(queue_ids bigint[]) returns text[]
@@ -149,7 +155,7 @@ as $$
                  select a.organization_id from pfa_write_queue_archive a where a.id = any ($1))
 $$;
 
--- Where rows stand now.
+-- The status of queue rows, live or ended.
 create function row_statuses(queue_ids bigint[]) returns table (queue_id bigint, status text)
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -158,30 +164,33 @@ as $$
     select a.id, a.status from pfa_write_queue_archive a where a.id = any (queue_ids)
 $$;
 
--- Gives back what was claimed and not sent; no try is burnt.
+-- Gives back what was claimed and not sent; no try is used up.
 create function pfa_sync.release(relay text, items jsonb) returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
-    held bigint[] := lock_claimed(items);
+    claimed bigint[] := lock_claimed(report_items(items));
 begin
-    perform return_to_pending(held, interval '0');
+    perform return_to_pending(claimed, interval '0');
     perform wake();
-    return query select unnest(held);
+    return query select unnest(claimed);
 end
 $$;
-comment on function pfa_sync.release(text, jsonb) is 'Gives back what was claimed and not sent.';
+comment on function pfa_sync.release(text, jsonb) is
+    'Relay: gives back claimed records that were not sent; no retry is used up. Returns their queue ids.';
 
--- Prolongs leases from now on; returns those that are still the caller's.
+-- Extends leases from now on; returns those that are still the caller's.
 create function pfa_sync.extend_lease(relay text, items jsonb, lease interval) returns setof bigint
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
     update pfa_write_queue q
        set lease_until = greatest(q.lease_until, statement_timestamp() + $3)
-      from jsonb_to_recordset($2) i (queue_id bigint, attempt int)
-     where q.id = i.queue_id and q.attempt = i.attempt and q.lease_until is not null and q.lease_until > statement_timestamp()
+      from unnest(report_items($2)) i
+     where q.id = i.queue_id and q.fencing_token = i.fencing_token
+       and q.lease_until is not null and q.lease_until > statement_timestamp()
     returning q.id
 $$;
-comment on function pfa_sync.extend_lease(text, jsonb, interval) is 'Prolongs the leases of a slow request.';
+comment on function pfa_sync.extend_lease(text, jsonb, interval) is
+    'Relay: extends leases to lease from now. Returns the queue ids that are still claimed by the caller.';

@@ -1,3 +1,5 @@
+-- Request slots: the limit of one PEMS, shared by all relays, reads included.
+
 -- Takes the next n request slots of a PEMS; how long to wait for each, in milliseconds, ascending.
 -- The slot row is locked last in every transaction. clock_timestamp(), because now() is the transaction's start and
 -- would bunch requests.
@@ -10,7 +12,8 @@ declare
 begin
     perform from pems p where p.pems = take_slots.pems for update;
     if not found then
-        raise exception 'there is no PEMS %', take_slots.pems using errcode = 'PF008', hint = 'attach() creates the one called default.';
+        raise exception 'there is no PEMS %', take_slots.pems
+            using errcode = 'PF008', hint = 'attach() creates the one called default.';
     end if;
     update pems p set next_slot = greatest(p.next_slot, clock_timestamp()) + n * pace
      where p.pems = take_slots.pems
@@ -21,4 +24,16 @@ begin
          order by i;
 end
 $$;
-comment on function pfa_sync.take_slots(text, int) is 'Takes n request slots of a PEMS; milliseconds to wait for each.';
+comment on function pfa_sync.take_slots(text, int) is
+    'Relay: takes the next n request slots of a PEMS. Returns the milliseconds to wait for each, ascending. '
+    'PF008: no such PEMS.';
+
+-- Keeps a PEMS from being asked before a time, after it answered that requests came too fast.
+create function delay_slots(organization_ids text[], until timestamptz) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    update pems p set next_slot = greatest(p.next_slot, until)
+     where p.pems in (select s.pems from sync_organization s where s.organization_id = any (organization_ids));
+end
+$$;

@@ -53,7 +53,7 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
 async fn break_down(with: &Client, without: &Client, report: &mut Report) -> Result<()> {
     let parts = [
         ("judge_modifications", "judging: validation, permissions, merge"),
-        ("insert_judged", "rows of queue, job and log"),
+        ("insert_queue_rows", "rows of queue, job and log"),
         ("modification_stamped", "stamping each row"),
         ("commit_modifications", "all that follows the UPDATE, with the first two"),
     ];
@@ -64,7 +64,7 @@ async fn break_down(with: &Client, without: &Client, report: &mut Report) -> Res
         with.batch_execute("begin").await?;
         commit(with).await?;
         for (times, (function, _)) in rounds.iter_mut().zip(parts) {
-            let select = "select total_time from pg_stat_xact_user_functions where schemaname = 'pfa_sync' and funcname = $1";
+            let select = "select total_time from pg_stat_xact_user_functions where schemaname in ('pfa_sync', 'pfa_sync_private') and funcname = $1";
             times.push(with.query_one(select, &[&function]).await?.get(0));
         }
         with.batch_execute("commit").await?;

@@ -84,11 +84,11 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     }
     report.median("UPDATE of one edit", &alone, Unit::Milliseconds, None);
     report.median("the same, 10,000 changes of its record queued", &behind, Unit::Milliseconds, None);
-    for call in ["next_due_ms()", "restore_fronts()", "sweep()", "status()"] {
+    for call in ["pfa_sync.next_due_ms()", "pfa_sync_private.restore_watermarks()", "pfa_sync.sweep()", "pfa_sync.status()"] {
         let mut times = Vec::new();
         for _ in 0..ROUNDS {
             let started = Instant::now();
-            long.client.query(&format!("select * from pfa_sync.{call}"), &[]).await?;
+            long.client.query(&format!("select * from {call}"), &[]).await?;
             times.push(milliseconds(started));
         }
         report.median(&format!("{call}, 1,000,000 waiting"), &times, Unit::Milliseconds, None);
@@ -106,7 +106,7 @@ async fn beside(server: &Server, report: &mut Report) -> Result<()> {
     take_template(&plant.client).await?;
     plant.pems.load((1..=IN_PEMS).map(|id| stored("RIO", &id.to_string())));
     fill(&plant.client, 1, BESIDE, 1, 0).await?;
-    plant.client.batch_execute("select pfa_sync.wake()").await?;
+    plant.client.batch_execute("select pfa_sync_private.wake()").await?;
     plant.until(1).await?;
 
     let application = Application::new(&plant.client);
@@ -168,11 +168,11 @@ impl Queue {
     /// Takes a batch to its report; how long claim and report took, in milliseconds.
     async fn batch(&mut self, report: &str) -> Result<(f64, f64)> {
         let started = Instant::now();
-        let claimed = self.client.query("select queue_id, attempt, version from pfa_sync.claim('relay-1')", &[]).await?;
+        let claimed = self.client.query("select queue_id, fencing_token, version from pfa_sync.claim('relay-1')", &[]).await?;
         let claim = milliseconds(started);
         ensure!(claimed.len() as i64 == BATCH, "a claim of {} records", claimed.len());
         let item = |row: &tokio_postgres::Row| {
-            json!({"queue_id": row.get::<_, i64>(0), "attempt": row.get::<_, i32>(1), "version": row.get::<_, i64>(2) + 1,
+            json!({"queue_id": row.get::<_, i64>(0), "fencing_token": row.get::<_, i32>(1), "version": row.get::<_, i64>(2) + 1,
                    "updated_at": "2026-03-01T00:00:00.000Z", "outcome": "unavailable"})
         };
         let items: Value = claimed.iter().map(item).collect();

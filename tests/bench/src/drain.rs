@@ -60,7 +60,7 @@ pub async fn run_without_limit(server: &Server, report: &mut Report, progress: &
         let name = format!("drain of {name} edits without limit: edits confirmed and recorded");
         report.single(&name, edits as f64 / drained.recorded, Unit::PerSecond, None);
     }
-    let functions = ["claim", "sent", "complete"];
+    let functions = ["claim", "mark_sent", "complete"];
     for (function, seconds) in functions.iter().zip(plant.stop(functions).await?) {
         let name = format!("of both drains' time, in {function} (several sessions: may add up to more than 1)");
         report.single(&name, seconds / whole, Unit::Share, None);

@@ -116,7 +116,7 @@ impl Plant {
         ensure!(self.pems.log().iter().all(|request| request.status == Some(200)), "PEMS refused a request");
         self.pems.stop().await;
         // A session's figures are complete when it has ended.
-        let select = "select coalesce(sum(total_time), 0) / 1000 from pg_stat_user_functions where schemaname = 'pfa_sync' and funcname = $1";
+        let select = "select coalesce(sum(total_time), 0) / 1000 from pg_stat_user_functions where schemaname in ('pfa_sync', 'pfa_sync_private') and funcname = $1";
         let mut seconds = [0.0; N];
         for (seconds, function) in seconds.iter_mut().zip(functions) {
             *seconds = self.client.query_one(select, &[&function]).await?.get(0);

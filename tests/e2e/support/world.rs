@@ -150,12 +150,12 @@ impl From<&Row> for Claimed {
     fn from(row: &Row) -> Self {
         Self {
             queue_id: row.get("queue_id"),
-            attempt: row.get("attempt"),
+            attempt: row.get("fencing_token"),
             step: row.get("step"),
             operation: row.get("operation"),
             pfa_id: row.get("pfa_id"),
             version: row.get("version"),
-            changes: row.get("changes"),
+            changes: row.get("request"),
             modified_by: row.get("modified_by"),
             idempotency_key: row.get("idempotency_key"),
             ambiguous: row.get("ambiguous"),
@@ -164,7 +164,7 @@ impl From<&Row> for Claimed {
 }
 
 fn items(claimed: &[Claimed]) -> Value {
-    claimed.iter().map(|c| json!({"queue_id": c.queue_id, "attempt": c.attempt})).collect()
+    claimed.iter().map(|c| json!({"queue_id": c.queue_id, "fencing_token": c.attempt})).collect()
 }
 
 /// SQLSTATE, message and DETAIL of a failed statement.

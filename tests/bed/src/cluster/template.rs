@@ -8,9 +8,9 @@ use super::server::{Login, Server};
 /// Creates the group roles; runs before everything else in a cluster.
 pub const ROLES: &str = include_str!("../../../../sql/roles.sql");
 /// Creates the application's own tables in an empty database.
-pub const APPLICATION_SCHEMA: &str = include_str!("../../../../sql/application/schema.sql");
+pub const APPLICATION_SCHEMA: &str = include_str!("../../../../sql/sample/schema.sql");
 /// Fills them with two organizations and their users.
-pub const SAMPLE: &str = include_str!("../../../../sql/application/sample.sql");
+pub const SAMPLE: &str = include_str!("../../../../sql/sample/sample.sql");
 
 /// What a new database holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

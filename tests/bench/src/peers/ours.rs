@@ -36,7 +36,7 @@ impl Queue for Ours {
 
     async fn drain(&self) -> Result<f64> {
         let relay = &self.relay;
-        let claim = "select queue_id, attempt, step, version, changes from pfa_sync.claim('bench', max_records => $1)";
+        let claim = "select queue_id, fencing_token, step, version, request from pfa_sync.claim('bench', max_records => $1)";
         let claim = relay.prepare(claim).await?;
         let sent = relay.prepare("select pfa_sync.mark_sent('bench', $1)").await?;
         let complete = relay.prepare("select pfa_sync.complete('bench', $1)").await?;
@@ -47,9 +47,9 @@ impl Queue for Ours {
                 return Ok(started.elapsed().as_secs_f64());
             }
             let confirmed = rows.iter().map(|row| {
-                ensure!(row.get::<_, &str>("step") == "send" && row.get::<_, Value>("changes").is_object());
+                ensure!(row.get::<_, &str>("step") == "send" && row.get::<_, Value>("request").is_object());
                 Ok(json!({
-                    "queue_id": row.get::<_, i64>("queue_id"), "attempt": row.get::<_, i32>("attempt"),
+                    "queue_id": row.get::<_, i64>("queue_id"), "fencing_token": row.get::<_, i32>("fencing_token"),
                     "version": row.get::<_, i64>("version") + 1, "updated_at": "2026-01-01T00:00:00.000Z", "response": {}
                 }))
             });

@@ -1,0 +1,48 @@
+-- What a modification would do, for people.
+
+-- Everything about one modification before it is committed, or as it stands.
+create function pfa_sync.explain(modification_id text) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    judged judgement;
+    change modification;
+    others jsonb;
+begin
+    select * into change from modification m where m.modification_id = explain.modification_id;
+    if not found or not can_see(change.organization_id) then
+        raise exception 'there is no modification %', modification_id using errcode = 'PF008';
+    end if;
+    select * into judged from judge_modifications(array[modification_id]);
+    others := (
+        select coalesce(jsonb_agg(jsonb_build_object('modification', m.modification_id, 'user', m.user_id,
+                   'state', m.sync_state, 'fields', array(select k from jsonb_object_keys(m.delta) k order by k))
+                   order by m.created_at, m.modification_id), '[]')
+          from modification m
+         where m.mirror_id = change.mirror_id and m.modification_id <> change.modification_id
+           and m.sync_state in ('draft', 'committed', 'syncing', 'conflict'));
+    return masked(jsonb_build_object(
+        'valid', judged.errors = '[]',
+        'errors', judged.errors,
+        'warnings', (select coalesce(jsonb_agg(to_jsonb(w)), '[]')
+                       from validate(judged.theirs, change.delta, 'warning') w),
+        'permitted', judged.missing = '{}',
+        'missing_permissions', to_jsonb(judged.missing),
+        'conflicts', conflict_values(judged.conflicts, judged.base, judged.delta, judged.seen),
+        'request', jsonb_build_object('operation', judged.operation, 'changes', judged.to_send),
+        'others', others), change.organization_id);
+end
+$$;
+comment on function pfa_sync.explain(text) is
+    'Explains a modification, draft or committed: valid, errors, warnings, permitted, missing_permissions, '
+    'conflicts with base, ours and theirs of each field, the request that would be sent, and other edits of the '
+    'record. Stores nothing. PF008: no such modification, or not visible to this session.';
+
+-- Conflict fields with their three values: [{field, base, ours, theirs}].
+create function conflict_values(fields text[], base jsonb, ours jsonb, theirs jsonb) returns jsonb
+    language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('field', f, 'base', base->f, 'ours', ours->f, 'theirs', theirs->f)
+                              order by f), '[]')
+      from unnest(fields) f
+$$;
