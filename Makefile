@@ -19,7 +19,7 @@ with_cluster := target/debug/testbed with-cluster --
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: setup ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a PEMS grid export; ORGANIZATIONS='A B': its codes)
+demo: setup-build ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a PEMS grid export; ORGANIZATIONS='A B': its codes)
 	cargo build $(foreach package,$(demo_packages),--package $(package))
 	target/debug/demo $(if $(ONCE),--once) $(if $(INPUT),--input '$(INPUT)') $(foreach code,$(ORGANIZATIONS),--organization '$(code)')
 
@@ -27,7 +27,7 @@ test: build ## Run everything that proves the project, on a private PostgreSQL c
 	$(with_cluster) cargo nextest run --workspace
 	@$(MAKE) --no-print-directory lint
 
-chaos: setup ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
+chaos: setup-build ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
 	cargo build $(foreach package,$(chaos_packages),--package $(package))
 	target/debug/chaos $(if $(SEED),--seed $(SEED)) $(if $(SECONDS),--seconds $(SECONDS)) $(if $(EDITS),--edits $(EDITS))
 

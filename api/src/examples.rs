@@ -1,5 +1,5 @@
-//! Examples of requests and answers, in `api/examples.json` by the id of the operation. The tests make each of the
-//! requests in their order, and compare what is answered.
+//! Examples of requests and answers, in `api/examples.json` by the id of the operation. A test makes these requests in
+//! order and compares the answers.
 
 use serde_json::Value;
 
@@ -10,7 +10,7 @@ pub(crate) fn all() -> Value {
     serde_json::from_str(EXAMPLES).expect("the examples are JSON")
 }
 
-/// Puts the examples of an operation into its description.
+/// Adds the examples of an operation to its description.
 pub(crate) fn add(examples: &Value, operation: &mut Value) {
     let example = &examples[operation["operationId"].as_str().unwrap_or_default()];
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {

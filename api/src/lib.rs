@@ -1,27 +1,20 @@
-//! The HTTP service of pfa-sync: it checks who asks, calls the database's functions as that user, and shapes JSON. What
-//! is valid, who may do what and who sees what is decided in the database.
+//! The HTTP service of pfa-sync: it authenticates the caller, calls the database's functions as that user, and returns JSON.
+//! What is valid, who may do what and who can see what is decided in the database.
+//!
+//! Layers, each importing only those before it: `conflict`, `http`, `session`, `auth`, `events`, `state`, `routes`,
+//! `openapi`, `server`.
 
-mod audit;
-mod conflicts;
-mod control;
-mod dead_letters;
-mod drafts;
+mod auth;
+mod conflict;
 mod events;
 mod examples;
-mod jobs;
-mod observation;
-mod once;
+mod http;
 mod openapi;
-mod pace;
-mod pages;
-mod problem;
-mod records;
-mod request;
-mod service;
+mod routes;
+mod server;
 mod session;
 pub mod settings;
-mod sync;
-mod token;
+mod state;
 
 pub use openapi::document;
-pub use service::serve;
+pub use server::serve;

@@ -1,11 +1,11 @@
-//! `pfa-api`: the functions of pfa_sync over HTTP.
+//! `pfa-api`: drafts, commits, conflicts and the state of synchronisation over HTTP.
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
-use pfa_api::settings::{SHIPPED, Settings};
-use pfa_relay::{
-    logging,
+use pfa_api::settings::{PROGRAM, Settings};
+use pfa_service::{
+    log,
     settings::{self, SettingsError},
 };
 
@@ -19,11 +19,11 @@ struct Arguments {
     #[command(flatten)]
     settings: Settings,
     #[command(subcommand)]
-    action: Action,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum Command {
     /// Serve until stopped by SIGTERM or SIGINT
     Serve,
     /// Print the description of the service (OpenAPI 3.1)
@@ -45,14 +45,14 @@ async fn main() -> ExitCode {
 }
 
 async fn start() -> anyhow::Result<()> {
-    let matches = settings::read(Arguments::command(), SHIPPED, std::env::args_os())?;
-    let Arguments { settings, action } = Arguments::from_arg_matches(&matches)?;
-    match action {
-        Action::Serve => {
-            logging::start(settings.log_format, &settings.log_level)?;
+    let matches = settings::read(Arguments::command(), PROGRAM, std::env::args_os())?;
+    let Arguments { settings, command } = Arguments::from_arg_matches(&matches)?;
+    match command {
+        Command::Serve => {
+            log::start(&settings.log)?;
             pfa_api::serve(&settings).await
         }
-        Action::Openapi => {
+        Command::Openapi => {
             println!("{:#}", pfa_api::document());
             Ok(())
         }

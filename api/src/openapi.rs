@@ -1,4 +1,4 @@
-//! The description of the service (OpenAPI 3.1), made of the code that does what it describes.
+//! The description of the service (OpenAPI 3.1), generated from the code.
 
 use std::iter;
 
@@ -7,22 +7,23 @@ use utoipa::{
     Modify, OpenApi,
     openapi::security::{Http, HttpAuthScheme, SecurityScheme},
 };
+use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     examples,
-    problem::{self, Problem},
-    service,
+    http::problem::{self, Problem},
+    routes,
 };
 
-/// The parts that no single route has.
+/// The parts that belong to no single route.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "pfa-sync", description = "Edits of PFA Vanguard, on their way to PEMS: see docs/api.md."),
+    info(title = "pfa-sync", description = "Synchronises edits of PFA Vanguard to PEMS: see docs/api.md."),
     components(schemas(Problem)),
     modifiers(&Bearer),
     security(("bearer" = []))
 )]
-pub(crate) struct Whole;
+struct Service;
 
 struct Bearer;
 
@@ -35,14 +36,14 @@ impl Modify for Bearer {
     }
 }
 
-/// The description, as JSON: that of each route, and what many of them have alike.
+/// The description as JSON: that of each route, and what the routes have in common.
 pub fn document() -> Value {
-    let (_, described) = service::routes().split_for_parts();
+    let (_, described) = OpenApiRouter::with_openapi(Service::openapi()).merge(routes::all()).split_for_parts();
     let mut document = serde_json::to_value(described).expect("a description is JSON");
     document["components"]["responses"] = problem::statuses().into_iter().map(described_problem).collect();
     document["components"]["headers"] = json!({
         "X-Request-Id": {
-            "description": "Under it the service's log has more.", "required": true, "schema": {"type": "string", "format": "uuid"}
+            "description": "Identifies the request in the log of the service.", "required": true, "schema": {"type": "string", "format": "uuid"}
         },
         "Retry-After": {"description": "Seconds.", "required": true, "schema": {"type": "integer", "minimum": 1}},
         "WWW-Authenticate": {"required": true, "schema": {"type": "string", "const": "Bearer"}}
@@ -56,7 +57,7 @@ pub fn document() -> Value {
         let answers = operation["responses"].as_object_mut().expect("an operation has answers");
         for answer in answers.values_mut() {
             answer["headers"]["X-Request-Id"] = json!({"$ref": "#/components/headers/X-Request-Id"});
-            answer["description"] = "As asked".into();
+            answer["description"] = "Success".into();
         }
         let refused =
             |status: u16| (status.to_string(), json!({"$ref": format!("#/components/responses/{}", component(status))}));
@@ -65,16 +66,16 @@ pub fn document() -> Value {
     document
 }
 
-/// What a header takes, on every route that takes it.
+/// Describes request headers, on every route that reads them.
 fn describe_headers(operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
         let (description, schema) = match parameter["name"].as_str() {
             Some("Idempotency-Key") => (
-                "Of the caller's making: the same request under the same key is done once.",
+                "Chosen by the caller. A request that is repeated under the same key is executed once.",
                 json!({"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]([ -~]*[!-~])?$"}),
             ),
             Some("If-Match") => {
-                ("The ETag under which the conflict was seen.", json!({"type": "string", "pattern": "^\"[0-9]{1,9}\"$"}))
+                ("The ETag with which the conflict was read.", json!({"type": "string", "pattern": "^\"[0-9]{1,9}\"$"}))
             }
             _ => continue,
         };
@@ -83,17 +84,17 @@ fn describe_headers(operation: &mut Value) {
     }
 }
 
-/// The problems that an operation may answer with: those of the service, of the caller, and of what it takes.
+/// The statuses of the problems that an operation can answer with: those of the service, of the caller, and of its input.
 fn refusals(operation: &Value) -> Vec<u16> {
     let open = operation["security"] == json!([{}]);
-    let takes = |name: &str| operation["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
+    let reads = |name: &str| operation["parameters"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == name));
     let body = operation.get("requestBody").is_some();
     let groups: [(bool, &[u16]); 5] = [
         (true, &[500, 503, 504]),
         (!open, &[401, 403, 404, 422, 429]),
         (body || operation.get("parameters").is_some(), &[400]),
         (body, &[409, 413, 415]),
-        (takes("If-Match"), &[412]),
+        (reads("If-Match"), &[412]),
     ];
     groups.iter().filter(|(applies, _)| *applies).flat_map(|(_, statuses)| *statuses).copied().collect()
 }

@@ -1,21 +1,34 @@
-//! The one secret that PEMS knows the relay by. It comes from the environment or a file, and is never shown.
+//! The credentials for PEMS. The secret comes from the environment or from a file, and is never shown.
 
-use std::{
-    fs, io,
-    num::NonZeroU32,
-    path::{Path, PathBuf},
-};
+use std::{num::NonZeroU32, path::PathBuf};
 
 use aws_lc_rs::pbkdf2;
+use clap::Args;
+use pfa_service::secret::{self, SecretError};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
-use crate::settings::Settings;
+/// Settings of the credentials for PEMS.
+#[derive(Args, Clone, Debug)]
+pub struct CredentialSettings {
+    /// The user that the password belongs to
+    #[arg(long, value_name = "USER", help_heading = "PEMS")]
+    pub pems_user: Option<String>,
+    /// File with the password; or the password itself in PEMS_PASSWORD
+    #[arg(long, value_name = "FILE", help_heading = "PEMS")]
+    pub pems_password_file: Option<PathBuf>,
+    /// File with a bearer token; or the token itself in PEMS_BEARER_TOKEN
+    #[arg(long, value_name = "FILE", help_heading = "PEMS")]
+    pub pems_bearer_token_file: Option<PathBuf>,
+    /// File with an API key; or the key itself in PEMS_API_KEY
+    #[arg(long, value_name = "FILE", help_heading = "PEMS")]
+    pub pems_api_key_file: Option<PathBuf>,
+}
 
-/// Rounds of the fingerprint's derivation: some tens of milliseconds, once per start.
-const ROUNDS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
+/// Iterations of the fingerprint's derivation: some tens of milliseconds, once per start.
+const FINGERPRINT_ITERATIONS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
 
-/// How the relay logs in to PEMS: derived from which secret was given.
+/// How the relay logs in to PEMS. The secret that is given decides the kind.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// HTTP Basic.
@@ -31,36 +44,29 @@ pub enum Credentials {
     ApiKey(SecretString),
 }
 
-/// Why there are no credentials.
+/// Settings that give no usable credentials.
 #[derive(Debug, Error)]
 pub enum CredentialsError {
-    /// Not exactly one secret.
+    /// None, or more than one secret.
     #[error(
         "give exactly one secret for PEMS: PEMS_PASSWORD, PEMS_BEARER_TOKEN or PEMS_API_KEY, or the file of one; given: {given}"
     )]
     NotOne {
-        /// Those that were given.
+        /// The sources of the secrets given.
         given: String,
     },
     /// A password without a user.
     #[error("a password for PEMS is given, but no user: PEMS_USER or --pems-user")]
     NoUser,
-    /// A file that can't be read.
-    #[error("can't read the secret in {}", .file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file with nothing in it.
-    #[error("there is no secret in {}", .0.display())]
-    Empty(PathBuf),
+    /// A file gives no secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
 }
 
 impl Credentials {
-    /// Finds the one secret among files named by settings, and variables. An empty variable counts as not set.
-    pub fn find(settings: &Settings, variable: impl Fn(&str) -> Option<String>) -> Result<Self, CredentialsError> {
+    /// Finds the one secret among the files named by settings and the environment variables. An empty variable counts as
+    /// not set.
+    pub fn find(settings: &CredentialSettings, variable: impl Fn(&str) -> Option<String>) -> Result<Self, CredentialsError> {
         let sources = [
             ("PEMS_PASSWORD", "pems-password-file", &settings.pems_password_file),
             ("PEMS_BEARER_TOKEN", "pems-bearer-token-file", &settings.pems_bearer_token_file),
@@ -72,7 +78,7 @@ impl Credentials {
                 found.push((name, name, SecretString::from(value)));
             }
             if let Some(file) = file {
-                found.push((name, setting, read_secret(file)?));
+                found.push((name, setting, secret::read(file)?));
             }
         }
         let given = found.iter().map(|(_, source, _)| *source).collect::<Vec<_>>().join(", ");
@@ -86,36 +92,33 @@ impl Credentials {
         }
     }
 
-    /// Six hexadecimal digits that tell these credentials apart from others for the same place.
+    /// Six hexadecimal digits that distinguish these credentials from others for the same endpoint.
     ///
-    /// Derived slowly, and so short that thousands of passwords share each value: nobody can test a guess by it.
-    pub fn fingerprint(&self, place: &[&str]) -> String {
+    /// Derived slowly, and so short that thousands of passwords share each value: it does not confirm a guess.
+    pub fn fingerprint(&self, endpoint: &[&str]) -> String {
         let (user, secret) = match self {
             Self::Basic { user, password } => (user.as_str(), password),
             Self::Bearer(secret) | Self::ApiKey(secret) => ("", secret),
         };
-        let salt = [&["pfa-sync", self.kind(), user], place].concat().join("\0");
+        let salt = [&["pfa-sync", self.kind(), user], endpoint].concat().join("\0");
         let mut derived = [0; 3];
-        pbkdf2::derive(pbkdf2::PBKDF2_HMAC_SHA256, ROUNDS, salt.as_bytes(), secret.expose_secret().as_bytes(), &mut derived);
+        pbkdf2::derive(
+            pbkdf2::PBKDF2_HMAC_SHA256,
+            FINGERPRINT_ITERATIONS,
+            salt.as_bytes(),
+            secret.expose_secret().as_bytes(),
+            &mut derived,
+        );
         derived.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// What kind of login this is, for people.
+    /// The kind of login, in words.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Basic { .. } => "user and password",
             Self::Bearer(_) => "bearer token",
             Self::ApiKey(_) => "API key",
         }
-    }
-}
-
-/// The secret in a file, without the line's end.
-pub fn read_secret(file: &Path) -> Result<SecretString, CredentialsError> {
-    let text = fs::read_to_string(file).map_err(|source| CredentialsError::Unreadable { file: file.to_owned(), source })?;
-    match text.trim_end_matches(['\r', '\n']) {
-        "" => Err(CredentialsError::Empty(file.to_owned())),
-        secret => Ok(secret.into()),
     }
 }
 
@@ -127,10 +130,9 @@ mod tests {
     use super::*;
 
     fn find(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Credentials, CredentialsError> {
-        let command = Settings::augment_args(Command::new("pfa-relay"));
-        let arguments = ["pfa-relay"].iter().chain(arguments).map(Into::into);
-        let settings =
-            Settings::from_arg_matches(&crate::settings::read(command, crate::settings::SHIPPED, arguments).unwrap()).unwrap();
+        let command = CredentialSettings::augment_args(Command::new("pfa-relay"));
+        let matches = command.get_matches_from(["pfa-relay"].iter().chain(arguments));
+        let settings = CredentialSettings::from_arg_matches(&matches).unwrap();
         Credentials::find(&settings, |wanted| {
             variables.iter().find(|(name, _)| *name == wanted).map(|(_, value)| (*value).to_owned())
         })
@@ -155,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fingerprint_tells_other_credentials_apart_and_holds_no_secret() {
+    fn a_fingerprint_distinguishes_credentials_and_holds_no_secret() {
         let of = |user: &str, password: &str| {
             let credentials = Credentials::Basic { user: user.to_owned(), password: password.into() };
             credentials.fingerprint(&["https://pems.example", "TEST"])

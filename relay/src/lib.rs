@@ -1,24 +1,14 @@
 //! The relay between the write queue in Postgres and PEMS.
 //!
-//! The database decides, the relay carries: it claims batches ([`queue`]), writes them through the port to PEMS
-//! ([`pems`]), and records what came of them. [`daemon`] puts the parts together; [`dispatcher`] is its loop.
+//! The database decides, the relay transfers. [`calls`] are the functions of the database that it uses, [`pems`] is the
+//! port to PEMS. [`outbound`] claims batches of changes, writes them to PEMS and reports the outcomes; [`inbound`] pulls
+//! PEMS' records into the mirror. [`commands`] are the subcommands of the program.
 
-mod backoff;
-pub mod carrier;
+pub mod calls;
+pub mod commands;
 pub mod credentials;
-pub mod daemon;
-pub mod database;
-mod delivery;
-pub mod dispatcher;
-pub mod doctor;
-pub mod limiter;
+pub mod inbound;
 pub mod listener;
-pub mod logging;
-pub mod monitoring;
+pub mod outbound;
 pub mod pems;
-pub mod pull;
-pub mod pull_command;
-pub mod queue;
-mod reading;
-pub mod schedule;
 pub mod settings;

@@ -1,14 +1,18 @@
-//! `pfa-relay`: carries committed edits from Postgres to PEMS.
+//! `pfa-relay`: transfers committed edits from Postgres to PEMS, and PEMS' records to the mirror.
 
 use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use pfa_relay::{
-    daemon, doctor, logging, pull_command,
-    settings::{self, Settings, SettingsError},
+    commands::{doctor, pull, run},
+    settings::{PROGRAM, Settings},
+};
+use pfa_service::{
+    log,
+    settings::{self, SettingsError},
 };
 
-/// Carries committed edits from Postgres to PEMS, and PEMS' records to the mirror.
+/// Transfers committed edits from Postgres to PEMS, and PEMS' records to the mirror.
 ///
 /// A setting is taken from its flag, else from the environment, else from the config file. Secrets come from the
 /// environment (PEMS_PASSWORD, PEMS_BEARER_TOKEN or PEMS_API_KEY, and the password in DATABASE_URL) or from files.
@@ -18,14 +22,14 @@ struct Arguments {
     #[command(flatten)]
     settings: Settings,
     #[command(subcommand)]
-    action: Action,
+    command: Command,
 }
 
 #[derive(Subcommand)]
-enum Action {
+enum Command {
     /// Run until stopped by SIGTERM or SIGINT
     Run,
-    /// Read PEMS' records into the mirror, once and from beginning to end
+    /// Read all records of PEMS into the mirror, once
     Pull {
         /// Only this organization, by id or code; may be given several times [default: all active ones]
         #[arg(long = "organization", value_name = "CODE|ID")]
@@ -50,14 +54,14 @@ async fn main() -> ExitCode {
     }
 }
 
-/// `false` = it ran, and something was wrong.
+/// Runs the command. `false` = it ran, and found or met a failure that it has printed.
 async fn start() -> anyhow::Result<bool> {
-    let matches = settings::read(Arguments::command(), settings::SHIPPED, std::env::args_os())?;
-    let Arguments { settings, action } = Arguments::from_arg_matches(&matches)?;
-    logging::start(settings.log_format, &settings.log_level)?;
-    match action {
-        Action::Run => daemon::run(&settings).await.map(|()| true),
-        Action::Pull { organizations } => pull_command::pull(&settings, &organizations).await,
-        Action::Doctor => Ok(doctor::examine(&settings).await),
+    let matches = settings::read(Arguments::command(), PROGRAM, std::env::args_os())?;
+    let Arguments { settings, command } = Arguments::from_arg_matches(&matches)?;
+    log::start(&settings.log)?;
+    match command {
+        Command::Run => run::run(&settings).await.map(|()| true),
+        Command::Pull { organizations } => pull::pull(&settings, &organizations).await,
+        Command::Doctor => Ok(doctor::examine(&settings).await),
     }
 }

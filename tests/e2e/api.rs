@@ -209,7 +209,8 @@ async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
     let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, user_id, success, error_message) \
                  select 'PAUSED', 'org_RIO_173', 'usr_admin', true, '=cmd|\"' || n from generate_series(1, 2100) n";
     world.client.execute(flood, &[]).await?;
-    let rows: i64 = world.value("select count(*) from pfa_sync_private.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
+    let rows: i64 =
+        world.value("select count(*) from pfa_sync_private.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
     let api = Api::start(&world, &[]).await?;
     let mut seen = BTreeSet::new();
     let mut after = String::new();

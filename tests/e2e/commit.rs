@@ -32,7 +32,10 @@ async fn a_thousand_edits_in_one_update_are_one_job() -> Result<()> {
 
     assert_eq!(world.value::<i64>("select count(*) from pfa_sync.queue where status = 'pending' and head").await?, 1000);
     assert_eq!(world.value::<i32>("select records from pfa_sync_private.sync_job").await?, 1000);
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'COMMITTED'").await?, 1000);
+    assert_eq!(
+        world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'COMMITTED'").await?,
+        1000
+    );
     world.check().await
 }
 
@@ -48,7 +51,10 @@ async fn a_rolled_back_commit_leaves_nothing() -> Result<()> {
     for table in ["pfa_write_queue", "sync_job", "pfa_sync_conflict"] {
         assert_eq!(world.value::<i64>(&format!("select count(*) from pfa_sync_private.{table}")).await?, 0, "{table}");
     }
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'COMMITTED'").await?, 0);
+    assert_eq!(
+        world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'COMMITTED'").await?,
+        0
+    );
     Ok(())
 }
 

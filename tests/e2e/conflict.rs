@@ -129,7 +129,9 @@ async fn what_pems_refuses_as_stale_is_judged_against_its_record() -> Result<()>
         read["monthlyRate"] = json!(11000);
         read["version"] = json!(5);
         let read = if record.pfa_id == "3" { Value::Null } else { read };
-        world.report("report_conflict", std::slice::from_ref(record), json!({"record": read, "response": {"status": 409}})).await?;
+        world
+            .report("report_conflict", std::slice::from_ref(record), json!({"record": read, "response": {"status": 409}}))
+            .await?;
     }
 
     let states = [world.state(&clashing).await?, world.state(&disjoint).await?, world.state(&gone).await?];

@@ -117,7 +117,11 @@ async fn a_failed_change_that_the_application_moves_on_is_no_dead_letter_any_mor
         let world = World::new().await?;
         dead(&world, json!({"model": "X"})).await?;
         world.client.batch_execute(statement).await?;
-        assert_eq!(world.value::<String>("select status from pfa_sync_private.pfa_write_queue_dlq").await?, ending, "{statement}");
+        assert_eq!(
+            world.value::<String>("select status from pfa_sync_private.pfa_write_queue_dlq").await?,
+            ending,
+            "{statement}"
+        );
         world.check().await?;
     }
     Ok(())

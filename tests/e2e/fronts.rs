@@ -23,7 +23,10 @@ async fn queue(world: &World, records: usize, edits: i32) -> Result<()> {
         select format('mod_%s_%s', n, "pfaId"), id, "organizationId", $1, jsonb_build_object('model', 'X' || n), 'committed', version, now()
           from pfa_mirror, generate_series(1, $3) n where "organizationId" = $2 and length("pfaId") = 5"#;
     assert_eq!(world.client.execute(insert, &[&EDITOR, &RIO, &edits]).await?, records as u64 * edits as u64);
-    world.client.execute("update pfa_sync_private.pfa_write_queue set scheduled_at = scheduled_at - interval '1 hour'", &[]).await?;
+    world
+        .client
+        .execute("update pfa_sync_private.pfa_write_queue set scheduled_at = scheduled_at - interval '1 hour'", &[])
+        .await?;
     Ok(())
 }
 
@@ -148,7 +151,10 @@ async fn what_ended_under_a_held_snapshot_is_not_read_again() -> Result<()> {
 
     // A lease that ends is found without those of the past, too.
     assert_eq!(world.claim().await?.len(), 100);
-    world.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where lease_until is not null", &[]).await?;
+    world
+        .client
+        .execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where lease_until is not null", &[])
+        .await?;
     let (records, read) = batch(&mut session, "release", 100).await?;
     assert_eq!(records, 100);
     assert!(read.ordered < BATCH, "with leases that ended: {} entries", read.ordered);
@@ -177,7 +183,9 @@ async fn a_busy_queue_looks_behind_its_front_once_a_minute() -> Result<()> {
     world.edit("3", json!({"model": "X"})).await?;
     world
         .client
-        .batch_execute("update pfa_sync_private.sync_organization set watermarks_checked_at = watermarks_checked_at - interval '1 minute'")
+        .batch_execute(
+            "update pfa_sync_private.sync_organization set watermarks_checked_at = watermarks_checked_at - interval '1 minute'",
+        )
         .await?;
     let claimed = world.claim().await?;
     assert_eq!(claimed.iter().map(|c| c.pfa_id.as_str()).collect::<Vec<_>>(), ["1", "3"]);

@@ -14,7 +14,8 @@ use crate::support::world::World;
 #[tokio::test]
 async fn a_hold_ends_with_other_credentials(#[case] refused: &str) -> Result<()> {
     let world = World::new().await?;
-    let heartbeat = async |fingerprint: &str| world.client.execute("select pfa_sync.heartbeat('relay-1', '1', $1)", &[&fingerprint]).await;
+    let heartbeat =
+        async |fingerprint: &str| world.client.execute("select pfa_sync.heartbeat('relay-1', '1', $1)", &[&fingerprint]).await;
     let health = async || world.value::<String>("select health from pfa_sync.status('RIO')").await;
     heartbeat("aaaaaa").await?;
     if refused == "write" {
@@ -22,7 +23,8 @@ async fn a_hold_ends_with_other_credentials(#[case] refused: &str) -> Result<()>
         let sent = world.send().await?;
         world.report("fail", &sent, json!({"outcome": "unauthorized", "error": "401", "http_status": 401})).await?;
     } else {
-        let pull = world.client.query_one("select pull_id, fencing_token from pfa_sync.begin_pull('relay-1', 'RIO')", &[]).await?;
+        let pull =
+            world.client.query_one("select pull_id, fencing_token from pfa_sync.begin_pull('relay-1', 'RIO')", &[]).await?;
         let end = "select pfa_sync.end_pull($1, $2, 'PEMS answered 401', unauthorized => true)";
         world.client.execute(end, &[&pull.get::<_, i64>(0), &pull.get::<_, i32>(1)]).await?;
     }

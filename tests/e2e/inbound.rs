@@ -36,7 +36,11 @@ async fn an_unchanged_page_costs_no_write_and_no_lock_outside_bronze() -> Result
     let page = ["1", "2", "3"].map(|id| pems_record("RIO", id));
     assert_eq!(counts(&world, &page).await?, [3, 0, 3, 0]);
     assert_eq!(fingerprint(&world).await?, before);
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.sync_pull_page").await?, 2, "both pages are kept as they came");
+    assert_eq!(
+        world.value::<i64>("select count(*) from pfa_sync_private.sync_pull_page").await?,
+        2,
+        "both pages are kept as they came"
+    );
     Ok(())
 }
 
@@ -203,7 +207,8 @@ async fn a_harmless_drift_is_told_once_and_stops_nothing(
         let result = world.ingest(&page(without, &drifted, version)).await?;
         assert_eq!(result.get::<_, Option<String>>("stopped"), None);
     }
-    let events = "select jsonb_agg(changes - 'before' - 'now') from pfa_sync_private.pfa_audit_log where event_type = 'SCHEMA_DRIFT'";
+    let events =
+        "select jsonb_agg(changes - 'before' - 'now') from pfa_sync_private.pfa_audit_log where event_type = 'SCHEMA_DRIFT'";
     assert_eq!(world.value::<Value>(events).await?, json!([{"field": field, "kind": kind, "severity": severity}]));
     Ok(())
 }

@@ -8,7 +8,10 @@ use crate::support::world::World;
 
 /// Leases of this database end at once: what a dead relay held can be claimed.
 async fn end_leases(world: &World) -> Result<()> {
-    world.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where status = 'processing'", &[]).await?;
+    world
+        .client
+        .execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where status = 'processing'", &[])
+        .await?;
     Ok(())
 }
 
@@ -54,7 +57,10 @@ async fn a_late_report_changes_nothing() -> Result<()> {
         let besides = json!({"version": 2, "outcome": "rejected", "record": pems_record("RIO", "1")});
         assert!(world.report(function, &late, besides).await?.is_empty(), "{function}");
     }
-    assert_eq!(world.value::<i32>("select fencing_token from pfa_sync_private.pfa_write_queue where status = 'processing'").await?, 2);
+    assert_eq!(
+        world.value::<i32>("select fencing_token from pfa_sync_private.pfa_write_queue where status = 'processing'").await?,
+        2
+    );
     world.check().await
 }
 

@@ -51,7 +51,10 @@ async fn each_resolution_does_what_it_says() -> Result<()> {
             assert_eq!((&claimed.changes, claimed.version, claimed.modified_by.as_str()), (&sends, Some(2), "simon@example.com"));
             world
                 .client
-                .execute("select pfa_sync.mark_sent('relay-1', $1)", &[&json!([{"queue_id": claimed.queue_id, "fencing_token": 1}])])
+                .execute(
+                    "select pfa_sync.mark_sent('relay-1', $1)",
+                    &[&json!([{"queue_id": claimed.queue_id, "fencing_token": 1}])],
+                )
                 .await?;
             world
                 .report(
@@ -62,8 +65,9 @@ async fn each_resolution_does_what_it_says() -> Result<()> {
                 .await?;
         }
         assert_eq!(world.mirror("1").await?["monthlyRate"], rate);
-        let kept: String =
-            world.value("select status || ' ' || resolution || ' ' || resolved_by from pfa_sync_private.pfa_sync_conflict").await?;
+        let kept: String = world
+            .value("select status || ' ' || resolution || ' ' || resolved_by from pfa_sync_private.pfa_sync_conflict")
+            .await?;
         assert_eq!(kept, format!("resolved_manual {resolution} {SECOND}"));
         assert_eq!(world.state(&modifications[0]).await?, "synced/synced");
         world.check().await?;

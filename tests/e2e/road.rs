@@ -194,7 +194,11 @@ async fn refused_credentials_hold_the_organization() -> Result<()> {
     plant.set_password("secret");
     plant.world.client.execute("select pfa_sync.resume('RIO')", &[]).await?;
     plant.until_drained().await?;
-    assert_eq!(plant.world.value::<i32>("select retry_count from pfa_sync_private.pfa_write_queue_archive").await?, 0, "no try is burnt");
+    assert_eq!(
+        plant.world.value::<i32>("select retry_count from pfa_sync_private.pfa_write_queue_archive").await?,
+        0,
+        "no try is burnt"
+    );
     plant.check().await
 }
 

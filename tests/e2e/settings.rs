@@ -30,7 +30,10 @@ async fn settings_are_checked_scoped_and_logged() -> Result<()> {
     let values = "select string_agg(coalesce(organization_id, 'fleet') || ' ' || value, ', ') from pfa_sync.settings where name = 'max_retries'";
     assert_eq!(world.value::<String>(values).await?, "fleet 5, org_RIO_173 7");
     assert_eq!(world.value::<String>("select pfa_sync.set('max_retries', null, 'RIO')").await?, "5", "back to the fleet's");
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'SETTING_CHANGED'").await?, 3);
+    assert_eq!(
+        world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'SETTING_CHANGED'").await?,
+        3
+    );
     Ok(())
 }
 

@@ -1,27 +1,31 @@
-//! The port to PEMS: what the relay asks of it, in words that every dialect of PEMS can answer.
+//! The port to PEMS: what the relay requests of it, in terms that every dialect of PEMS can serve.
+//!
+//! [`json`] is the dialect that speaks JSON over HTTPS.
 
-pub mod address;
-mod answer;
-mod http;
+pub mod json;
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 use async_trait::async_trait;
 use serde_json::Value;
 use thiserror::Error;
 
-pub use self::http::{Endpoint, HttpPems, SetupError};
+/// Most records in one write request.
+pub const MAX_BATCH: i64 = 100;
 
-/// A system of record that takes writes and gives records.
+/// Most records in one page of a list.
+pub const MAX_PAGE: i64 = 1000;
+
+/// A system of record that accepts writes and returns records.
 ///
-/// Every call is one request, and none is repeated here: whoever calls has taken a slot for it.
+/// Every call is one request, and none is repeated here: the caller has taken one slot for it.
 #[async_trait]
 pub trait Pems: Send + Sync {
-    /// Writes records of one organization, all in one request; a verdict for each, in order.
+    /// Writes records of one organization, all in one request; returns the result of each, in order.
     ///
-    /// `Err` says that the request as a whole failed, in the same way for every record. A `Rejected` of several records
-    /// is no verdict on any of them.
-    async fn write(&self, organization: &str, records: &[Write]) -> Result<Vec<Verdict>, Failure>;
+    /// `Err` means that the request as a whole failed, in the same way for every record. `Rejected` for several records
+    /// says nothing about any single one.
+    async fn write(&self, organization: &str, records: &[Write]) -> Result<Vec<WriteResult>, Failure>;
 
     /// Reads a record with its version; `None` when PEMS has none of that id. Never `Ambiguous`: reading changes nothing.
     async fn get(&self, organization: &str, pfa_id: &str) -> Result<Option<Value>, Failure>;
@@ -29,7 +33,7 @@ pub trait Pems: Send + Sync {
     /// Lists records of an organization by time of change. Never `Ambiguous`.
     async fn list(&self, organization: &str, query: &ListQuery) -> Result<Page, Failure>;
 
-    /// Asks whether PEMS is there and takes the credentials.
+    /// Checks that PEMS answers and accepts the credentials.
     async fn health(&self, organization: &str) -> Result<(), Failure>;
 }
 
@@ -40,13 +44,13 @@ pub struct Write {
     pub operation: Operation,
     /// The record's id.
     pub pfa_id: String,
-    /// The version PEMS must be at.
+    /// The version that the record must have in PEMS.
     pub version: i64,
     /// Changed fields with their new values, canonical.
     pub changes: Value,
-    /// Who changed it: an e-mail address or a user name.
+    /// The author of the change: an e-mail address or a user name.
     pub modified_by: String,
-    /// Why.
+    /// The author's reason.
     pub reason: Option<String>,
     /// The same for every repetition of this very request, and for no other.
     pub idempotency_key: String,
@@ -61,13 +65,39 @@ pub enum Operation {
     Delete,
 }
 
-/// What PEMS said of one record.
-pub type Verdict = Result<Written, Failure>;
+impl Operation {
+    /// Its name, in the database and in PEMS alike.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Update => "UPDATE",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+impl FromStr for Operation {
+    type Err = UnknownOperation;
+
+    fn from_str(name: &str) -> Result<Self, UnknownOperation> {
+        [Self::Update, Self::Delete]
+            .into_iter()
+            .find(|operation| operation.name() == name)
+            .ok_or_else(|| UnknownOperation(name.to_owned()))
+    }
+}
+
+/// A name that is not the name of an operation.
+#[derive(Debug, Error)]
+#[error("unknown operation {0:?}; this relay knows UPDATE and DELETE")]
+pub struct UnknownOperation(String);
+
+/// PEMS' answer for one record.
+pub type WriteResult = Result<Written, Failure>;
 
 /// A write that PEMS confirmed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Written {
-    /// The record's version now.
+    /// The record's version after the write.
     pub version: i64,
     /// When PEMS applied it, as PEMS spells it.
     pub updated_at: String,
@@ -75,41 +105,41 @@ pub struct Written {
     pub response: Value,
 }
 
-/// A call that brought nothing, with what the caller is to do.
+/// A failed call of PEMS.
 #[derive(Debug, Error)]
 #[error("{message}")]
 pub struct Failure {
-    /// What follows.
-    pub decision: Decision,
-    /// The HTTP status, if an answer came.
+    /// What the failure means for the change.
+    pub kind: FailureKind,
+    /// The HTTP status, if an answer arrived.
     pub status: Option<u16>,
     /// What happened, for people.
     pub message: String,
-    /// The answer, if one came that could be read.
+    /// The answer, if one arrived that could be parsed.
     pub response: Option<Value>,
-    /// What it came from, if no answer came.
+    /// The cause, if no answer arrived.
     pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 /// What a failure means for the change that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Decision {
-    /// Not now; later, and not before this much time has passed.
+pub enum FailureKind {
+    /// PEMS limits requests; try again later, and not before this much time has passed.
     Throttled {
-        /// What PEMS asked for.
+        /// The wait that PEMS asks for.
         retry_after: Option<Duration>,
     },
-    /// Not applied; PEMS or the way there does not work. Another try may succeed.
+    /// Not applied; PEMS or the connection to it does not work. Another try may succeed.
     Unavailable,
-    /// The credentials are refused; so will be those of every other change of the organization.
+    /// The credentials are refused, as they would be for every other change of the organization.
     Unauthorized,
-    /// PEMS will never take it as it is.
+    /// PEMS will never accept the change as it is.
     Rejected,
     /// PEMS has another version of the record.
     Conflict,
-    /// Another user works on the record.
+    /// Another user has locked the record.
     Locked,
-    /// Sent, and nobody knows whether it was applied. It must be read before it may be sent again.
+    /// Sent, and it is unknown whether it was applied. The record must be read before the change may be sent again.
     Ambiguous,
 }
 
@@ -118,9 +148,9 @@ pub enum Decision {
 pub struct ListQuery {
     /// Only those changed at this time or later, as PEMS spells times.
     pub updated_since: Option<String>,
-    /// From the page behind this cursor on.
+    /// Only those after this cursor.
     pub after: Option<String>,
-    /// Records in the page at most.
+    /// Most records in the page.
     pub limit: u16,
 }
 
@@ -131,6 +161,17 @@ pub struct Page {
     pub records: Value,
     /// How many there are.
     pub count: usize,
-    /// Where the next page begins; `None` = this is the last one.
+    /// Cursor of the next page; `None` = this is the last one.
     pub next: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_operation_is_an_error() {
+        assert_eq!("DELETE".parse::<Operation>().unwrap(), Operation::Delete);
+        assert!("UPSERT".parse::<Operation>().unwrap_err().to_string().contains("UPSERT"));
+    }
 }

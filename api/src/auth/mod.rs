@@ -1,0 +1,4 @@
+//! Who makes a request: the token is verified, and the database is called as its user.
+
+pub(crate) mod caller;
+pub(crate) mod token;

@@ -1,0 +1,59 @@
+//! A conflict as the API returns it: by itself, and in the problem of a resolution that is out of date.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+/// A conflict in its current state, field by field.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(crate) struct Conflict {
+    conflict_id: i64,
+    organization_id: String,
+    pfa_id: String,
+    modification_id: String,
+    author: String,
+    /// Where it was detected: at `commit`, at `claim`, or by `pems`.
+    detected: String,
+    message: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    /// `unresolved`, `resolved_auto` or `resolved_manual`.
+    status: String,
+    resolution: Option<String>,
+    resolved_by: Option<String>,
+    /// Current version of the record; null = the record does not exist any more.
+    version: Option<i32>,
+    detected_version: i32,
+    fields: Vec<ConflictField>,
+}
+
+/// A changed field. A null value means that the field is not set on that side.
+#[derive(Debug, Deserialize, Serialize, ToSchema)]
+pub(crate) struct ConflictField {
+    field: String,
+    /// Whether this field is in conflict.
+    conflict: bool,
+    /// The values are prices, which the caller may not see.
+    #[serde(default)]
+    hidden: bool,
+    /// The value that the author saw.
+    base: Option<Value>,
+    /// The value that the author wants.
+    ours: Option<Value>,
+    /// The current value.
+    theirs: Option<Value>,
+}
+
+impl Conflict {
+    /// Reads the result of `pfa_sync.conflict_state`.
+    pub(crate) fn from_state(state: Value) -> Option<Self> {
+        serde_json::from_value(state).ok()
+    }
+
+    /// The version of the record by which a resolution names this state.
+    pub(crate) fn version(&self) -> i32 {
+        self.version.unwrap_or_default()
+    }
+}

@@ -1,0 +1,118 @@
+//! JSON bodies and parameters of requests. An invalid one is refused with a problem that says where it is wrong.
+
+use std::{fmt, marker::PhantomData};
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, FromRequestParts, Query, Request, rejection::JsonRejection},
+    http::{header, request::Parts},
+};
+use serde::{
+    Deserialize, Deserializer,
+    de::{DeserializeOwned, Error, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
+};
+use serde_json::{Number, Value};
+
+use super::problem::Problem;
+
+/// A JSON body.
+pub(crate) struct Body<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
+        json(&bytes(request, state).await?)
+    }
+}
+
+/// The bytes of a body whose content type is JSON.
+pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, Problem> {
+    let kind = request.headers().get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+    if kind.split(';').next().is_none_or(|kind| !kind.trim().eq_ignore_ascii_case("application/json")) {
+        return Err(Problem::new("unsupported_media_type", "Send Content-Type: application/json."));
+    }
+    Bytes::from_request(request, state).await.map_err(|rejection| Problem::of_status(rejection.status()))
+}
+
+/// Parses the bytes of a body.
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
+    match Json::<Object<T>>::from_bytes(bytes) {
+        Ok(Json(Object(body))) => Ok(Body(body)),
+        Err(rejection) => Err(Problem::new("malformed", reason(&rejection))),
+    }
+}
+
+/// Accepts a JSON object only. Serde reads a struct from an array too, which is not part of the contract.
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        object(deserializer).map(Self)
+    }
+}
+
+/// For fields that are objects.
+pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<T, D::Error> {
+    struct Keys<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Keys<T> {
+        type Value = T;
+
+        fn expecting(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+            formatter.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, keys: A) -> Result<T, A::Error> {
+            T::deserialize(MapAccessDeserializer::new(keys))
+        }
+    }
+
+    deserializer.deserialize_map(Keys(PhantomData))
+}
+
+/// For fields that are one word of an enum. Serde reads an enum from an object too, which is not part of the contract.
+pub(crate) fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
+    T::deserialize(String::deserialize(deserializer)?.into_deserializer())
+}
+
+/// For lists of ids: 7.0 is the integer 7, as in JSON Schema.
+pub(crate) fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<i64>>, D::Error> {
+    let whole = |number: Number| {
+        let text = number.to_string();
+        let digits =
+            text.split_once('.').filter(|(_, rest)| rest.bytes().all(|digit| digit == b'0')).map_or(&*text, |(whole, _)| whole);
+        digits.parse().map_err(|_| D::Error::custom(format!("{number} is not an id")))
+    };
+    let numbers = Option::<Vec<Number>>::deserialize(deserializer)?;
+    numbers.map(|numbers| numbers.into_iter().map(whole).collect()).transpose()
+}
+
+/// Where a body is wrong. The text of axum itself begins with what the title says already.
+fn reason(rejection: &JsonRejection) -> String {
+    let cause = std::error::Error::source(rejection).map(ToString::to_string);
+    cause.unwrap_or_else(|| rejection.body_text())
+}
+
+/// The query parameters of the address.
+pub(crate) struct Parameters<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Parameters<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        match Query::from_request_parts(parts, state).await {
+            Ok(Query(parameters)) => Ok(Self(parameters)),
+            Err(rejection) => Err(Problem::new("malformed", rejection.body_text())),
+        }
+    }
+}
+
+/// A filter as the functions of the database expect it: without the keys that are not given.
+pub(crate) fn given(mut filter: Value) -> Value {
+    if let Value::Object(keys) = &mut filter {
+        keys.retain(|_, value| !value.is_null());
+    }
+    filter
+}

@@ -1,0 +1,266 @@
+//! Conflicts: listing, reading and resolving them.
+
+use axum::{
+    Json,
+    extract::Path,
+    http::{HeaderMap, header},
+    response::{AppendHeaders, IntoResponse},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use utoipa::ToSchema;
+
+use super::listing::{SortOrder, list as list_view};
+use crate::{
+    auth::caller::Caller,
+    conflict::Conflict,
+    http::{
+        body::{Body, Parameters, given, ids, object, word},
+        idempotency::Idempotent,
+        page::Page,
+        problem::Problem,
+    },
+};
+
+/// An open conflict in a list, without its values.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ConflictSummary {
+    conflict_id: i64,
+    organization_id: String,
+    pfa_id: String,
+    modification_id: String,
+    author: String,
+    /// Where it was detected: at `commit`, at `claim`, or by `pems`.
+    detected: String,
+    conflict_fields: Vec<String>,
+    message: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ConflictPage {
+    conflicts: Vec<ConflictSummary>,
+    /// `after` of the next page; null: this is the last page.
+    next: Option<i64>,
+}
+
+/// Open conflicts, oldest first
+#[utoipa::path(get, operation_id = "listConflicts", path = "/api/pems/conflicts", tag = "conflicts", params(Page), responses((status = OK, body = ConflictPage)))]
+pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<ConflictPage>, Problem> {
+    // The values, which are the largest part of a conflict, are left out.
+    let view = "(select conflict_id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, message, created_at \
+                   from pfa_sync.conflicts)";
+    let (conflicts, next) =
+        list_view(&caller, &page, view, "conflict_id", SortOrder::OldestFirst, |conflict: &ConflictSummary| conflict.conflict_id)
+            .await?;
+    Ok(Json(ConflictPage { conflicts, next }))
+}
+
+/// A conflict, field by field; its ETag is for If-Match of the resolution
+#[utoipa::path(
+    get, operation_id = "getConflict", path = "/api/pems/conflicts/{conflictId}", tag = "conflicts", params(("conflictId" = i64, Path)),
+    responses((status = OK, body = Conflict, headers(("ETag" = String, description = "for If-Match of the resolution"))))
+)]
+pub(super) async fn get(caller: Caller, Path(conflict): Path<i64>) -> Result<impl IntoResponse, Problem> {
+    let query = "select s.* from pfa_sync.conflict_state($1) c, jsonb_to_record(c) s (conflict_id bigint, organization_id text, pfa_id text, \
+                 modification_id text, author text, detected text, message text, created_at text, status text, resolution text, \
+                 resolved_by text, version int, detected_version int, fields jsonb) where c is not null";
+    let conflict: Conflict = caller.row(query, &[&conflict]).await?;
+    let etag = format!("\"{}\"", conflict.version());
+    Ok((AppendHeaders([(header::ETAG, etag)]), Json(conflict)))
+}
+
+/// How a conflict is resolved.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Resolution {
+    /// The author's values are sent.
+    UseLocal,
+    /// PEMS' values stay; the whole change is discarded.
+    UsePems,
+    /// `mergedData` has a value for each field in conflict; the other changed fields are sent.
+    Merge,
+}
+
+impl Resolution {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::UseLocal => "use_local",
+            Self::UsePems => "use_pems",
+            Self::Merge => "merge",
+        }
+    }
+}
+
+/// How several conflicts are resolved. A merge is not possible, since it needs values for each conflict.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum BulkResolution {
+    /// The authors' values are sent.
+    UseLocal,
+    /// PEMS' values stay; the changes are discarded.
+    UsePems,
+}
+
+impl BulkResolution {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::UseLocal => Resolution::UseLocal.name(),
+            Self::UsePems => Resolution::UsePems.name(),
+        }
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ResolveRequest {
+    #[serde(deserialize_with = "word")]
+    resolution: Resolution,
+    /// With `merge`: a value for each field in conflict.
+    #[schema(value_type = Option<Object>)]
+    merged_data: Option<Map<String, Value>>,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ResolveResult {
+    success: bool,
+    conflict_id: i64,
+    resolution: String,
+    resolved_by: String,
+    #[schema(format = DateTime)]
+    resolved_at: String,
+    modification_id: String,
+    /// What will be sent to PEMS.
+    #[schema(value_type = Object)]
+    applied_changes: Value,
+}
+
+/// Resolve a conflict
+///
+/// With If-Match (the ETag with which the conflict was read), a record that has changed since is answered with 412;
+/// without it, a record that has changed since the conflict was detected is answered with 409. Both have the current state
+/// in `current`.
+#[utoipa::path(
+    post, operation_id = "resolveConflict", path = "/api/pems/conflicts/{conflictId}/resolve", tag = "conflicts",
+    params(("conflictId" = i64, Path), ("If-Match" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = ResolveRequest, responses((status = OK, body = ResolveResult))
+)]
+pub(super) async fn resolve(
+    caller: Caller,
+    Path(conflict): Path<i64>,
+    headers: HeaderMap,
+    request: Idempotent<ResolveRequest>,
+) -> Result<Json<ResolveResult>, Problem> {
+    let seen = seen_version(&headers)?;
+    let resolution = request.body.resolution.name();
+    let merged = request.body.merged_data.clone().map(Value::Object);
+    let query = "select true as success, r.conflict as conflict_id, r.resolution, r.resolved_by, r.resolved_at, r.modification as modification_id, \
+                        r.changes as applied_changes \
+                   from pfa_sync.resolve_conflict($1, $2, null, $3, $4) j, jsonb_to_record(j) r (conflict bigint, resolution text, \
+                        resolved_by text, resolved_at text, modification text, changes jsonb)";
+    let answer = caller.row_idempotent(&request, query, &[&conflict, &resolution, &merged, &seen]).await;
+    Ok(Json(answer.map_err(|problem| if seen.is_some() { problem.of_precondition() } else { problem })?))
+}
+
+fn seen_version(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
+    let Some(etag) = headers.get(header::IF_MATCH) else { return Ok(None) };
+    let version = etag.to_str().ok().and_then(|etag| etag.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
+    version.map(Some).ok_or_else(|| Problem::new("malformed", "If-Match must be the ETag of the conflict, with its quotes."))
+}
+
+/// Selects the conflicts that match all given keys.
+#[derive(Default, Deserialize, ToSchema)]
+#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct ConflictFilter {
+    /// By id or code.
+    organization_id: Option<String>,
+    /// With a conflict in this field.
+    field: Option<String>,
+    author: Option<String>,
+    /// An interval, such as `2 days`.
+    older_than: Option<String>,
+    #[serde(deserialize_with = "ids")]
+    conflict_ids: Option<Vec<i64>>,
+}
+
+impl ConflictFilter {
+    /// The filter as the functions of the database expect it.
+    fn json(&self) -> Value {
+        given(json!({
+            "organization": self.organization_id, "field": self.field, "author": self.author,
+            "older_than": self.older_than, "conflicts": self.conflict_ids
+        }))
+    }
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct BulkResolutionPreviewRequest {
+    #[serde(default, deserialize_with = "object")]
+    filter: ConflictFilter,
+    #[serde(deserialize_with = "word")]
+    resolution: BulkResolution,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct BulkResolutionPreview {
+    conflicts: i64,
+    records: i64,
+    /// Number of conflicts whose resolution would send a change to PEMS.
+    sends: i64,
+    /// Number of conflicts that can't be resolved in this way, and would stay open.
+    refused: i64,
+    /// Number of conflicts by field.
+    #[schema(value_type = Object)]
+    by_field: Value,
+    digest: String,
+}
+
+/// What a bulk resolution would do
+#[utoipa::path(post, operation_id = "previewResolution", path = "/api/pems/conflicts/preview", tag = "conflicts", request_body = BulkResolutionPreviewRequest, responses((status = OK, body = BulkResolutionPreview)))]
+pub(super) async fn preview(
+    caller: Caller,
+    Body(bulk): Body<BulkResolutionPreviewRequest>,
+) -> Result<Json<BulkResolutionPreview>, Problem> {
+    let query = "select * from pfa_sync.preview_resolution($1, $2)";
+    Ok(Json(caller.row(query, &[&bulk.filter.json(), &bulk.resolution.name()]).await?))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct BulkResolutionRequest {
+    #[serde(default, deserialize_with = "object")]
+    filter: ConflictFilter,
+    #[serde(deserialize_with = "word")]
+    resolution: BulkResolution,
+    /// Digest of the preview. The request is refused if the selected conflicts have changed since.
+    digest: String,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+pub(super) struct BulkResolutionResult {
+    resolved: i64,
+    queued: i64,
+    refused: i64,
+}
+
+/// Resolve conflicts in bulk, as previewed
+#[utoipa::path(
+    post, operation_id = "resolveConflicts", path = "/api/pems/conflicts/resolve", tag = "conflicts", params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = BulkResolutionRequest, responses((status = OK, body = BulkResolutionResult))
+)]
+pub(super) async fn resolve_all(
+    caller: Caller,
+    request: Idempotent<BulkResolutionRequest>,
+) -> Result<Json<BulkResolutionResult>, Problem> {
+    let query = "select * from pfa_sync.resolve_conflicts($1, $2, null, $3)";
+    let BulkResolutionRequest { filter, resolution, digest } = &request.body;
+    Ok(Json(caller.row_idempotent(&request, query, &[&filter.json(), &resolution.name(), digest]).await?))
+}

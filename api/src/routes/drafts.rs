@@ -1,0 +1,189 @@
+//! Drafts: saving, committing, withdrawing and explaining them.
+
+use axum::{Json, extract::Path};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    auth::caller::Caller,
+    http::{body::Body, idempotency::Idempotent, problem::Problem},
+};
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DraftRequest {
+    /// By id or code.
+    organization_id: String,
+    pfa_id: String,
+    /// The changed fields and their new values.
+    #[schema(value_type = Object)]
+    delta: Value,
+    reason: Option<String>,
+    session_id: Option<String>,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct SavedDraft {
+    modification_id: String,
+    /// The conflicts that a commit would raise now.
+    #[schema(value_type = Vec<Object>)]
+    conflicts: Value,
+    /// The errors for which a commit would be refused now.
+    #[schema(value_type = Vec<Object>)]
+    errors: Value,
+}
+
+/// Save an edit as a draft; it is added to an existing draft of the record
+#[utoipa::path(post, operation_id = "saveDraft", path = "/api/pfa-data/save-draft", tag = "edits", request_body = DraftRequest, responses((status = OK, body = SavedDraft)))]
+pub(super) async fn save(caller: Caller, Body(draft): Body<DraftRequest>) -> Result<Json<SavedDraft>, Problem> {
+    let query = "select * from pfa_sync.save_draft($1, null, $2, $3, $4, $5)";
+    let DraftRequest { organization_id, pfa_id, delta, reason, session_id } = draft;
+    Ok(Json(caller.row(query, &[&organization_id, &pfa_id, &delta, &reason, &session_id]).await?))
+}
+
+/// Selects drafts of the caller.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct CommitRequest {
+    /// By id or code.
+    organization_id: String,
+    /// Absent: those of all records.
+    pfa_ids: Option<Vec<String>>,
+    /// Absent: those of all sessions.
+    session_id: Option<String>,
+    /// Commit the valid drafts and keep the others as drafts. Otherwise one invalid draft refuses the whole commit.
+    #[serde(default)]
+    skip_invalid: bool,
+}
+
+/// The outcome of one change.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ChangeOutcome {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pfa_id: Option<String>,
+    modification_id: String,
+    verdict: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    errors: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing_permissions: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<Object>>)]
+    conflicts: Option<Value>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ChangeOutcomes {
+    verdicts: Vec<ChangeOutcome>,
+}
+
+/// Commit drafts: `queued`, `synced` (PEMS holds the values already) or `conflict`; with skipInvalid also `invalid` and `forbidden`
+#[utoipa::path(
+    post, operation_id = "commitDrafts", path = "/api/pfa-data/commit-drafts", tag = "edits", params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = CommitRequest, responses((status = OK, body = ChangeOutcomes))
+)]
+pub(super) async fn commit(caller: Caller, request: Idempotent<CommitRequest>) -> Result<Json<ChangeOutcomes>, Problem> {
+    let query = "select * from pfa_sync.commit_drafts($1, null, $2, $3, $4)";
+    let CommitRequest { organization_id, pfa_ids, session_id, skip_invalid } = &request.body;
+    let verdicts = caller.rows_idempotent(&request, query, &[organization_id, pfa_ids, session_id, skip_invalid]).await?;
+    Ok(Json(ChangeOutcomes { verdicts }))
+}
+
+/// Selects drafts of the caller.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DiscardDraftsRequest {
+    /// By id or code.
+    organization_id: String,
+    /// Absent: those of all records.
+    pfa_ids: Option<Vec<String>>,
+    /// Absent: those of all sessions.
+    session_id: Option<String>,
+}
+
+/// Discard drafts
+#[utoipa::path(post, operation_id = "discardDrafts", path = "/api/pfa-data/discard-drafts", tag = "edits", request_body = DiscardDraftsRequest, responses((status = OK, body = ChangeOutcomes)))]
+pub(super) async fn discard(caller: Caller, Body(discard): Body<DiscardDraftsRequest>) -> Result<Json<ChangeOutcomes>, Problem> {
+    let query = "select * from pfa_sync.discard_drafts($1, null, $2, $3)";
+    let DiscardDraftsRequest { organization_id, pfa_ids, session_id } = discard;
+    Ok(Json(ChangeOutcomes { verdicts: caller.rows(query, &[&organization_id, &pfa_ids, &session_id]).await? }))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WithdrawRequest {
+    modification_ids: Vec<String>,
+}
+
+/// Withdraw committed changes, which become drafts again: `withdrawn`, `in_flight`, `not_queued`, `forbidden` or `unknown`
+#[utoipa::path(post, operation_id = "withdraw", path = "/api/pfa-data/withdraw", tag = "edits", request_body = WithdrawRequest, responses((status = OK, body = ChangeOutcomes)))]
+pub(super) async fn withdraw(caller: Caller, Body(withdrawal): Body<WithdrawRequest>) -> Result<Json<ChangeOutcomes>, Problem> {
+    let query = "select * from pfa_sync.withdraw($1, null)";
+    Ok(Json(ChangeOutcomes { verdicts: caller.rows(query, &[&withdrawal.modification_ids]).await? }))
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct Explanation {
+    valid: bool,
+    #[schema(value_type = Vec<Object>)]
+    errors: Value,
+    /// Errors that the record has already, in fields that the change does not touch.
+    #[schema(value_type = Vec<Object>)]
+    warnings: Value,
+    permitted: bool,
+    missing_permissions: Vec<String>,
+    #[schema(value_type = Vec<Object>)]
+    conflicts: Value,
+    /// What would be sent to PEMS.
+    #[schema(value_type = Object)]
+    request: Value,
+    /// Other edits of the same record.
+    #[schema(value_type = Vec<Object>)]
+    others: Value,
+}
+
+/// What a commit of the change would do now
+#[utoipa::path(
+    get, operation_id = "explain", path = "/api/pfa-data/modifications/{modificationId}/explain", tag = "edits", params(("modificationId" = String, Path)),
+    responses((status = OK, body = Explanation))
+)]
+pub(super) async fn explain(caller: Caller, Path(modification): Path<String>) -> Result<Json<Explanation>, Problem> {
+    let query = "select e.* from pfa_sync.explain($1) x, jsonb_to_record(x) e (valid boolean, errors jsonb, warnings jsonb, \
+                 permitted boolean, missing_permissions jsonb, conflicts jsonb, request jsonb, others jsonb)";
+    Ok(Json(caller.row(query, &[&modification]).await?))
+}
+
+/// The state of a change.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ModificationState {
+    modification_id: String,
+    sync_state: String,
+    sync_status: String,
+    /// `pending` or `processing`; null: it is not queued.
+    queue_status: Option<String>,
+    #[schema(format = DateTime)]
+    scheduled_at: Option<String>,
+    retry_count: Option<i32>,
+    error: Option<String>,
+    /// Its open conflict.
+    conflict_id: Option<i64>,
+}
+
+/// The state of a change
+#[utoipa::path(
+    get, operation_id = "getModification", path = "/api/pfa-data/modifications/{modificationId}", tag = "edits", params(("modificationId" = String, Path)),
+    responses((status = OK, body = ModificationState))
+)]
+pub(super) async fn state(caller: Caller, Path(modification): Path<String>) -> Result<Json<ModificationState>, Problem> {
+    Ok(Json(caller.row("select * from pfa_sync.state(array[$1])", &[&modification]).await?))
+}

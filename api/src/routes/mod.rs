@@ -1,0 +1,57 @@
+//! The routes, each with its part of the OpenAPI description.
+
+mod audit;
+mod conflicts;
+mod control;
+mod dead_letters;
+mod docs;
+mod drafts;
+mod events;
+mod health;
+mod jobs;
+mod listing;
+mod records;
+mod sync;
+
+pub(crate) use docs::docs;
+use utoipa_axum::{router::OpenApiRouter, routes};
+
+use crate::state::AppState;
+
+/// Every described route.
+pub(crate) fn all() -> OpenApiRouter<AppState> {
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(records::list))
+        .routes(routes!(drafts::save))
+        .routes(routes!(drafts::commit))
+        .routes(routes!(drafts::discard))
+        .routes(routes!(drafts::withdraw))
+        .routes(routes!(drafts::state))
+        .routes(routes!(drafts::explain))
+        .routes(routes!(sync::write_sync))
+        .routes(routes!(sync::status))
+        .routes(routes!(sync::timeline))
+        .routes(routes!(conflicts::list))
+        .routes(routes!(conflicts::preview))
+        .routes(routes!(conflicts::resolve_all))
+        .routes(routes!(conflicts::get))
+        .routes(routes!(conflicts::resolve))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::preview))
+        .routes(routes!(dead_letters::requeue))
+        .routes(routes!(dead_letters::discard))
+        .routes(routes!(jobs::list))
+        .routes(routes!(jobs::get))
+        .routes(routes!(jobs::changes))
+        .routes(routes!(jobs::attempts))
+        .routes(routes!(jobs::batches))
+        .routes(routes!(events::listen))
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
+        .routes(routes!(control::pause))
+        .routes(routes!(control::resume))
+        .routes(routes!(control::settings))
+        .routes(routes!(control::set))
+}

@@ -1,0 +1,163 @@
+//! The state of synchronisation, by organization and by record, and its priority.
+
+use axum::{Json, extract::Path};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::{IntoParams, ToSchema};
+
+use crate::{
+    auth::caller::Caller,
+    http::{
+        body::{Parameters, word},
+        idempotency::Idempotent,
+        problem::Problem,
+    },
+};
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Period {
+    /// Only this organization, by id or code.
+    organization_id: Option<String>,
+    /// Only organizations with this health.
+    status: Option<String>,
+    /// Start of the period for ended changes; one day ago by default.
+    #[param(format = DateTime)]
+    start_date: Option<String>,
+    /// End of the period for ended changes.
+    #[param(format = DateTime)]
+    end_date: Option<String>,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct OrganizationStatus {
+    organization_id: String,
+    organization_code: Option<String>,
+    total_queued: i64,
+    processing: i64,
+    completed: i64,
+    failed: i64,
+    conflicts: i64,
+    /// Average time from commit to confirmation, in seconds.
+    #[schema(value_type = Option<f64>)]
+    avg_sync_time: Option<Value>,
+    #[schema(format = DateTime)]
+    last_sync_at: Option<String>,
+    #[schema(format = DateTime)]
+    next_sync_at: Option<String>,
+    /// `paused`, `held` (PEMS refused the credentials), `pems_down`, `failing` (dead letters in that time),
+    /// `waiting_for_resolution` (open conflicts) or `ok`. A long queue is `ok`: it drains at PEMS' rate.
+    health: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct SyncStatus {
+    organizations: Vec<OrganizationStatus>,
+}
+
+/// The state of each organization
+#[utoipa::path(get, operation_id = "getSyncStatus", path = "/api/pems/sync-status", tag = "sync", params(Period), responses((status = OK, body = SyncStatus)))]
+pub(super) async fn status(caller: Caller, Parameters(period): Parameters<Period>) -> Result<Json<SyncStatus>, Problem> {
+    let query = "select organization_id, code as organization_code, queued as total_queued, processing, completed, failed, conflicts, \
+                        avg_sync_seconds as avg_sync_time, last_sync_at, next_sync_at, health \
+                   from pfa_sync.status($1, $2, $3::text::timestamptz, $4::text::timestamptz)";
+    let Period { organization_id, status, start_date, end_date } = period;
+    Ok(Json(SyncStatus { organizations: caller.rows(query, &[&organization_id, &status, &start_date, &end_date]).await? }))
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Scope {
+    /// By id or code.
+    organization_id: String,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct TimelineEvent {
+    #[schema(format = DateTime)]
+    at: String,
+    event_type: String,
+    user_id: Option<String>,
+    modification_id: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    changes: Option<Value>,
+    success: Option<bool>,
+    error_message: Option<String>,
+    /// What PEMS answered, for users who may see prices.
+    pems_response: Option<Value>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Timeline {
+    events: Vec<TimelineEvent>,
+}
+
+/// All events of a record, oldest first
+#[utoipa::path(
+    get, operation_id = "getTimeline", path = "/api/pems/records/{pfaId}/timeline", tag = "sync", params(("pfaId" = String, Path), Scope),
+    responses((status = OK, body = Timeline))
+)]
+pub(super) async fn timeline(
+    caller: Caller,
+    Path(pfa_id): Path<String>,
+    Parameters(scope): Parameters<Scope>,
+) -> Result<Json<Timeline>, Problem> {
+    let query = "select * from pfa_sync.timeline($1, $2)";
+    Ok(Json(Timeline { events: caller.rows(query, &[&scope.organization_id, &pfa_id]).await? }))
+}
+
+/// Priority of a change.
+#[derive(Clone, Copy, Default, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Priority {
+    High,
+    #[default]
+    Normal,
+    Low,
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WriteSyncRequest {
+    /// By id or code.
+    organization_id: String,
+    /// Absent: all committed changes of the organization.
+    modification_ids: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "word")]
+    priority: Priority,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct WriteSyncResult {
+    success: bool,
+    job_id: i64,
+    queued_count: i64,
+    /// Estimated time when PEMS has applied all of them, at its rate and with the queues of other organizations.
+    #[schema(format = DateTime)]
+    estimated_completion_time: String,
+}
+
+/// Send committed changes to PEMS with this priority
+#[utoipa::path(
+    post, operation_id = "writeSync", path = "/api/pems/write-sync", tag = "sync", params(("Idempotency-Key" = Option<String>, Header)),
+    request_body = WriteSyncRequest, responses((status = OK, body = WriteSyncResult))
+)]
+pub(super) async fn write_sync(caller: Caller, request: Idempotent<WriteSyncRequest>) -> Result<Json<WriteSyncResult>, Problem> {
+    let query = "select true as success, job_id, queued as queued_count, clock_timestamp() + estimate as estimated_completion_time \
+                   from pfa_sync.write_sync($1, $2, $3)";
+    let WriteSyncRequest { organization_id, modification_ids, priority } = &request.body;
+    let priority = match priority {
+        Priority::High => 10,
+        Priority::Normal => 0,
+        Priority::Low => -10,
+    };
+    Ok(Json(caller.row_idempotent(&request, query, &[organization_id, modification_ids, &priority]).await?))
+}

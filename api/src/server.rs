@@ -1,0 +1,105 @@
+//! The server: the routes with their layers, from start to drain.
+
+use std::{io::Write, sync::Arc, time::Duration};
+
+use anyhow::{Context, Result};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    http::{HeaderName, Method, StatusCode, header},
+    middleware,
+};
+use pfa_service::monitoring::Monitoring;
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    time::interval,
+};
+use tokio_util::sync::CancellationToken;
+use tower_http::{cors::CorsLayer, timeout::TimeoutLayer};
+use tracing::info;
+
+use crate::{
+    auth::{caller::Access, token::Verifier},
+    events::{hub::Hub, poller},
+    http::{observe::observe, rate_limit::RateLimit},
+    openapi, routes,
+    session::Sessions,
+    settings::Settings,
+    state::AppState,
+};
+
+/// How often users without recent requests are removed from the rate limit.
+const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Serves until SIGTERM or SIGINT, then finishes the requests in flight. Prints its address when it listens. A database
+/// that does not answer is waited for; until then requests get a problem.
+pub async fn serve(settings: &Settings) -> Result<()> {
+    let database = settings.database()?;
+    let access = Arc::new(Access {
+        verifier: Verifier::new(settings.tokens()?)?,
+        rate_limit: RateLimit::new(settings.rate_limit),
+        sessions: Sessions { database: database.clone(), statement_timeout: settings.request_timeout },
+    });
+    let hub = Arc::new(Hub::new());
+    let stop = CancellationToken::new();
+    let state =
+        AppState { access: access.clone(), hub: hub.clone(), rights_interval: settings.rights_interval, stop: stop.clone() };
+
+    let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("can't listen on {}", settings.listen))?;
+    let mut terminations = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    let mut interrupts = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+    let address = listener.local_addr()?;
+    let router = router(settings, state)?;
+    info!(%address, version = env!("CARGO_PKG_VERSION"), "service started");
+    println!("listening on http://{address}");
+    let _ = std::io::stdout().flush();
+    if let Some(address) = settings.monitoring.monitoring {
+        // The database's metrics show all organizations, which the login of the API can't see; the relay serves them.
+        Monitoring { address, database, figures_of_database: false }.start().await?;
+    }
+    tokio::spawn(remove_idle_users(access.clone()));
+    tokio::spawn(poller::run(hub, access));
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            tokio::select! {
+                _ = terminations.recv() => {}
+                _ = interrupts.recv() => {}
+            }
+            info!("stopping: finishing the requests in flight");
+            stop.cancel();
+        })
+        .await?;
+    info!("service stopped");
+    Ok(())
+}
+
+fn router(settings: &Settings, state: AppState) -> Result<Router> {
+    let cors = CorsLayer::new()
+        .allow_origin(settings.origins()?)
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            HeaderName::from_static("idempotency-key"),
+            HeaderName::from_static("last-event-id"),
+        ])
+        .expose_headers([header::ETAG, header::RETRY_AFTER]);
+    let (described, _) = routes::all().split_for_parts();
+    Ok(described
+        .merge(routes::docs(openapi::document()))
+        .with_state(state)
+        .layer(DefaultBodyLimit::max(settings.body_limit))
+        .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, settings.request_timeout))
+        .layer(cors)
+        .layer(middleware::from_fn(observe)))
+}
+
+async fn remove_idle_users(access: Arc<Access>) {
+    let mut ticks = interval(CLEANUP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        access.rate_limit.remove_idle();
+    }
+}

@@ -1,0 +1,53 @@
+//! The heartbeat, and the regular work that a relay starts.
+
+use std::time::Duration;
+
+use pfa_service::database::DatabaseError;
+use serde::Deserialize;
+use tokio_postgres::types::Json;
+
+use super::{Calls, milliseconds};
+
+/// What the database answers to a heartbeat: the settings that every relay works by.
+#[derive(Debug, Deserialize)]
+pub struct HeartbeatReply {
+    /// Ids of the organizations that may not send.
+    pub paused: Vec<String>,
+    /// The PEMS whose circuit breaker is not closed.
+    pub down: Vec<String>,
+    lease_ms: f64,
+    poll_ms: f64,
+}
+
+impl HeartbeatReply {
+    /// Length of the lease of claimed records.
+    pub fn lease(&self) -> Duration {
+        milliseconds(self.lease_ms)
+    }
+
+    /// How often the queue is polled without a notification.
+    pub fn poll(&self) -> Duration {
+        milliseconds(self.poll_ms)
+    }
+}
+
+impl Calls {
+    /// Records that this relay is running.
+    pub async fn heartbeat(&self) -> Result<HeartbeatReply, DatabaseError> {
+        let version = env!("CARGO_PKG_VERSION");
+        let rows = self.call("select pfa_sync.heartbeat($1, $2, $3)", &[&self.relay, &version, &self.credentials]).await?;
+        let Json(reply) = rows[0].try_get(0)?;
+        Ok(reply)
+    }
+
+    /// Queues committed work that no trigger saw. Returns id, queued and failed of each organization that had any.
+    pub async fn sweep(&self) -> Result<Vec<(String, i64, i64)>, DatabaseError> {
+        let rows = self.call_without_timeout("select organization_id, queued, failed from pfa_sync.sweep()").await?;
+        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+    }
+
+    /// Starts the extension's regular maintenance.
+    pub async fn maintain(&self) -> Result<(), DatabaseError> {
+        self.call_without_timeout("select from pfa_sync.maintain()").await.map(drop)
+    }
+}

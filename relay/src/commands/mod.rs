@@ -1,0 +1,5 @@
+//! The subcommands of `pfa-relay`.
+
+pub mod doctor;
+pub mod pull;
+pub mod run;

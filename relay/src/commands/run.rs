@@ -1,0 +1,86 @@
+//! `pfa-relay run`: starts the parts of the relay, and drains them when it stops.
+
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use pfa_service::{database::Database, monitoring::Monitoring};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::Notify,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    calls::Calls,
+    inbound::{
+        pull::Puller,
+        schedule::{MAX_PULLS, Schedule},
+    },
+    listener::Listener,
+    outbound::{batch::Outbound, dispatcher::Dispatcher, slots::Slots},
+    pems::{Pems, json::JsonPems},
+    settings::Settings,
+};
+
+/// Connections beside one per batch and per pull: that of the dispatcher, and some for renewing leases.
+const SPARE_CONNECTIONS: usize = 4;
+
+/// Runs until SIGTERM or SIGINT, then finishes what is in flight. Waits for a database or a PEMS that does not answer.
+pub async fn run(settings: &Settings) -> Result<()> {
+    let max_in_flight = usize::from(settings.max_in_flight);
+    let database = Database::new(
+        settings.database()?,
+        settings.database.database_ca.as_deref(),
+        max_in_flight + MAX_PULLS + SPARE_CONNECTIONS,
+        "pfa-relay",
+    )?;
+    let endpoint = settings.pems()?;
+    let calls = Calls::new(database.clone(), settings.relay_name())
+        .with_credentials(endpoint.credentials.fingerprint(&[endpoint.url.as_str(), &endpoint.tenant]));
+    if let Some(address) = settings.monitoring.monitoring {
+        Monitoring { address, database: database.clone(), figures_of_database: true }.start().await?;
+    }
+    let stop = CancellationToken::new();
+    let mut terminations = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
+    let mut interrupts = signal(SignalKind::interrupt()).context("can't wait for SIGINT")?;
+    info!(
+        relay = calls.relay(),
+        version = env!("CARGO_PKG_VERSION"),
+        pems = %endpoint.url,
+        login = endpoint.credentials.kind(),
+        "relay started"
+    );
+
+    let pems: Arc<dyn Pems> = Arc::new(JsonPems::new(endpoint)?);
+    let slots = Arc::new(Slots::new(calls.clone(), settings.requests_per_second));
+    let puller = Puller {
+        calls: calls.clone(),
+        pems: pems.clone(),
+        slots: slots.clone(),
+        page_size: settings.page_size,
+        stop: stop.clone(),
+    };
+    let outbound = Outbound { slots, calls: calls.clone(), pems, request_timeout: settings.request_timeout, stop: stop.clone() };
+    let wake = Arc::new(Notify::new());
+    let listening = tokio::spawn(Listener::new(database, wake.clone()).run(stop.clone()));
+    let dispatcher = Dispatcher::new(Arc::new(outbound), wake, settings.batch_size, max_in_flight);
+    let pulling = tokio::spawn(Schedule::new(puller).run());
+    let mut dispatching = tokio::spawn(dispatcher.run());
+
+    tokio::select! {
+        _ = terminations.recv() => {}
+        _ = interrupts.recv() => {}
+        ended = &mut dispatching => ended.context("the dispatcher failed")?,
+    }
+    info!(relay = calls.relay(), "stopping: finishing what is in flight");
+    stop.cancel();
+    let draining = async { tokio::join!(dispatching, pulling) };
+    if timeout(settings.drain_timeout, draining).await.is_err() {
+        warn!(relay = calls.relay(), "requests are still in flight; they are reconciled when their leases end");
+    }
+    listening.await.context("the listener failed")?;
+    info!(relay = calls.relay(), "relay stopped");
+    Ok(())
+}

@@ -1,0 +1,4 @@
+//! From PEMS to the mirror: scheduled pulls of PEMS' records.
+
+pub mod pull;
+pub mod schedule;

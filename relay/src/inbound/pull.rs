@@ -1,0 +1,243 @@
+//! One pull: reads PEMS' list of an organization into the mirror, page by page, from where the pull stands to its end.
+
+use std::sync::Arc;
+
+use pfa_service::{database::DatabaseError, retry::Policy};
+use serde_json::Value;
+use thiserror::Error;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    calls::{Calls, Ingested, Missing, Pull},
+    outbound::slots::Slots,
+    pems::{Failure, FailureKind, ListQuery, Page, Pems},
+};
+
+/// How often a page or a record is requested before the pull fails.
+const MAX_TRIES: usize = 6;
+
+/// How many refused records are shown with their reasons. All are counted, and stored in the database.
+const MAX_SHOWN_REJECTS: usize = 5;
+
+/// What every pull needs.
+#[derive(Clone)]
+pub struct Puller {
+    /// Begins pulls, ingests their pages and ends them.
+    pub calls: Calls,
+    /// Where pages are read.
+    pub pems: Arc<dyn Pems>,
+    /// The limit that every request passes, shared with the writes.
+    pub slots: Arc<Slots>,
+    /// Records in a page.
+    pub page_size: u16,
+    /// Cancelled when the relay stops: another relay continues the pull.
+    pub stop: CancellationToken,
+}
+
+/// What a pull has done under this lease.
+#[derive(Debug, Default)]
+pub struct Totals {
+    /// Records read.
+    pub read: i64,
+    /// Mirror rows inserted or changed.
+    pub changed: i64,
+    /// Records that the mirror held already.
+    pub unchanged: i64,
+    /// Records refused.
+    pub rejected: i64,
+    /// Records that PEMS no longer has.
+    pub discontinued: i64,
+    /// The first refused records, with their reasons.
+    pub rejects: Vec<String>,
+}
+
+/// Why a pull did not complete.
+#[derive(Debug, Error)]
+pub enum PullError {
+    /// The relay stops.
+    #[error("the relay stops; the pull continues later from where it is")]
+    Stopped,
+    /// The lease ended, and another relay has taken over the pull.
+    #[error("another relay has taken over the pull")]
+    TakenOver,
+    /// The page was stored, but not promoted.
+    #[error("{0}")]
+    Halted(String),
+    /// PEMS' list does not end.
+    #[error("PEMS returned the same page cursor twice")]
+    RepeatedCursor,
+    /// PEMS did not return a page or a record.
+    #[error(transparent)]
+    Pems(#[from] Failure),
+    /// The database did not accept it.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+}
+
+impl PullError {
+    /// Whether the pull can continue later from where it is. Otherwise the next one begins anew.
+    fn resumable(&self) -> bool {
+        match self {
+            Self::Stopped | Self::TakenOver | Self::Database(_) => true,
+            Self::Halted(_) | Self::RepeatedCursor => false,
+            Self::Pems(failure) => !matches!(failure.kind, FailureKind::Rejected | FailureKind::Conflict),
+        }
+    }
+}
+
+impl Puller {
+    /// Runs a pull to its end, and reports how it ended. `progress` is called with the totals after each page.
+    pub async fn run(&self, pull: &Pull, totals: &mut Totals, progress: impl FnMut(&Totals)) -> Result<(), PullError> {
+        let started = Instant::now();
+        let result = self.read(pull, totals, progress).await;
+        let (error, resume) = match &result {
+            Ok(()) => (None, false),
+            Err(PullError::Stopped) => (None, true),
+            Err(error) => (Some(error.to_string()), error.resumable()),
+        };
+        let unauthorized = matches!(&result, Err(PullError::Pems(failure)) if failure.kind == FailureKind::Unauthorized);
+        if let Err(error) = self.persist(pull, || self.calls.end_pull(pull, error.as_deref(), resume, unauthorized)).await {
+            warn!(pull_id = pull.id, organization = pull.organization, %error, "can't report the end of a pull; its lease decides");
+        }
+        let Totals { read, changed, unchanged, rejected, discontinued, .. } = totals;
+        let kind = if pull.full { "full" } else { "incremental" };
+        let ms = started.elapsed().as_millis() as u64;
+        let (pull_id, organization) = (pull.id, &pull.organization);
+        match error {
+            None => info!(
+                pull_id,
+                organization,
+                kind,
+                read,
+                changed,
+                unchanged,
+                rejected,
+                discontinued,
+                ms,
+                whole = result.is_ok(),
+                "pulled"
+            ),
+            Some(error) => {
+                warn!(
+                    pull_id,
+                    organization, kind, read, changed, unchanged, rejected, ms, resume, error, "the pull did not complete"
+                );
+            }
+        }
+        result
+    }
+
+    async fn read(&self, pull: &Pull, totals: &mut Totals, mut progress: impl FnMut(&Totals)) -> Result<(), PullError> {
+        let mut query =
+            ListQuery { updated_since: pull.updated_since.clone(), after: pull.next_page.clone(), limit: self.page_size };
+        let mut whole = pull.whole;
+        while !whole {
+            let page = self.page(pull, &query).await?;
+            if page.next.is_some() && page.next == query.after {
+                return Err(PullError::RepeatedCursor);
+            }
+            let ingest = || self.calls.ingest_page(pull, &page.records, page.next.as_deref());
+            let ingested = self.persist(pull, ingest).await?.ok_or(PullError::TakenOver)?;
+            let stopped = ingested.stopped.clone();
+            totals.add(ingested);
+            progress(totals);
+            if let Some(reason) = stopped {
+                return Err(PullError::Halted(reason));
+            }
+            whole = page.next.is_none();
+            query.after = page.next;
+        }
+        if pull.full { self.check_missing(pull, totals).await } else { Ok(()) }
+    }
+
+    /// Requests the records that no page contained: pages may have shifted while they were read.
+    async fn check_missing(&self, pull: &Pull, totals: &mut Totals) -> Result<(), PullError> {
+        let mut answers = Vec::new();
+        for (pfa_id, version) in self.persist(pull, || self.calls.missing_records(pull)).await? {
+            let record = self.request(pull, || self.pems.get(&pull.organization, &pfa_id)).await?;
+            answers.push(Missing { pfa_id, version, record });
+        }
+        if !answers.is_empty() {
+            totals.discontinued += self.persist(pull, || self.calls.report_missing(pull, &answers)).await?;
+        }
+        Ok(())
+    }
+
+    async fn page(&self, pull: &Pull, query: &ListQuery) -> Result<Page, PullError> {
+        self.request(pull, || self.pems.list(&pull.organization, query)).await
+    }
+
+    /// Makes a request that reads. Each try takes a slot of its own.
+    async fn request<T, F>(&self, pull: &Pull, call: impl Fn() -> F) -> Result<T, PullError>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let mut backoff = Policy::PEMS.backoff();
+        let mut tries = 1;
+        loop {
+            self.unless_stopped(self.slots.next()).await??;
+            let failure = match call().await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) if tries == MAX_TRIES => return Err(failure.into()),
+                Err(failure) => failure,
+            };
+            tries += 1;
+            let wait = match failure.kind {
+                FailureKind::Throttled { retry_after } => retry_after.unwrap_or_else(|| backoff.wait()),
+                FailureKind::Unavailable | FailureKind::Ambiguous | FailureKind::Locked => backoff.wait(),
+                FailureKind::Unauthorized | FailureKind::Rejected | FailureKind::Conflict => return Err(failure.into()),
+            };
+            // The text of PEMS may quote prices; the cause of a request without an answer does not.
+            let cause = failure.source.as_ref().map(|_| failure.message.as_str());
+            warn!(
+                pull_id = pull.id,
+                organization = pull.organization,
+                http_status = failure.status,
+                cause,
+                "a request of a pull failed; trying again"
+            );
+            self.unless_stopped(sleep(wait)).await?;
+        }
+    }
+
+    async fn persist<T, F>(&self, pull: &Pull, call: impl Fn() -> F) -> Result<T, DatabaseError>
+    where
+        F: Future<Output = Result<T, DatabaseError>>,
+    {
+        let mut backoff = Policy::DATABASE.backoff();
+        let mut tries = 1;
+        loop {
+            match call().await {
+                Err(DatabaseError::Retryable(_)) => {}
+                Err(error @ DatabaseError::Unreachable(_)) if tries < MAX_TRIES => {
+                    warn!(pull_id = pull.id, organization = pull.organization, %error, "the database does not answer");
+                    sleep(backoff.wait()).await;
+                    tries += 1;
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn unless_stopped<T>(&self, waiting: impl Future<Output = T>) -> Result<T, PullError> {
+        self.stop.run_until_cancelled(waiting).await.ok_or(PullError::Stopped)
+    }
+}
+
+impl Totals {
+    fn add(&mut self, page: Ingested) {
+        let before = self.read;
+        self.read += page.read;
+        self.changed += page.changed;
+        self.unchanged += page.unchanged;
+        self.rejected += page.rejected;
+        let room = MAX_SHOWN_REJECTS.saturating_sub(self.rejects.len());
+        for reject in page.rejects.as_array().into_iter().flatten().take(room) {
+            let row = before + reject["row"].as_i64().unwrap_or_default();
+            let text = |key: &str| reject.get(key).and_then(Value::as_str).unwrap_or("none").to_owned();
+            self.rejects.push(format!("record {row} (pfaId {}): {}", text("pfaId"), text("reason")));
+        }
+    }
+}

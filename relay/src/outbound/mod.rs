@@ -1,0 +1,7 @@
+//! From the write queue to PEMS: batches are claimed, written or read back, and their outcomes reported.
+
+pub mod batch;
+pub mod dispatcher;
+mod read_back;
+pub mod slots;
+mod write;

@@ -1,0 +1,184 @@
+//! Writing a batch: mark its records as sent, send them in a slot, report PEMS' result of each.
+
+use pfa_service::{database::DatabaseError, retry};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::batch::{BatchRun, tokens};
+use crate::{
+    calls::{Claimed, Completion, FailedTry},
+    pems::{Failure, FailureKind, Write, WriteResult},
+};
+
+/// Longest answer of PEMS that is logged whole, in bytes of JSON.
+const MAX_LOGGED_RESPONSE: usize = 4096;
+
+/// Longest error text that is logged, in characters.
+const MAX_LOGGED_ERROR: usize = 500;
+
+impl BatchRun<'_> {
+    /// Writes records in one request, in the given slot or in the next one.
+    pub async fn send(&self, records: &[Claimed], slot: Option<Instant>) {
+        // The lease starts anew here: a request that starts within lease - request timeout ends before the lease does, so
+        // no other relay reconciles the record while the request may still be in flight.
+        let marked = Instant::now();
+        let Some(records) = self.mark(records).await else { return };
+        let granted = async {
+            match slot {
+                Some(slot) => self.outbound.slots.wait_for(slot).await,
+                None => self.outbound.slots.next().await,
+            }
+        };
+        let granted = tokio::select! {
+            biased;
+            () = self.halt.cancelled() => false,
+            granted = granted => granted.is_ok(),
+        };
+        if !granted || marked.elapsed() + self.outbound.request_timeout > self.batch.lease {
+            return self.release(&records).await;
+        }
+
+        let writes: Vec<Write> = records.iter().filter_map(|record| record.write.clone()).collect();
+        match self.outbound.pems.write(&self.batch.organization, &writes).await {
+            Ok(results) => self.report_results(&records, results).await,
+            Err(failure) => self.report_whole(&records, failure).await,
+        }
+    }
+
+    /// Marks records as sent. Returns those that are still claimed by this relay; `None` = nothing may be sent.
+    async fn mark(&self, records: &[Claimed]) -> Option<Vec<Claimed>> {
+        let tokens = tokens(records);
+        let marking = || self.outbound.calls.mark_sent(&tokens, self.batch.lease);
+        let marked = match retry::at_once(DatabaseError::is_retryable, marking).await {
+            Ok(marked) => marked,
+            Err(error) => {
+                warn!(batch_id = self.batch.id, organization = self.batch.organization, %error, "can't mark a batch as sent");
+                self.release(records).await;
+                return None;
+            }
+        };
+        let marked: Vec<_> = records.iter().filter(|record| marked.contains(&record.token.queue_id)).cloned().collect();
+        (!marked.is_empty()).then_some(marked)
+    }
+
+    /// Reports that the request failed as a whole.
+    ///
+    /// When PEMS refuses a batch, it names no record, and nothing was applied: each half is sent again, until the refused
+    /// record is alone. One among 100 costs 14 further requests, each in its own slot.
+    async fn report_whole(&self, records: &[Claimed], failure: Failure) {
+        self.warn_of(None, &failure);
+        self.halt_if_unauthorized(&failure);
+        let about_the_batch = matches!(failure.kind, FailureKind::Rejected | FailureKind::Conflict | FailureKind::Locked);
+        if !about_the_batch || records.len() == 1 {
+            let tries: Vec<_> = records.iter().map(|record| self.failed_try(record, &failure, true)).collect();
+            return self.report("fail", || self.outbound.calls.fail(&tries)).await;
+        }
+        let (front, back) = records.split_at(records.len() / 2);
+        for half in [front, back] {
+            if self.halt.is_cancelled() {
+                self.release(half).await;
+            } else {
+                // A recursive future must be boxed.
+                Box::pin(self.send(half, None)).await;
+            }
+        }
+    }
+
+    async fn report_results(&self, records: &[Claimed], results: Vec<WriteResult>) {
+        let (mut completions, mut tries, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
+        for (record, result) in records.iter().zip(results) {
+            match result {
+                Ok(written) => completions.push(Completion {
+                    token: record.token,
+                    version: written.version,
+                    updated_at: written.updated_at,
+                    response: truncated(written.response),
+                }),
+                Err(failure) if failure.kind == FailureKind::Conflict => conflicts.push((record, failure)),
+                Err(failure) => {
+                    self.warn_of(Some(record), &failure);
+                    self.halt_if_unauthorized(&failure);
+                    tries.push(self.failed_try(record, &failure, records.len() == 1));
+                }
+            }
+        }
+        if !completions.is_empty() {
+            self.report("complete", || self.outbound.calls.complete(&completions)).await;
+        }
+        if !tries.is_empty() {
+            self.report("fail", || self.outbound.calls.fail(&tries)).await;
+        }
+        self.read_back(conflicts).await;
+    }
+
+    /// Refused credentials stop the rest of the batch, since further requests might lock them.
+    pub(super) fn halt_if_unauthorized(&self, failure: &Failure) {
+        if failure.kind == FailureKind::Unauthorized {
+            self.halt.cancel();
+        }
+    }
+
+    /// The report of a failure; `whole` = the request failed, and not this record alone.
+    pub(super) fn failed_try(&self, record: &Claimed, failure: &Failure, whole: bool) -> FailedTry {
+        let mut retry_after_ms = None;
+        let outcome = match failure.kind {
+            FailureKind::Throttled { retry_after } => {
+                retry_after_ms = retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok());
+                "throttled"
+            }
+            FailureKind::Unauthorized => "unauthorized",
+            FailureKind::Unavailable | FailureKind::Conflict => "unavailable",
+            FailureKind::Rejected => "rejected",
+            FailureKind::Locked => "locked",
+            FailureKind::Ambiguous => "ambiguous",
+        };
+        FailedTry {
+            token: record.token,
+            outcome,
+            http_status: failure.status,
+            error: failure.message.chars().take(MAX_LOGGED_ERROR).collect(),
+            retry_after_ms,
+            response: failure.response.clone().map(truncated),
+            whole,
+        }
+    }
+
+    /// Logs a failure. The text of PEMS stands in the audit log only, since it may quote prices.
+    pub(super) fn warn_of(&self, record: Option<&Claimed>, failure: &Failure) {
+        warn!(
+            batch_id = self.batch.id,
+            organization = self.batch.organization,
+            queue_id = record.map(|record| record.token.queue_id),
+            pfa_id = record.map(|record| record.pfa_id.as_str()),
+            http_status = failure.status,
+            kind = ?failure.kind,
+            cause = failure.source.as_ref().map(|_| failure.message.as_str()),
+            "a request to PEMS failed"
+        );
+    }
+}
+
+/// An answer as it is logged: the beginning of a long one.
+pub(super) fn truncated(response: Value) -> Value {
+    let text = response.to_string();
+    if text.len() <= MAX_LOGGED_RESPONSE {
+        return response;
+    }
+    let beginning: String = text.char_indices().take_while(|(at, _)| *at < MAX_LOGGED_RESPONSE / 2).map(|(_, c)| c).collect();
+    json!({ "truncated": beginning, "bytes": text.len() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_answer_is_truncated_and_says_so() {
+        let short = json!({"message": "ok", "amount": 5000.10});
+        let long = json!({"message": "é".repeat(MAX_LOGGED_RESPONSE)});
+        assert_eq!(truncated(short.clone()), short);
+        assert!(truncated(long.clone()).to_string().len() <= MAX_LOGGED_RESPONSE);
+        assert_eq!(truncated(long.clone())["bytes"], long.to_string().len());
+    }
+}

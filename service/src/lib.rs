@@ -1,0 +1,10 @@
+//! What the programs of pfa-sync share: settings, database connections, retries, the log and monitoring.
+
+pub mod database;
+pub mod log;
+pub mod loopback;
+pub mod monitoring;
+pub mod retry;
+pub mod secret;
+pub mod settings;
+pub mod sqlstate;
