@@ -1,6 +1,6 @@
 //! The Postgres extension `pfa_sync`: thin wrappers of the pure rules (`pfa_rules`) for SQL, and the doorbell.
 //!
-//! Every SQL declaration stands in `sql/install`, next to the SQL that calls it, so the macros generate none.
+//! Every SQL declaration stands in `sql/install`, next to the SQL that calls it: the macros generate none.
 
 mod doorbell;
 mod record;

@@ -1,4 +1,4 @@
-//! SQL functions on records: validate, merge, spell, judge. Declared and explained in `sql/install/020_rules.sql`.
+//! SQL functions on records: validate, merge, spell, judge. Declared and explained in `sql/install/core/field_rules.sql`.
 
 use pfa_rules::{Map, Problem, Value};
 use pgrx::prelude::*;
@@ -31,10 +31,10 @@ fn validate(
     severity: Option<&str>,
 ) -> TableIterator<'static, (name!(field, Option<String>), name!(code, String), name!(message, String))> {
     let delta = delta.map_or(Value::Null, |d| d.0);
-    let verdict = pfa_rules::validate(&rules::current(), &object(record).unwrap_or_default(), &delta);
+    let report = pfa_rules::validate(&rules::current(), &object(record).unwrap_or_default(), &delta);
     let problems = match severity {
-        Some("warning") => verdict.warnings,
-        _ => verdict.errors,
+        Some("warning") => report.warnings,
+        _ => report.errors,
     };
     TableIterator::new(problems.into_iter().map(|p| (p.field, p.code.as_str().to_owned(), p.message)))
 }
@@ -82,10 +82,10 @@ fn judge(
         name!(errors, JsonB),
         name!(missing, Vec<String>),
         name!(operation, &'static str),
-        name!(changes, JsonB),
+        name!(delta, JsonB),
         name!(base, Option<JsonB>),
         name!(seen, JsonB),
-        name!(apply, JsonB),
+        name!(to_send, JsonB),
         name!(conflicts, Vec<String>),
     ),
 > {

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::field::Kind;
-use crate::value::Meaning;
+use crate::kind::{Kind, Meaning};
 use crate::{Map, Rules};
 
 pub(crate) const PFA_ID: &str = "pfaId";

@@ -3,7 +3,7 @@
 use rust_decimal::Decimal;
 use serde_json::Number;
 
-use crate::value::Unreadable;
+use crate::unreadable::Unreadable;
 
 /// The exact value of a number, without trailing zeros and with its exponent resolved; never rounded.
 /// Fails on what 28 digits can't hold: [`Unreadable::TooLarge`], or [`Unreadable::TooPrecise`] after the point.

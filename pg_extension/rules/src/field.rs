@@ -7,7 +7,7 @@ use serde::de::{Deserialize, Deserializer, Error};
 use serde_json::{Number, Value};
 
 use crate::decimal;
-use crate::value::same_json;
+use crate::kind::{Kind, same_json};
 
 /// The field rules in force, by field name.
 #[derive(Debug)]
@@ -18,10 +18,10 @@ pub struct Rules {
 /// Rules that can't be compiled; the message says which field's row is to be corrected.
 #[derive(Debug, thiserror::Error)]
 pub enum RulesError {
-    /// The text as a whole is something else than rules.
-    #[error("the rules are no JSON array of objects: {0}")]
+    /// The text is not a list of rules.
+    #[error("the rules are not a JSON array of objects: {0}")]
     Shape(#[source] serde_json::Error),
-    /// One row breaks the form of a rule.
+    /// One row is not a rule.
     #[error("the rule of field {field}: {source}")]
     Field {
         /// Name of the field, or `(no name)`.
@@ -32,8 +32,8 @@ pub enum RulesError {
 }
 
 impl Rules {
-    /// Compiles the rows of the view `field_rules`: a JSON array with one object per field. Columns of no meaning
-    /// here are ignored.
+    /// Compiles the rows of the view `field_rules`: a JSON array with one object per field. Other columns
+    /// are ignored.
     pub fn from_json(rows: &str) -> Result<Self, RulesError> {
         let rows: Vec<crate::Map> = serde_json::from_str(rows).map_err(RulesError::Shape)?;
         let compiled = rows.into_iter().map(|row| {
@@ -65,7 +65,7 @@ impl Rules {
     }
 }
 
-/// What one field may hold. Limits that mean nothing to the field's type are ignored.
+/// What one field may hold. Limits that do not apply to the field's type are ignored.
 #[derive(Debug, serde::Deserialize)]
 pub(crate) struct Field {
     pub name: String,
@@ -83,24 +83,16 @@ pub(crate) struct Field {
     pub nullable: bool,
     /// Permission that allows an edit; none = locked, never editable.
     pub permission: Option<String>,
-    /// Not everybody may see the value, so no message quotes it.
+    /// Only users with a permission may see the value, so no message quotes it.
     #[serde(default)]
     pub price: bool,
-}
-
-/// The type of a field's values.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
-    Text,
-    Decimal,
-    Datetime,
-    Boolean,
 }
 
 fn exact<'de, D: Deserializer<'de>>(bound: D) -> Result<Option<Decimal>, D::Error> {
     let bound = Option::<Number>::deserialize(bound)?;
     bound
-        .map(|number| decimal::read(&number).map_err(|_| D::Error::custom(format_args!("bound {number} is no exact decimal"))))
+        .map(|number| {
+            decimal::read(&number).map_err(|_| D::Error::custom(format_args!("bound {number} is not an exact decimal")))
+        })
         .transpose()
 }

@@ -3,7 +3,7 @@
 use jiff::SignedDuration;
 use jiff::civil::{Date, DateTime, Time};
 
-use crate::value::Unreadable;
+use crate::unreadable::Unreadable;
 
 /// The instant a text names, in UTC and to the millisecond; further digits are cut off.
 ///

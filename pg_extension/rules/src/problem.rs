@@ -4,8 +4,9 @@ use std::fmt;
 
 use serde_json::Value;
 
-use crate::field::{Field, Kind};
-use crate::value::Unreadable;
+use crate::field::Field;
+use crate::kind::Kind;
+use crate::unreadable::Unreadable;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,35 +6,27 @@ use serde_json::Value;
 use crate::change::{Change, PFA_ID};
 use crate::consistency;
 use crate::field::Field;
+use crate::kind::Meaning;
 use crate::problem::Shown;
-use crate::value::Meaning;
+use crate::report::ValidationReport;
 use crate::{Code, Map, Problem, Rules};
 
-/// What is wrong with a change. Problems of fields come first, by name, then those between fields, in a fixed order.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Verdict {
-    /// Faults that the delta brings; none = valid.
-    pub errors: Vec<Problem>,
-    /// Faults that the record has already, in fields the delta leaves alone: PEMS' old data does not block an edit.
-    pub warnings: Vec<Problem>,
-}
-
-/// Judges a delta over its record.
+/// Validates a delta over its record.
 ///
 /// A field counts as touched if the delta gives it another meaning; to repeat the record's value leaves it alone, except
 /// that unknown and locked fields are refused whatever they carry. A rule between fields that does not hold is an error
-/// if the delta touches any of its fields, even when the record was at fault before: the user had it in hand. If the
+/// if the delta touches any of its fields, even when the record was at fault before. If the
 /// delta touches none of them, it is a warning.
-pub fn validate(rules: &Rules, record: &Map, delta: &Value) -> Verdict {
-    verdict(rules, record, delta, true)
+pub fn validate(rules: &Rules, record: &Map, delta: &Value) -> ValidationReport {
+    report(rules, record, delta, true)
 }
 
-/// The errors of [`validate`] alone, for whoever judges thousands: what the delta leaves alone is not looked at.
+/// The errors of [`validate`] alone, for callers that judge thousands: fields that the delta leaves alone are skipped.
 pub fn errors(rules: &Rules, record: &Map, delta: &Value) -> Vec<Problem> {
-    verdict(rules, record, delta, false).errors
+    report(rules, record, delta, false).errors
 }
 
-fn verdict(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool) -> Verdict {
+fn report(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool) -> ValidationReport {
     let delta = match delta {
         Value::Object(delta) if !delta.is_empty() => delta,
         Value::Object(_) => {
@@ -47,17 +39,17 @@ fn verdict(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool) ->
         }
     };
     let change = Change { record, delta };
-    let mut verdict = Verdict::default();
-    check_edited(rules, &change, &mut verdict.errors);
+    let mut report = ValidationReport::default();
+    check_edited(rules, &change, &mut report.errors);
     if with_left_alone {
-        check_left_alone(rules, &change, &mut verdict.warnings);
+        check_left_alone(rules, &change, &mut report.warnings);
     }
-    consistency::check(&change, &mut verdict);
-    verdict
+    consistency::check(&change, &mut report);
+    report
 }
 
-fn refused(problem: Problem) -> Verdict {
-    Verdict { errors: vec![problem], warnings: Vec::new() }
+fn refused(problem: Problem) -> ValidationReport {
+    ValidationReport { errors: vec![problem], warnings: Vec::new() }
 }
 
 fn check_edited(rules: &Rules, change: &Change, errors: &mut Vec<Problem>) {
@@ -66,7 +58,7 @@ fn check_edited(rules: &Rules, change: &Change, errors: &mut Vec<Problem>) {
             None => errors.push(Problem::of_field(
                 name,
                 Code::UnknownField,
-                format!("{} is no field of a PFA record", Shown(&Value::from(name.as_str()))),
+                format!("{} is not a field of a PFA record", Shown(&Value::from(name.as_str()))),
             )),
             Some(field) if field.permission.is_none() => {
                 errors.push(Problem::of_field(name, Code::FieldLocked, format!("{name} can't be edited")));
@@ -80,7 +72,7 @@ fn check_edited(rules: &Rules, change: &Change, errors: &mut Vec<Problem>) {
 fn check_left_alone(rules: &Rules, change: &Change, warnings: &mut Vec<Problem>) {
     for field in rules.fields() {
         let edited = field.permission.is_some() && change.alters(&field.name, field.kind);
-        // A missing key is more than a warning: the rules of the whole record speak of it.
+        // A missing key is more than a warning: the rules of the whole record report it.
         let is_missing_key = field.name == PFA_ID && change.lacks_key();
         if !edited && !is_missing_key {
             check_value(field, change.before(&field.name), warnings);
@@ -115,7 +107,7 @@ fn check_text(field: &Field, text: &str, mut report: impl FnMut(Code, String)) {
     } else if let Some(limit) = field.max_length
         && text.len() > limit
     {
-        // Bytes are at least as many as characters, so only suspects are counted.
+        // Bytes are at least as many as characters, so only texts that may be too long are counted.
         let length = text.chars().count();
         if length > limit {
             report(Code::TooLong, format!("must have at most {limit} characters, not {length}"));

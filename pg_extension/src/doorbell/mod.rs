@@ -1,29 +1,29 @@
-//! Wakes the relays when a transaction commits that left them work.
+//! The doorbell: wakes the relays when a transaction commits that made work for them.
 //!
-//! NOTIFY in the writer's transaction takes a lock of the whole cluster until its commit is on disk: writers would queue
-//! up behind it. So, where the library is preloaded, a commit only rings: it sets a flag in shared memory and the latch
-//! of this database's worker, which sends one NOTIFY for all that rang meanwhile. Without it, or while no worker is
-//! alive, the transaction notifies by itself. Which of the two is decided when the transaction commits.
+//! NOTIFY in the writer's transaction takes a lock of the whole cluster until its commit is on disk: writers wait for
+//! each other. So, where the library is preloaded, a commit only signals: it sets a flag in shared memory and the latch
+//! of this database's worker, which sends one NOTIFY for all commits that signalled meanwhile. Without preload, or while
+//! no worker is alive, the transaction notifies by itself. Which of the two is decided when the transaction commits.
 //!
-//! - `note`: what this backend's transaction has to ring for
-//! - `bells`: the bells in shared memory, one for each database
-//! - `worker`: the background worker that a bell wakes
+//! - `pending`: whether this backend's transaction wakes the relays
+//! - `registry`: the databases that have a worker, in shared memory
+//! - `worker`: the background worker that sends NOTIFY
 
-mod bells;
-mod note;
+mod pending;
+mod registry;
 mod worker;
 
 use pgrx::prelude::*;
 use pgrx::{GucContext, GucFlags, GucRegistry, GucSetting, PostgresGucEnum, pg_shmem_init};
 
-use bells::{BELLS, DOOR};
+use registry::{REGISTRY, REGISTRY_LOCK};
 
 /// The channel that relays listen on.
 const CHANNEL: &str = "pfa_sync_wake";
 
 #[derive(Clone, Copy, PartialEq, Eq, PostgresGucEnum)]
 enum Wake {
-    /// By the doorbell where it is alive, else by NOTIFY.
+    /// By the doorbell where its worker is alive, else by NOTIFY.
     Auto,
     /// By NOTIFY in the writer's transaction.
     Notify,
@@ -36,7 +36,7 @@ static WAKE: GucSetting<Wake> = GucSetting::<Wake>::new(Wake::Auto);
 /// Least time between two NOTIFYs of a worker, in milliseconds.
 static INTERVAL: GucSetting<i32> = GucSetting::<i32>::new(10);
 
-/// Called once, when the library is loaded: the server has room for bells only while it starts.
+/// Called once, when the library is loaded: shared memory can be asked for only while the server starts.
 pub fn init() {
     GucRegistry::define_enum_guc(
         c"pfa_sync.wake",
@@ -49,7 +49,7 @@ pub fn init() {
     GucRegistry::define_int_guc(
         c"pfa_sync.doorbell_interval",
         c"Least time between two notifications that a database's doorbell sends.",
-        c"The first ring after silence is passed on at once.",
+        c"The first signal after a pause is passed on at once.",
         &INTERVAL,
         0,
         1_000,
@@ -58,21 +58,21 @@ pub fn init() {
     );
     // SAFETY: reads a variable of this process, which the server sets before it loads any library.
     if unsafe { pg_sys::process_shared_preload_libraries_in_progress } {
-        pg_shmem_init!(BELLS);
-        pg_shmem_init!(DOOR);
-        bells::hang();
+        pg_shmem_init!(REGISTRY);
+        pg_shmem_init!(REGISTRY_LOCK);
+        registry::enable();
     }
 }
 
-/// Wakes the relays when this transaction commits, and sees to it that a worker is there to pass on the next ring.
+/// Wakes the relays when this transaction commits, and starts a worker for the next commits if there is none.
 #[pg_extern(sql = false)]
 fn wake() {
     if WAKE.get() == Wake::Off {
         return;
     }
-    note::take();
-    if WAKE.get() == Wake::Auto && bells::wants_worker(database()) && worker::wanted() {
-        // No worker slot is free: the next try is due in a while, and until then transactions notify by themselves.
+    pending::record();
+    if WAKE.get() == Wake::Auto && registry::wants_worker(database()) && worker::wanted() {
+        // No worker slot is free: the start is tried again later, and until then transactions notify by themselves.
         let _ = worker::start(database());
     }
 }
@@ -82,7 +82,7 @@ fn wake() {
 fn wake_in_force() -> &'static str {
     match WAKE.get() {
         Wake::Off => "off",
-        Wake::Auto if bells::alive(database()).is_some() => "doorbell",
+        Wake::Auto if registry::alive(database()).is_some() => "doorbell",
         _ => "notify",
     }
 }

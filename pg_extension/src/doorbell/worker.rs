@@ -1,7 +1,7 @@
-//! The background worker of a database: passes rings on as NOTIFY.
+//! The background worker of a database: passes signals on as NOTIFY.
 //!
-//! It is started by the first commit that finds none, and never by the server: one that the server restarts would be
-//! started over and over for a database that was dropped. It leaves as soon as it stands in somebody's way.
+//! The first commit that finds none starts it; the server never does, since it would restart the worker of a dropped
+//! database for ever. The worker ends as soon as it would block a session that drops, renames or copies the database.
 
 use std::time::{Duration, Instant};
 
@@ -11,21 +11,21 @@ use pgrx::bgworkers::{
 use pgrx::pg_sys::panic::ErrorReportable;
 use pgrx::prelude::*;
 
-use super::{INTERVAL, bells, bells::Bell, database, notify};
+use super::{INTERVAL, database, notify, registry, registry::Entry};
 
-/// How often it sees whether it is still wanted. Whoever drops, renames or copies a database waits 5 s for its sessions
-/// to end.
-const TICK: Duration = Duration::from_secs(1);
+/// How often the worker checks whether it is still wanted. A session that drops, renames or copies a database waits 5 s
+/// for the other sessions to end.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often it looks at the queue without a ring.
-const LOOK: Duration = Duration::from_secs(10);
+/// How often it looks at the queue without a signal.
+const POLL_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A worker has no place in a template, since a session there keeps it from being copied, nor where the extension is not.
+/// A template has no worker, since a session there prevents copies, and neither has a database without the extension.
 const WANTED: &str = "select datallowconn and not datistemplate \
     and exists (select from pg_catalog.pg_extension where extname operator(pg_catalog.=) 'pfa_sync') \
     from pg_catalog.pg_database where datname operator(pg_catalog.=) pg_catalog.current_database()";
 
-/// A notification is nothing to wait for the disk for, and whoever made a database's search_path is not to be trusted.
+/// A notification need not wait for the disk, and the database's own search_path is not trusted.
 const SESSION: &str = "set synchronous_commit = off; set search_path = pg_catalog, pg_temp";
 
 /// Whether this database may have a worker.
@@ -55,49 +55,49 @@ pub extern "C-unwind" fn pfa_sync_doorbell(argument: pg_sys::Datum) {
     // SAFETY: the argument that start() set.
     let oid = unsafe { pg_sys::Oid::from_datum(argument, false) };
     BackgroundWorker::connect_worker_to_spi_by_oid(oid, None);
-    let Some(bell) = bells::take_place(database()) else {
+    let Some(entry) = registry::register(database()) else {
         return;
     };
-    // SAFETY: the callback is a function of this library, and its argument a bell in shared memory: both outlive us.
-    unsafe { pg_sys::before_shmem_exit(Some(leave), pg_sys::Datum::from(std::ptr::from_ref(bell))) };
+    // SAFETY: the callback is a function of this library, and its argument lies in shared memory: both outlive the worker.
+    unsafe { pg_sys::before_shmem_exit(Some(unregister), pg_sys::Datum::from(std::ptr::from_ref(entry))) };
     BackgroundWorker::transaction(|| Spi::run(SESSION).unwrap_or_report());
-    serve(bell);
-    bell.leave();
-    if bell.answer() {
+    serve(entry);
+    entry.unregister();
+    if entry.take_signal() {
         BackgroundWorker::transaction(notify);
     }
 }
 
-/// Passes rings on until it is told to stop or no longer wanted.
-fn serve(bell: &Bell) {
-    // Somebody may have rung while no worker was there.
+/// Passes signals on until the worker is to stop or is no longer wanted.
+fn serve(entry: &Entry) {
+    // A commit may have signalled while there was no worker.
     BackgroundWorker::transaction(notify);
-    let (mut notified, mut ticked, mut looked) = (Instant::now(), Instant::now(), Instant::now());
+    let (mut notified, mut checked, mut polled) = (Instant::now(), Instant::now(), Instant::now());
     loop {
         let interval = Duration::from_millis(INTERVAL.get().unsigned_abs().into());
         let pause = interval.saturating_sub(notified.elapsed());
-        if pause.is_zero() && bell.answer() {
+        if pause.is_zero() && entry.take_signal() {
             BackgroundWorker::transaction(notify);
             notified = Instant::now();
             continue;
         }
-        // A ring within the interval sets the latch too: it must not make us spin until the interval is over.
-        let nap = if pause.is_zero() { TICK.saturating_sub(ticked.elapsed()) } else { pause };
-        if !BackgroundWorker::wait_latch(Some(nap.max(Duration::from_millis(1)))) {
+        // A signal within the interval sets the latch too: without the sleep the loop would spin until the interval ends.
+        let sleep = if pause.is_zero() { CHECK_INTERVAL.saturating_sub(checked.elapsed()) } else { pause };
+        if !BackgroundWorker::wait_latch(Some(sleep.max(Duration::from_millis(1)))) {
             return;
         }
         if BackgroundWorker::sighup_received() {
-            // SAFETY: between transactions, as the server's own processes do.
+            // SAFETY: called between transactions, as the server's own processes do.
             unsafe { pg_sys::ProcessConfigFile(pg_sys::GucContext::PGC_SIGHUP) };
         }
-        if ticked.elapsed() >= TICK {
-            ticked = Instant::now();
+        if checked.elapsed() >= CHECK_INTERVAL {
+            checked = Instant::now();
             if !BackgroundWorker::transaction(|| undisturbed() && wanted()) {
                 return;
             }
-            // Right after we saw that the extension is there.
-            if looked.elapsed() >= LOOK {
-                looked = Instant::now();
+            // Right after the check that the extension exists.
+            if polled.elapsed() >= POLL_INTERVAL {
+                polled = Instant::now();
                 if BackgroundWorker::transaction(|| one("select pfa_sync_private.has_due_work()")) {
                     BackgroundWorker::transaction(notify);
                 }
@@ -106,7 +106,8 @@ fn serve(bell: &Bell) {
     }
 }
 
-/// Whether nobody is about to drop, rename or copy this database: they hold its lock, and wait for its sessions to end.
+/// Whether no session is about to drop, rename or copy this database: such a session holds its lock, and waits for the
+/// others to end.
 fn undisturbed() -> bool {
     let tag = pg_sys::LOCKTAG {
         locktag_field1: 0,
@@ -121,13 +122,13 @@ fn undisturbed() -> bool {
     got != pg_sys::LockAcquireResult::LOCKACQUIRE_NOT_AVAIL
 }
 
-/// A truth that SQL tells; null is none.
+/// The boolean that a query returns; null is false.
 fn one(query: &str) -> bool {
     Spi::get_one(query).unwrap_or_report().unwrap_or(false)
 }
 
 #[pg_guard]
-unsafe extern "C-unwind" fn leave(_code: std::ffi::c_int, bell: pg_sys::Datum) {
-    // SAFETY: the bell that pfa_sync_doorbell() handed over, in shared memory.
-    unsafe { &*bell.cast_mut_ptr::<Bell>() }.leave();
+unsafe extern "C-unwind" fn unregister(_code: std::ffi::c_int, entry: pg_sys::Datum) {
+    // SAFETY: the entry that pfa_sync_doorbell() passed, in shared memory.
+    unsafe { &*entry.cast_mut_ptr::<Entry>() }.unregister();
 }

@@ -166,9 +166,9 @@ fn record_without_a_key(#[case] pfa_id: Option<Value>) {
     let mut record = rental();
     record.remove("pfaId");
     record.extend(pfa_id.map(|id| ("pfaId".to_owned(), id)));
-    let verdict = validate(rules(), &record, &json!({ "category": "Lifting" }));
-    assert_eq!(codes(&verdict.errors), ["pfaId BUSINESS_RULE_VIOLATION"]);
-    assert_eq!(codes(&verdict.warnings), [""; 0]);
+    let report = validate(rules(), &record, &json!({ "category": "Lifting" }));
+    assert_eq!(codes(&report.errors), ["pfaId BUSINESS_RULE_VIOLATION"]);
+    assert_eq!(codes(&report.warnings), [""; 0]);
 }
 
 #[rstest]
@@ -207,20 +207,20 @@ fn old_faults_in_touched_fields_are_errors(#[case] faults: Value, #[case] delta:
 
 #[test]
 fn a_refused_edit_of_a_locked_field_leaves_its_old_fault() {
-    let verdict = validate(rules(), &with(rental(), json!({ "hasPlan": "Y" })), &json!({ "hasPlan": true }));
-    assert_eq!(codes(&verdict.errors), ["hasPlan FIELD_LOCKED"]);
-    assert_eq!(codes(&verdict.warnings), ["hasPlan INVALID_TYPE"]);
+    let report = validate(rules(), &with(rental(), json!({ "hasPlan": "Y" })), &json!({ "hasPlan": true }));
+    assert_eq!(codes(&report.errors), ["hasPlan FIELD_LOCKED"]);
+    assert_eq!(codes(&report.warnings), ["hasPlan INVALID_TYPE"]);
 }
 
 #[test]
 fn old_faults_can_be_mended() {
     let record = with(rental(), json!({ "source": "LEASE", "forecastEnd": "2025-01-01", "monthlyRate": "n/a" }));
-    let verdict = validate(rules(), &record, &json!({ "source": "Rental", "forecastEnd": "2026-12-31", "monthlyRate": 1 }));
-    assert_eq!((codes(&verdict.errors), codes(&verdict.warnings)), (vec![], vec![]));
+    let report = validate(rules(), &record, &json!({ "source": "Rental", "forecastEnd": "2026-12-31", "monthlyRate": 1 }));
+    assert_eq!((codes(&report.errors), codes(&report.warnings)), (vec![], vec![]));
 }
 
 #[test]
-fn all_problems_are_told_in_order() {
+fn all_problems_are_reported_in_order() {
     let delta = json!({
         "source": "Purchase", "remark": "too\tlong", "priority": 10.123, "pfaId": "1", "isDiscontinued": true,
         "forecastStart": "2030-01-01", "colour": "red", "actualStart": "2026-03-06"
@@ -243,7 +243,7 @@ fn all_problems_are_told_in_order() {
 
 #[rstest]
 #[case(json!([]), "the change is a list; it must be an object of fields")]
-#[case(json!({ "colour": 1 }), r#""colour" is no field of a PFA record"#)]
+#[case(json!({ "colour": 1 }), r#""colour" is not a field of a PFA record"#)]
 #[case(json!({ "pfaId": "1" }), "pfaId can't be edited")]
 #[case(json!({ "dor": "LEASE" }), r#"dor is "LEASE"; it must be one of BEO, PROJECT"#)]
 #[case(json!({ "priority": 11 }), "priority is 11; it must be at most 10")]
@@ -277,5 +277,5 @@ fn rules_that_can_not_be_compiled_name_the_field() {
     let fault = fault(r#"[{"name": "x", "type": "money", "nullable": true}]"#);
     assert!(matches!(&fault, RulesError::Field { field, .. } if field == "x"), "{fault}");
     let bound = Rules::from_json(r#"[{"name": "x", "type": "decimal", "nullable": true, "minimum": 1e40}]"#).unwrap_err();
-    assert_eq!(bound.to_string(), "the rule of field x: bound 1e+40 is no exact decimal");
+    assert_eq!(bound.to_string(), "the rule of field x: bound 1e+40 is not an exact decimal");
 }
