@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::sight::two_tenants;
 use crate::support::api::{Api, problem};
 use crate::support::scenario::Scenario;
+use crate::support::tenants::two_tenants;
 
 /// What the routes are described as in docs/openapi.json is what they are.
 #[test]
@@ -156,22 +156,6 @@ async fn a_request_whose_transaction_met_another_one_is_executed_again(#[case] k
 }
 
 #[tokio::test]
-async fn a_user_who_asks_too_fast_is_told_when_to_come_again_and_nobody_else_is() -> Result<()> {
-    let scenario = Scenario::empty().await?;
-    let api = Api::start(&scenario, &["--rate-limit", "5"]).await?;
-    let mut answers = Vec::new();
-    for _ in 0..20 {
-        answers.push(api.request("GET", "/api/pems/settings", Some("usr_editor")).send().await?);
-    }
-    let refused = answers.into_iter().find(|answer| answer.status() != 200).context("one too many")?;
-    assert_eq!(refused.headers()["retry-after"], "1");
-    let (status, code, _) = problem(refused).await?;
-    assert_eq!((status, code.as_str()), (429, "too_many_requests"));
-    api.get("usr_viewer", "/api/pems/settings").await?;
-    Ok(())
-}
-
-#[tokio::test]
 async fn records_are_shown_with_the_changes_that_are_on_their_way_and_ones_own_drafts() -> Result<()> {
     let scenario = Scenario::empty().await?;
     let mut records: Vec<Value> = (10..20).map(|id| testbed::application::pems_record("RIO", &id.to_string())).collect();
@@ -272,28 +256,6 @@ async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
     Ok(())
 }
 
-/// The page that shows the description loads nothing from elsewhere.
-#[tokio::test]
-async fn the_description_is_served_with_a_page_to_browse_it() -> Result<()> {
-    let scenario = Scenario::empty().await?;
-    let api = Api::start(&scenario, &[]).await?;
-    let served: Value = api.request("GET", "/openapi.json", None).send().await?.json().await?;
-    assert!(served == pfa_api::document());
-    let page = api.request("GET", "/docs", None).send().await?;
-    assert_eq!(
-        page.headers()["content-security-policy"],
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'"
-    );
-    let page = page.text().await?;
-    for (asset, kind) in [("/docs/page.js", "text/javascript"), ("/docs/page.css", "text/css")] {
-        assert!(page.contains(&format!("\"{asset}\"")), "{page}");
-        let answer = api.request("GET", asset, None).send().await?.error_for_status()?;
-        assert_eq!(answer.headers()["content-type"], kind);
-        assert!(!answer.text().await?.contains("://"), "{asset} loads from elsewhere");
-    }
-    Ok(())
-}
-
 #[tokio::test]
 async fn a_job_is_followed_to_pems_answers() -> Result<()> {
     let scenario = two_tenants().await?;
@@ -310,113 +272,5 @@ async fn a_job_is_followed_to_pems_answers() -> Result<()> {
     assert_eq!(attempts["attempts"][0]["response"]["monthlyRate"].to_string(), "7771.25");
     let unpriced = api.get("usr_viewer", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
     assert_eq!(unpriced["attempts"][0]["response"], Value::Null);
-    Ok(())
-}
-
-#[tokio::test]
-async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
-    let scenario = Scenario::new().await?;
-    let api = Api::start(&scenario, &[]).await?;
-    let save = "/api/pfa-data/save-draft";
-    let draft = |delta: &str| format!(r#"{{"organizationId": "RIO", "pfaId": "1", "delta": {delta}}}"#).into_bytes();
-    for (what, body, status) in [
-        ("no JSON", b"{".to_vec(), 400),
-        ("bad UTF-8", b"{\"organizationId\": \"\xff\"}".to_vec(), 400),
-        ("an unknown key", br#"{"organizationId": "RIO", "pfaId": "1", "delta": {}, "userId": "usr_admin"}"#.to_vec(), 400),
-        ("a list for an object", br#"["RIO", "1", {"model": "X"}]"#.to_vec(), 400),
-        ("deep nesting", draft(&format!("{}{}", "[".repeat(2000), "]".repeat(2000))), 400),
-        ("too much", draft(&format!("{{\"model\": \"{}\"}}", "x".repeat(20_000))), 413),
-        ("an absurd number", draft(r#"{"monthlyRate": 1e999999}"#), 422),
-        ("a NUL", draft(r#"{"model": "\u0000"}"#), 422),
-        ("no object", draft("[]"), 422),
-        ("another record", br#"{"organizationId": "RIO", "pfaId": "' or 1=1 --", "delta": {}}"#.to_vec(), 404),
-        (
-            "another organization",
-            br#"{"organizationId": "RIO'; drop schema pfa_sync cascade; --", "pfaId": "1", "delta": {}}"#.to_vec(),
-            404,
-        ),
-    ] {
-        let request = api.request("POST", save, Some("usr_editor")).header("content-type", "application/json").body(body);
-        assert_eq!(problem(request.send().await?).await?.0, status, "{what}");
-    }
-    for (uri, body) in [
-        ("/api/pems/dead-letters/preview", json!({"filter": ["RIO"]})),
-        ("/api/pems/conflicts/preview", json!({"resolution": "merge"})),
-        ("/api/pems/conflicts/preview", json!({"resolution": {"use_pems": null}})),
-        ("/api/pems/write-sync", json!({"organizationId": "RIO", "priority": {"high": null}})),
-    ] {
-        assert_eq!(problem(api.post("usr_admin", uri, body.clone()).await?).await?.0, 400, "{body}");
-    }
-    for (method, uri, status) in [
-        ("GET", "/api/nothing", 404),
-        ("GET", save, 405),
-        ("GET", "/api/pems/conflicts/9223372036854775808", 400),
-        ("GET", "/api/pems/conflicts/9223372036854775807", 404),
-        ("GET", "/api/pems/conflicts?limit=0", 422),
-        ("GET", "/api/pems/conflicts?limit=many", 400),
-        ("GET", "/api/pems/sync-status?startDate=yesterdayish", 422),
-        ("GET", "/api/pems/sync-status?organizationId=%00", 422),
-    ] {
-        assert_eq!(problem(api.request(method, uri, Some("usr_editor")).send().await?).await?.0, status, "{method} {uri}");
-    }
-    let plain = api.request("POST", save, Some("usr_editor")).body("{}").send().await?;
-    assert_eq!(problem(plain).await?.0, 415);
-    assert_eq!(scenario.value::<i64>("select count(*) from pfa_modification").await?, 0);
-    Ok(())
-}
-
-#[tokio::test]
-async fn answers_carry_an_id_and_the_headers_that_browsers_heed() -> Result<()> {
-    let scenario = Scenario::empty().await?;
-    let api = Api::start(&scenario, &[]).await?;
-    for uri in ["/livez", "/api/pems/settings", "/nothing"] {
-        let answer = api.request("GET", uri, Some("usr_admin")).send().await?;
-        for (name, value) in
-            [("x-content-type-options", "nosniff"), ("cache-control", "no-store"), ("referrer-policy", "no-referrer")]
-        {
-            assert_eq!(answer.headers()[name], value, "{uri}");
-        }
-        assert_eq!(answer.headers()["x-request-id"].len(), 36);
-    }
-    for (origin, allowed) in [("https://pfa.example.com", true), ("https://evil.example.com", false)] {
-        let answer = api.request("GET", "/livez", None).header("origin", origin).send().await?;
-        assert_eq!(answer.headers().get("access-control-allow-origin").is_some(), allowed, "{origin}");
-    }
-    Ok(())
-}
-
-#[tokio::test]
-async fn a_call_that_takes_too_long_is_ended_in_the_database_too() -> Result<()> {
-    let scenario = Scenario::new().await?;
-    let api = Api::start(&scenario, &["--request-timeout", "300 ms"]).await?;
-    let mut other = scenario.database.client().await?;
-    let locks = other.transaction().await?;
-    locks.batch_execute("lock table pfa_modification").await?;
-    let draft = json!({"organizationId": "RIO", "pfaId": "1", "delta": {"model": "X"}});
-    let answer = api.post("usr_editor", "/api/pfa-data/save-draft", draft.clone()).await?;
-    assert_eq!(problem(answer).await?.0, 504);
-    locks.rollback().await?;
-    let waiting = "select exists (select from pg_stat_activity where application_name = 'pfa-api' and state <> 'idle')";
-    tokio::time::timeout(Duration::from_secs(30), async {
-        while scenario.value::<bool>(waiting).await? {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        anyhow::Ok(())
-    })
-    .await??;
-    assert_eq!(scenario.value::<i64>("select count(*) from pfa_modification").await?, 0);
-    Ok(())
-}
-
-#[tokio::test]
-async fn the_service_waits_for_its_database_and_stops_when_it_is_told() -> Result<()> {
-    let scenario = Scenario::empty().await?;
-    let api = Api::start(&scenario, &[]).await?;
-    scenario.client.batch_execute("select pfa_sync.detach()").await?;
-    assert_eq!(problem(api.request("GET", "/readyz", None).send().await?).await?.0, 503);
-    assert_eq!(api.request("GET", "/livez", None).send().await?.status(), 204);
-    scenario.client.batch_execute("select pfa_sync.attach()").await?;
-    assert_eq!(api.request("GET", "/readyz", None).send().await?.status(), 204);
-    assert!(api.process.stop().await?.success());
     Ok(())
 }

@@ -10,9 +10,9 @@ use testbed::application::{EDITOR, HARBOUR, RIO, pems_record};
 use testbed::cluster::Login;
 use tokio::time::timeout;
 
-use crate::sight::two_tenants;
 use crate::support::api::{Api, now, token};
 use crate::support::scenario::Scenario;
+use crate::support::tenants::two_tenants;
 
 /// No signal takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);

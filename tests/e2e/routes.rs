@@ -3,193 +3,117 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
-use serde_json::{Value, json};
 
-use crate::sight::two_tenants;
 use crate::support::api::{Api, problem};
+use crate::support::scenario::Scenario;
+use crate::support::tenants::two_tenants;
 
-/// Every route as requested without a token, by a user of another organization, by a reader, by an editor and by an administrator.
+/// The users of the table's columns: no token, a user of another organization, a reader, an editor, an administrator.
+const USERS: [Option<&str>; 5] = [None, Some("usr_second"), Some("usr_viewer"), Some("usr_editor"), Some("usr_admin")];
+
+/// Method, route, the status for each user, and the query or the body of the request. A new route needs a line here.
+const ROUTES: &str = r#"
+    GET  /livez                                                 204 204 204 204 204
+    GET  /readyz                                                204 204 204 204 204
+    POST /api/pfa-data/save-draft                               401 404 403 200 200 {"organizationId": "HARBOUR", "pfaId": "1", "delta": {"model": "X"}}
+    POST /api/pfa-data/commit-drafts                            401 404 200 200 200 {"organizationId": "HARBOUR"}
+    POST /api/pfa-data/discard-drafts                           401 404 200 200 200 {"organizationId": "HARBOUR"}
+    POST /api/pfa-data/withdraw                                 401 200 200 200 200 {"modificationIds": ["{modificationId}"]}
+    GET  /api/pems/audit                                        401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/audit.csv                                    401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pfa-data                                          401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/jobs                                         401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/jobs/{jobId}                                 401 404 200 200 200
+    GET  /api/pems/jobs/{jobId}/changes                         401 200 200 200 200
+    GET  /api/pems/changes/{queueId}/attempts                   401 404 200 200 200
+    GET  /api/pems/batches                                      401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pfa-data/modifications/{modificationId}/explain   401 404 200 200 200
+    GET  /api/pems/sync-status                                  401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/records/{pfaId}/timeline                     401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/dead-letters                                 401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pfa-data/modifications/{modificationId}           401 404 200 200 200
+    POST /api/pems/write-sync                                   401 404 403 200 200 {"organizationId": "HARBOUR"}
+    POST /api/pems/dead-letters/preview                         401 404 403 403 200 {"filter": {"organizationId": "HARBOUR"}}
+    POST /api/pems/dead-letters/requeue                         401 404 403 403 200 {"filter": {"organizationId": "HARBOUR", "pfaId": "2"}}
+    POST /api/pems/dead-letters/discard                         401 404 403 403 200 {"filter": {"organizationId": "HARBOUR"}, "reason": "of no use"}
+    GET  /api/pems/conflicts                                    401 404 200 200 200 ?organizationId=HARBOUR
+    POST /api/pems/conflicts/preview                            401 404 200 200 200 {"filter": {"organizationId": "HARBOUR"}, "resolution": "use_pems"}
+    POST /api/pems/conflicts/resolve                            401 404 403 409 409 {"filter": {"organizationId": "HARBOUR"}, "resolution": "use_pems", "digest": "stale"}
+    GET  /api/pems/conflicts/{conflictId}                       401 404 200 200 200
+    POST /api/pems/conflicts/{conflictId}/resolve               401 404 403 200 409 {"resolution": "use_pems"}
+    POST /api/pems/pause                                        401 404 403 403 204 {"organizationId": "HARBOUR", "reason": "works"}
+    POST /api/pems/resume                                       401 404 403 403 200 {"organizationId": "HARBOUR"}
+    GET  /api/pems/events                                       401 200 200 200 200
+    GET  /api/pems/settings                                     401 200 200 200 200
+    PUT  /api/pems/settings/{name}                              401 404 403 403 200 {"organizationId": "HARBOUR", "value": "5"}
+"#;
+
+/// A line of the table.
+struct Row {
+    method: &'static str,
+    route: &'static str,
+    statuses: Vec<u16>,
+    /// A query that begins with `?`, a JSON body, or nothing.
+    rest: &'static str,
+}
+
+fn rows() -> impl Iterator<Item = Row> {
+    ROUTES.lines().map(str::trim).filter(|line| !line.is_empty()).map(|line| {
+        let (method, line) = line.split_once(' ').expect("a method");
+        let (route, line) = line.trim_start().split_once(' ').expect("a route");
+        let mut rest = line.trim_start();
+        let statuses = USERS.map(|_| {
+            let (status, after) = rest.split_once(' ').unwrap_or((rest, ""));
+            rest = after;
+            status.parse().expect("a status")
+        });
+        Row { method, route, statuses: statuses.into(), rest }
+    })
+}
+
+/// The values of the parameters of routes and bodies: things of HARBOUR.
+async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 6]> {
+    let least = async |id: &str, view: &str| -> Result<String> {
+        let query = format!("select min({id})::text from pfa_sync.{view} where organization_id = 'org_HARBOUR_7'");
+        scenario.value(&query).await
+    };
+    Ok([
+        ("{conflictId}", least("conflict_id", "conflicts").await?),
+        ("{modificationId}", least("modification_id", "queue").await?),
+        ("{queueId}", least("queue_id", "dead_letters").await?),
+        ("{jobId}", least("job_id", "jobs").await?),
+        ("{pfaId}", "2".to_owned()),
+        ("{name}", "max_retries".to_owned()),
+    ])
+}
+
 #[tokio::test]
 async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> Result<()> {
     let scenario = two_tenants().await?;
     let api = Api::start(&scenario, &[]).await?;
-    let conflict: i64 =
-        scenario.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_HARBOUR_7'").await?;
-    let queued: String =
-        scenario.value("select min(modification_id) from pfa_sync.queue where organization_id = 'org_HARBOUR_7'").await?;
-    let dead: i64 =
-        scenario.value("select min(queue_id) from pfa_sync.dead_letters where organization_id = 'org_HARBOUR_7'").await?;
-    let job: i64 = scenario.value("select min(job_id) from pfa_sync.jobs where organization_id = 'org_HARBOUR_7'").await?;
-    let harbour = json!({"organizationId": "HARBOUR"});
-    let none = Value::Null;
-    let table = [
-        ("GET", "/livez", "/livez".to_owned(), none.clone(), [204, 204, 204, 204, 204]),
-        ("GET", "/readyz", "/readyz".to_owned(), none.clone(), [204, 204, 204, 204, 204]),
-        (
-            "POST",
-            "/api/pfa-data/save-draft",
-            String::new(),
-            json!({"organizationId": "HARBOUR", "pfaId": "1", "delta": {"model": "X"}}),
-            [401, 404, 403, 200, 200],
-        ),
-        ("POST", "/api/pfa-data/commit-drafts", String::new(), harbour.clone(), [401, 404, 200, 200, 200]),
-        ("POST", "/api/pfa-data/discard-drafts", String::new(), harbour.clone(), [401, 404, 200, 200, 200]),
-        ("POST", "/api/pfa-data/withdraw", String::new(), json!({"modificationIds": [queued]}), [401, 200, 200, 200, 200]),
-        ("GET", "/api/pems/audit", "/api/pems/audit?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
-        (
-            "GET",
-            "/api/pems/audit.csv",
-            "/api/pems/audit.csv?organizationId=HARBOUR".to_owned(),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        ("GET", "/api/pfa-data", "/api/pfa-data?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
-        ("GET", "/api/pems/jobs", "/api/pems/jobs?organizationId=HARBOUR".to_owned(), none.clone(), [401, 404, 200, 200, 200]),
-        ("GET", "/api/pems/jobs/{jobId}", format!("/api/pems/jobs/{job}"), none.clone(), [401, 404, 200, 200, 200]),
-        (
-            "GET",
-            "/api/pems/jobs/{jobId}/changes",
-            format!("/api/pems/jobs/{job}/changes"),
-            none.clone(),
-            [401, 200, 200, 200, 200],
-        ),
-        (
-            "GET",
-            "/api/pems/changes/{queueId}/attempts",
-            format!("/api/pems/changes/{dead}/attempts"),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "GET",
-            "/api/pems/batches",
-            "/api/pems/batches?organizationId=HARBOUR".to_owned(),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "GET",
-            "/api/pfa-data/modifications/{modificationId}/explain",
-            format!("/api/pfa-data/modifications/{queued}/explain"),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "GET",
-            "/api/pems/sync-status",
-            "/api/pems/sync-status?organizationId=HARBOUR".to_owned(),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "GET",
-            "/api/pems/records/{pfaId}/timeline",
-            "/api/pems/records/2/timeline?organizationId=HARBOUR".to_owned(),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "GET",
-            "/api/pems/dead-letters",
-            "/api/pems/dead-letters?organizationId=HARBOUR".to_owned(),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "GET",
-            "/api/pfa-data/modifications/{modificationId}",
-            format!("/api/pfa-data/modifications/{queued}"),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        ("POST", "/api/pems/write-sync", String::new(), harbour.clone(), [401, 404, 403, 200, 200]),
-        ("POST", "/api/pems/dead-letters/preview", String::new(), json!({"filter": harbour}), [401, 404, 403, 403, 200]),
-        (
-            "POST",
-            "/api/pems/dead-letters/requeue",
-            String::new(),
-            json!({"filter": {"organizationId": "HARBOUR", "pfaId": "2"}}),
-            [401, 404, 403, 403, 200],
-        ),
-        (
-            "POST",
-            "/api/pems/dead-letters/discard",
-            String::new(),
-            json!({"filter": harbour, "reason": "of no use"}),
-            [401, 404, 403, 403, 200],
-        ),
-        (
-            "GET",
-            "/api/pems/conflicts",
-            "/api/pems/conflicts?organizationId=HARBOUR".to_owned(),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "POST",
-            "/api/pems/conflicts/preview",
-            String::new(),
-            json!({"filter": harbour, "resolution": "use_pems"}),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "POST",
-            "/api/pems/conflicts/resolve",
-            String::new(),
-            json!({"filter": harbour, "resolution": "use_pems", "digest": "stale"}),
-            [401, 404, 403, 409, 409],
-        ),
-        (
-            "GET",
-            "/api/pems/conflicts/{conflictId}",
-            format!("/api/pems/conflicts/{conflict}"),
-            none.clone(),
-            [401, 404, 200, 200, 200],
-        ),
-        (
-            "POST",
-            "/api/pems/conflicts/{conflictId}/resolve",
-            format!("/api/pems/conflicts/{conflict}/resolve"),
-            json!({"resolution": "use_pems"}),
-            [401, 404, 403, 200, 409],
-        ),
-        (
-            "POST",
-            "/api/pems/pause",
-            String::new(),
-            json!({"organizationId": "HARBOUR", "reason": "works"}),
-            [401, 404, 403, 403, 204],
-        ),
-        ("POST", "/api/pems/resume", String::new(), harbour.clone(), [401, 404, 403, 403, 200]),
-        ("GET", "/api/pems/events", String::new(), none.clone(), [401, 200, 200, 200, 200]),
-        ("GET", "/api/pems/settings", "/api/pems/settings".to_owned(), none.clone(), [401, 200, 200, 200, 200]),
-        (
-            "PUT",
-            "/api/pems/settings/{name}",
-            "/api/pems/settings/max_retries".to_owned(),
-            json!({"organizationId": "HARBOUR", "value": "5"}),
-            [401, 404, 403, 403, 200],
-        ),
-    ];
-    let listed: BTreeSet<_> = table.iter().map(|(method, path, ..)| ((*method).to_owned(), (*path).to_owned())).collect();
+    let parameters = parameters(&scenario).await?;
+    let filled = |text: &str| parameters.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));
+    let listed: BTreeSet<_> = rows().map(|row| (row.method.to_owned(), row.route.to_owned())).collect();
     let document = pfa_api::document();
     let paths = document["paths"].as_object().context("paths")?;
-    let routes: BTreeSet<_> = paths
+    let described: BTreeSet<_> = paths
         .iter()
         .flat_map(|(path, operations)| {
             operations.as_object().into_iter().flatten().map(|(method, _)| (method.to_uppercase(), path.clone()))
         })
         .collect();
-    assert_eq!(listed, routes, "each route needs a row");
-    for (method, path, uri, body, expected) in &table {
-        let uri = if uri.is_empty() { path } else { uri.as_str() };
-        let users = [None, Some("usr_second"), Some("usr_viewer"), Some("usr_editor"), Some("usr_admin")];
-        for (user, expected) in users.into_iter().zip(expected) {
-            let request = api.request(method, uri, user);
-            let request = if body.is_null() { request } else { request.json(body) };
+    assert_eq!(listed, described, "each route needs a line");
+    for Row { method, route, statuses, rest } in rows() {
+        let (query, body) = if rest.starts_with('?') { (rest, "") } else { ("", rest) };
+        let uri = filled(route) + query;
+        for (user, expected) in USERS.into_iter().zip(statuses) {
+            let mut request = api.request(method, &uri, user);
+            if !body.is_empty() {
+                request = request.header("content-type", "application/json").body(filled(body));
+            }
             let answer = request.send().await?;
-            assert_eq!(answer.status(), *expected, "{method} {uri} as {user:?}: {}", answer.text().await?);
-            if *expected >= 400 {
+            assert_eq!(answer.status(), expected, "{method} {uri} as {user:?}: {}", answer.text().await?);
+            if expected >= 400 {
                 problem(answer).await?;
             }
         }

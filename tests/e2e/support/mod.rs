@@ -3,3 +3,4 @@
 pub mod api;
 pub mod scenario;
 pub mod stack;
+pub mod tenants;
