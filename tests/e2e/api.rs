@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use crate::sight::two_tenants;
-use crate::support::service::{Api, problem};
-use crate::support::world::World;
+use crate::support::api::{Api, problem};
+use crate::support::scenario::Scenario;
 
 /// What the routes are described as in docs/openapi.json is what they are.
 #[test]
@@ -21,8 +22,8 @@ fn the_committed_description_is_that_of_the_code() -> Result<()> {
 
 #[tokio::test]
 async fn an_edit_is_saved_committed_queued_and_withdrawn() -> Result<()> {
-    let world = World::new().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::new().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let draft = serde_json::from_str(
         r#"{"organizationId": "RIO", "pfaId": "1", "delta": {"monthlyRate": 90071992547409.93, "model": "O'Neil; drop table pfa_mirror; --"}}"#,
     )?;
@@ -46,14 +47,14 @@ async fn an_edit_is_saved_committed_queued_and_withdrawn() -> Result<()> {
     let withdrawn: Value =
         api.post("usr_editor", "/api/pfa-data/withdraw", json!({"modificationIds": [id]})).await?.json().await?;
     assert_eq!(withdrawn["verdicts"][0]["verdict"], "withdrawn");
-    assert_eq!(world.state(&id).await?, "draft/draft");
-    world.check().await
+    assert_eq!(scenario.state(&id).await?, "draft/draft");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_refused_commit_names_every_change_and_field() -> Result<()> {
-    let world = World::new().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::new().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let draft = json!({"organizationId": "RIO", "pfaId": "1", "delta": {"monthlyRate": -1}});
     api.post("usr_editor", "/api/pfa-data/save-draft", draft).await?.error_for_status()?;
     let (status, code, body) =
@@ -65,12 +66,12 @@ async fn a_refused_commit_names_every_change_and_field() -> Result<()> {
 
 #[tokio::test]
 async fn a_conflict_is_settled_in_the_state_that_was_seen_and_in_no_other() -> Result<()> {
-    let world = World::new().await?;
-    let api = Api::start(&world, &[]).await?;
-    let id = world.application().draft("usr_editor", testbed::application::RIO, "1", json!({"model": "Ours"})).await?;
-    world.foreign_edit("1", 2, json!({"model": "Theirs"})).await?;
-    world.application().commit("usr_editor", testbed::application::RIO).await?;
-    assert_eq!(world.state(&id).await?, "conflict/conflict");
+    let scenario = Scenario::new().await?;
+    let api = Api::start(&scenario, &[]).await?;
+    let id = scenario.application().draft("usr_editor", testbed::application::RIO, "1", json!({"model": "Ours"})).await?;
+    scenario.foreign_edit("1", 2, json!({"model": "Theirs"})).await?;
+    scenario.application().commit("usr_editor", testbed::application::RIO).await?;
+    assert_eq!(scenario.state(&id).await?, "conflict/conflict");
     let list = api.get("usr_editor", "/api/pems/conflicts?organizationId=RIO&limit=1").await?;
     let conflict = list["conflicts"][0]["conflictId"].as_i64().context("a conflict")?;
     assert_eq!(list["next"], json!(conflict), "a full page may have another one");
@@ -80,7 +81,7 @@ async fn a_conflict_is_settled_in_the_state_that_was_seen_and_in_no_other() -> R
     let body: Value = seen.json().await?;
     assert_eq!((&body["fields"][0]["ours"], &body["fields"][0]["theirs"]), (&json!("Ours"), &json!("Theirs")));
 
-    world.foreign_edit("1", 3, json!({"model": "Newer"})).await?;
+    scenario.foreign_edit("1", 3, json!({"model": "Newer"})).await?;
     let resolve = |etag| {
         let request = api.request("POST", &format!("{uri}/resolve"), Some("usr_editor")).header("if-match", etag);
         request.json(&json!({"resolution": "merge", "mergedData": {"model": "Both"}})).send()
@@ -90,15 +91,15 @@ async fn a_conflict_is_settled_in_the_state_that_was_seen_and_in_no_other() -> R
     let fresh = api.request("GET", &uri, Some("usr_editor")).send().await?.headers()["etag"].clone();
     let resolved: Value = resolve(fresh).await?.error_for_status()?.json().await?;
     assert_eq!((&resolved["success"], &resolved["appliedChanges"]), (&json!(true), &json!({"model": "Both"})));
-    assert_eq!(world.state(&id).await?, "committed/queued");
-    world.check().await
+    assert_eq!(scenario.state(&id).await?, "committed/queued");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn what_is_asked_for_twice_under_one_key_is_done_once() -> Result<()> {
-    let world = World::new().await?;
-    let api = Api::start(&world, &[]).await?;
-    world.edit("1", json!({"model": "X"})).await?;
+    let scenario = Scenario::new().await?;
+    let api = Api::start(&scenario, &[]).await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
     let ask = async |key: &str, body: Value| {
         let request = api.request("POST", "/api/pems/write-sync", Some("usr_editor")).header("idempotency-key", key);
         request.json(&body).send().await
@@ -116,20 +117,48 @@ async fn what_is_asked_for_twice_under_one_key_is_done_once() -> Result<()> {
     answers.insert(ask("key-1", sync.clone()).await?.error_for_status()?.text().await?);
     assert_eq!(answers.len(), 1, "{answers:?}");
     let jobs = "select count(*) from pfa_sync.jobs where kind = 'write_sync'";
-    assert_eq!(world.value::<i64>(jobs).await?, 1);
+    assert_eq!(scenario.value::<i64>(jobs).await?, 1);
     let (status, code, _) = problem(ask("key-1", json!({"organizationId": "RIO"})).await?).await?;
     assert_eq!((status, code.as_str()), (422, "invalid"), "another request under the key");
     ask("key-2", sync).await?.error_for_status()?;
-    assert_eq!(world.value::<i64>(jobs).await?, 2);
+    assert_eq!(scenario.value::<i64>(jobs).await?, 2);
     let (status, ..) = problem(ask("key-3", json!({"organizationId": "HARBOUR", "priority": "urgent"})).await?).await?;
     assert_eq!(status, 400);
     Ok(())
 }
 
+/// The transaction of a request that met another one is executed again, under an idempotency key like without one.
+#[rstest]
+#[case::with_a_key(Some("key-1"))]
+#[case::without_a_key(None)]
+#[tokio::test]
+async fn a_request_whose_transaction_met_another_one_is_executed_again(#[case] key: Option<&str>) -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let api = Api::start(&scenario, &[]).await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
+    // A sequence counts the executions, since a rollback does not reset it.
+    let deadlock_once = "create sequence public.executions;
+        create function public.deadlock_once() returns trigger language plpgsql as $$ begin
+            if nextval('public.executions') = 1 then raise exception 'deadlock detected' using errcode = '40P01'; end if;
+            return new;
+        end $$;
+        create trigger deadlock_once before insert on pfa_sync_private.sync_job
+            for each row execute function public.deadlock_once()";
+    scenario.client.batch_execute(deadlock_once).await?;
+    let mut request = api.request("POST", "/api/pems/write-sync", Some("usr_editor"));
+    if let Some(key) = key {
+        request = request.header("idempotency-key", key);
+    }
+    request.json(&json!({"organizationId": "RIO", "priority": "high"})).send().await?.error_for_status()?;
+    assert_eq!(scenario.value::<i64>("select last_value from public.executions").await?, 2);
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.jobs where kind = 'write_sync'").await?, 1);
+    scenario.check().await
+}
+
 #[tokio::test]
 async fn a_user_who_asks_too_fast_is_told_when_to_come_again_and_nobody_else_is() -> Result<()> {
-    let world = World::empty().await?;
-    let api = Api::start(&world, &["--rate-limit", "5"]).await?;
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &["--rate-limit", "5"]).await?;
     let mut answers = Vec::new();
     for _ in 0..20 {
         answers.push(api.request("GET", "/api/pems/settings", Some("usr_editor")).send().await?);
@@ -144,14 +173,14 @@ async fn a_user_who_asks_too_fast_is_told_when_to_come_again_and_nobody_else_is(
 
 #[tokio::test]
 async fn records_are_shown_with_the_changes_that_are_on_their_way_and_ones_own_drafts() -> Result<()> {
-    let world = World::empty().await?;
+    let scenario = Scenario::empty().await?;
     let mut records: Vec<Value> = (10..20).map(|id| testbed::application::pems_record("RIO", &id.to_string())).collect();
     for (record, model) in records.iter_mut().zip(["b", "a", "c", "a", "b", "100%", "c", "a_b", "b", "a"]) {
         record["model"] = json!(model);
     }
-    world.ingest(&records).await?;
-    let api = Api::start(&world, &[]).await?;
-    world.edit("11", json!({"category": "Lifting"})).await?;
+    scenario.ingest(&records).await?;
+    let api = Api::start(&scenario, &[]).await?;
+    scenario.edit("11", json!({"category": "Lifting"})).await?;
     let draft = |user: &'static str, delta: Value| {
         api.post(user, "/api/pfa-data/save-draft", json!({"organizationId": "RIO", "pfaId": "12", "delta": delta}))
     };
@@ -205,13 +234,13 @@ async fn records_are_shown_with_the_changes_that_are_on_their_way_and_ones_own_d
 
 #[tokio::test]
 async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
-    let world = two_tenants().await?;
+    let scenario = two_tenants().await?;
     let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, user_id, success, error_message) \
                  select 'PAUSED', 'org_RIO_173', 'usr_admin', true, '=cmd|\"' || n from generate_series(1, 2100) n";
-    world.client.execute(flood, &[]).await?;
+    scenario.client.execute(flood, &[]).await?;
     let rows: i64 =
-        world.value("select count(*) from pfa_sync_private.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
-    let api = Api::start(&world, &[]).await?;
+        scenario.value("select count(*) from pfa_sync_private.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
+    let api = Api::start(&scenario, &[]).await?;
     let mut seen = BTreeSet::new();
     let mut after = String::new();
     loop {
@@ -227,7 +256,7 @@ async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
     assert_eq!(paused["entries"].as_array().map(Vec::len), Some(2));
     let whole = api.request("GET", "/api/pems/audit.csv?organizationId=RIO", Some("usr_admin")).send().await?.text().await?;
     assert_eq!(whole.matches("\r\n").count() as i64, rows + 1, "a line for each entry and the head");
-    world.client.batch_execute(r#"update user_organizations set "perm_Export" = false where "userId" = 'usr_viewer'"#).await?;
+    scenario.client.batch_execute(r#"update user_organizations set "perm_Export" = false where "userId" = 'usr_viewer'"#).await?;
     let refused = api.request("GET", "/api/pems/audit.csv?organizationId=RIO", Some("usr_viewer")).send().await?;
     assert_eq!(problem(refused).await?.0, 403, "an export takes perm_Export");
     assert!(whole.contains(",\"'=cmd|\"\"1\","), "a formula is a text: {}", &whole[..500]);
@@ -246,8 +275,8 @@ async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
 /// The page that shows the description loads nothing from elsewhere.
 #[tokio::test]
 async fn the_description_is_served_with_a_page_to_browse_it() -> Result<()> {
-    let world = World::empty().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let served: Value = api.request("GET", "/openapi.json", None).send().await?.json().await?;
     assert!(served == pfa_api::document());
     let page = api.request("GET", "/docs", None).send().await?;
@@ -267,8 +296,8 @@ async fn the_description_is_served_with_a_page_to_browse_it() -> Result<()> {
 
 #[tokio::test]
 async fn a_job_is_followed_to_pems_answers() -> Result<()> {
-    let world = two_tenants().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = two_tenants().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let jobs = api.get("usr_viewer", "/api/pems/jobs?organizationId=RIO").await?;
     let job = jobs["jobs"].as_array().and_then(|jobs| jobs.last()).context("a job")?;
     let progress = api.get("usr_viewer", &format!("/api/pems/jobs/{}", job["jobId"])).await?;
@@ -286,8 +315,8 @@ async fn a_job_is_followed_to_pems_answers() -> Result<()> {
 
 #[tokio::test]
 async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
-    let world = World::new().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::new().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let save = "/api/pfa-data/save-draft";
     let draft = |delta: &str| format!(r#"{{"organizationId": "RIO", "pfaId": "1", "delta": {delta}}}"#).into_bytes();
     for (what, body, status) in [
@@ -332,14 +361,14 @@ async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
     }
     let plain = api.request("POST", save, Some("usr_editor")).body("{}").send().await?;
     assert_eq!(problem(plain).await?.0, 415);
-    assert_eq!(world.value::<i64>("select count(*) from pfa_modification").await?, 0);
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_modification").await?, 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn answers_carry_an_id_and_the_headers_that_browsers_heed() -> Result<()> {
-    let world = World::empty().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &[]).await?;
     for uri in ["/livez", "/api/pems/settings", "/nothing"] {
         let answer = api.request("GET", uri, Some("usr_admin")).send().await?;
         for (name, value) in
@@ -358,9 +387,9 @@ async fn answers_carry_an_id_and_the_headers_that_browsers_heed() -> Result<()> 
 
 #[tokio::test]
 async fn a_call_that_takes_too_long_is_ended_in_the_database_too() -> Result<()> {
-    let world = World::new().await?;
-    let api = Api::start(&world, &["--request-timeout", "300 ms"]).await?;
-    let mut other = world.database.client().await?;
+    let scenario = Scenario::new().await?;
+    let api = Api::start(&scenario, &["--request-timeout", "300 ms"]).await?;
+    let mut other = scenario.database.client().await?;
     let locks = other.transaction().await?;
     locks.batch_execute("lock table pfa_modification").await?;
     let draft = json!({"organizationId": "RIO", "pfaId": "1", "delta": {"model": "X"}});
@@ -369,24 +398,24 @@ async fn a_call_that_takes_too_long_is_ended_in_the_database_too() -> Result<()>
     locks.rollback().await?;
     let waiting = "select exists (select from pg_stat_activity where application_name = 'pfa-api' and state <> 'idle')";
     tokio::time::timeout(Duration::from_secs(30), async {
-        while world.value::<bool>(waiting).await? {
+        while scenario.value::<bool>(waiting).await? {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         anyhow::Ok(())
     })
     .await??;
-    assert_eq!(world.value::<i64>("select count(*) from pfa_modification").await?, 0);
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_modification").await?, 0);
     Ok(())
 }
 
 #[tokio::test]
 async fn the_service_waits_for_its_database_and_stops_when_it_is_told() -> Result<()> {
-    let world = World::empty().await?;
-    let api = Api::start(&world, &[]).await?;
-    world.client.batch_execute("select pfa_sync.detach()").await?;
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &[]).await?;
+    scenario.client.batch_execute("select pfa_sync.detach()").await?;
     assert_eq!(problem(api.request("GET", "/readyz", None).send().await?).await?.0, 503);
     assert_eq!(api.request("GET", "/livez", None).send().await?.status(), 204);
-    world.client.batch_execute("select pfa_sync.attach()").await?;
+    scenario.client.batch_execute("select pfa_sync.attach()").await?;
     assert_eq!(api.request("GET", "/readyz", None).send().await?.status(), 204);
     assert!(api.process.stop().await?.success());
     Ok(())

@@ -7,7 +7,7 @@ use serde_json::json;
 use testbed::application::{Application, EDITOR, RIO, pems_record};
 use testbed::cluster::{Cluster, Database, Options, Template, shared};
 
-use crate::support::world::{World, refusal};
+use crate::support::scenario::{Scenario, refusal};
 
 const PHASE_3: &str = r#"
     insert into pfa_mirror (id, "organizationId", "pfaId", data, "updatedAt")
@@ -93,40 +93,40 @@ async fn unfit_tables_are_named() -> Result<()> {
 
 #[tokio::test]
 async fn detach_leaves_the_data_and_attach_takes_it_up_again() -> Result<()> {
-    let world = World::new().await?;
-    let id = world.edit("1", json!({"model": "X"})).await?;
-    world.client.batch_execute("select pfa_sync.detach()").await?;
-    let error = world.claim().await.unwrap_err();
+    let scenario = Scenario::new().await?;
+    let id = scenario.edit("1", json!({"model": "X"})).await?;
+    scenario.client.batch_execute("select pfa_sync.detach()").await?;
+    let error = scenario.claim().await.unwrap_err();
     assert_eq!(refusal(&error).0, "PF004");
-    world.client.execute(r#"update pfa_modification set "updatedAt" = now()"#, &[]).await?;
+    scenario.client.execute(r#"update pfa_modification set "updatedAt" = now()"#, &[]).await?;
 
-    world.client.batch_execute("select pfa_sync.attach()").await?;
-    assert_eq!(world.deliver().await?, 1);
-    assert_eq!(world.state(&id).await?, "synced/synced");
-    world.check().await
+    scenario.client.batch_execute("select pfa_sync.attach()").await?;
+    assert_eq!(scenario.deliver().await?, 1);
+    assert_eq!(scenario.state(&id).await?, "synced/synced");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn work_that_no_trigger_saw_is_swept_up() -> Result<()> {
-    let world = World::new().await?;
-    world.application().draft(EDITOR, RIO, "1", json!({"model": "X"})).await?;
-    world.client.batch_execute(r#"set session_replication_role = replica; update pfa_modification set "syncState" = 'committed'; reset session_replication_role"#).await?;
-    let swept = world.client.query_one("select organization_id, queued from pfa_sync.sweep()", &[]).await?;
+    let scenario = Scenario::new().await?;
+    scenario.application().draft(EDITOR, RIO, "1", json!({"model": "X"})).await?;
+    scenario.client.batch_execute(r#"set session_replication_role = replica; update pfa_modification set "syncState" = 'committed'; reset session_replication_role"#).await?;
+    let swept = scenario.client.query_one("select organization_id, queued from pfa_sync.sweep()", &[]).await?;
     assert_eq!((swept.get::<_, &str>(0), swept.get::<_, i64>(1)), (RIO, 1));
-    assert!(world.client.query("select * from pfa_sync.sweep()", &[]).await?.is_empty());
-    assert_eq!(world.deliver().await?, 1);
-    world.check().await
+    assert!(scenario.client.query("select * from pfa_sync.sweep()", &[]).await?.is_empty());
+    assert_eq!(scenario.deliver().await?, 1);
+    scenario.check().await
 }
 
 /// Queued work survives a dump and its restore in another cluster, and waits there for `adopt()`.
 #[tokio::test]
 async fn a_restored_copy_sends_nothing_until_adopted() -> Result<()> {
-    let world = World::new().await?;
-    let waiting = world.edit("1", json!({"model": "X"})).await?;
-    world.edit("2", json!({"model": "Y"})).await?;
-    world.deliver().await?;
-    let waiting = (waiting, world.edit("1", json!({"monthlyRate": 1})).await?).1;
-    world
+    let scenario = Scenario::new().await?;
+    let waiting = scenario.edit("1", json!({"model": "X"})).await?;
+    scenario.edit("2", json!({"model": "Y"})).await?;
+    scenario.deliver().await?;
+    let waiting = (waiting, scenario.edit("1", json!({"monthlyRate": 1})).await?).1;
+    scenario
         .client
         .batch_execute(
             "select pfa_sync.set('max_retries', '9'); \
@@ -138,8 +138,13 @@ async fn a_restored_copy_sends_nothing_until_adopted() -> Result<()> {
     let other = tokio::task::spawn_blocking(|| Cluster::start(&Options::default())).await??;
     other.server().build_templates().await?;
     let copy = Database::create(other.server(), Template::Empty).await?;
-    let dump =
-        world.database.server().program("pg_dump").args(["--dbname", &world.database.url()]).stdout(Stdio::piped()).spawn()?;
+    let dump = scenario
+        .database
+        .server()
+        .program("pg_dump")
+        .args(["--dbname", &scenario.database.url()])
+        .stdout(Stdio::piped())
+        .spawn()?;
     let restored = copy
         .server()
         .program("psql")

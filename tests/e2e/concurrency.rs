@@ -12,7 +12,7 @@ use testbed::cluster::Login;
 use tokio::sync::Notify;
 use tokio_postgres::{Client, IsolationLevel};
 
-use crate::support::world::World;
+use crate::support::scenario::Scenario;
 
 const RECORDS: [&str; 3] = ["1", "2", "3"];
 const FIELDS: [&str; 3] = ["model", "areaSilo", "contract"];
@@ -111,32 +111,32 @@ async fn foreign(session: Client, pems: &Pems) -> Result<()> {
 /// Nothing is lost, doubled or out of order, and no single statement deadlocks.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_lost_doubled_or_out_of_order() -> Result<()> {
-    let world = World::new().await?;
+    let scenario = Scenario::new().await?;
     let pems = Pems::new();
     let (editors, woken) = (AtomicUsize::new(3), Notify::new());
     let users = [EDITOR, SECOND, "usr_planner"];
     let editing = users.iter().enumerate().map(|(seed, user)| {
-        let (world, editors, woken) = (&world, &editors, &woken);
+        let (scenario, editors, woken) = (&scenario, &editors, &woken);
         async move {
-            let edits = edit(world.database.client_as(Login::Application).await?, user, seed).await;
+            let edits = edit(scenario.database.client_as(Login::Application).await?, user, seed).await;
             editors.fetch_sub(1, Ordering::SeqCst);
             woken.notify_waiters();
             edits
         }
     });
     let relays = ["relay-1", "relay-2"].map(|name| {
-        let (world, pems, editors, woken) = (&world, &pems, &editors, &woken);
-        async move { relay(world.database.client().await?, name, pems, editors, woken).await }
+        let (scenario, pems, editors, woken) = (&scenario, &pems, &editors, &woken);
+        async move { relay(scenario.database.client().await?, name, pems, editors, woken).await }
     });
-    let outside = async { foreign(world.database.client().await?, &pems).await };
+    let outside = async { foreign(scenario.database.client().await?, &pems).await };
     let (edits, _, ()) = tokio::try_join!(try_join_all(editing), try_join_all(relays), outside)?;
 
-    world.check().await?;
+    scenario.check().await?;
     let written = pems.written.lock().unwrap().clone();
     for (user, edits) in users.iter().zip(&edits) {
         for (id, value) in edits {
             let times = written.iter().filter(|(.., v)| v == value).count();
-            match world.state(id).await?.as_str() {
+            match scenario.state(id).await?.as_str() {
                 "synced/synced" => assert_eq!(times, 1, "{value} was written {times} times"),
                 "conflict/conflict" => assert_eq!(times, 0, "{value} is in conflict and was written"),
                 other => panic!("{value} ended as {other}"),
@@ -152,7 +152,7 @@ async fn nothing_is_lost_doubled_or_out_of_order() -> Result<()> {
     }
     for record in RECORDS {
         let mut expected = pems.records.lock().unwrap()[record].clone();
-        let mut mirror = world.mirror(record).await?;
+        let mut mirror = scenario.mirror(record).await?;
         for derived in ["version", "updatedAt", "hasPlan", "hasActuals"] {
             for side in [&mut expected, &mut mirror] {
                 side.as_object_mut().unwrap().remove(derived);
@@ -161,24 +161,24 @@ async fn nothing_is_lost_doubled_or_out_of_order() -> Result<()> {
         assert_eq!(mirror, expected, "the mirror is what PEMS has");
     }
     assert_eq!(
-        world.value::<i64>(&format!("select count(*) from pfa_modification where \"organizationId\" = '{RIO}'")).await?,
+        scenario.value::<i64>(&format!("select count(*) from pfa_modification where \"organizationId\" = '{RIO}'")).await?,
         120
     );
     Ok(())
 }
 
-/// An edit and a bulk commit in a transaction that stays open hold up neither other people's commits nor the relay.
+/// An edit and a bulk commit in a transaction that stays open delay neither the commits of other users nor the relay.
 #[tokio::test]
 async fn an_open_transaction_blocks_only_its_own_records() -> Result<()> {
-    let mut world = World::new().await?;
-    let open = world.client.transaction().await?;
+    let mut scenario = Scenario::new().await?;
+    let open = scenario.client.transaction().await?;
     let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "updatedAt")
         select 'mod_open', id, "organizationId", 'usr_editor', '{"model": "X"}', 'committed', now() from pfa_mirror where "pfaId" = '1'"#;
     open.execute(insert, &[]).await?;
 
-    let other = world.database.client_as(Login::Application).await?;
+    let other = scenario.database.client_as(Login::Application).await?;
     Application::new(&other).edit(SECOND, "2", json!({"model": "Y"})).await?;
-    let relay = world.database.client().await?;
+    let relay = scenario.database.client().await?;
     let claimed = relay.query("select pfa_id from pfa_sync.claim('r')", &[]).await?;
     assert_eq!((claimed.len(), claimed[0].get::<_, &str>(0)), (1, "2"));
     open.commit().await?;
@@ -186,28 +186,28 @@ async fn an_open_transaction_blocks_only_its_own_records() -> Result<()> {
     Ok(())
 }
 
-/// A transaction on an older snapshot is told to run again, instead of breaking the order of a record.
+/// A transaction on an older snapshot fails as retryable, instead of breaking the order of a record.
 #[tokio::test]
 async fn repeatable_read_is_safe() -> Result<()> {
-    let world = World::new().await?;
-    let mut session = world.database.client_as(Login::Application).await?;
+    let scenario = Scenario::new().await?;
+    let mut session = scenario.database.client_as(Login::Application).await?;
     let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "updatedAt")
         select 'mod_' || $1, id, "organizationId", 'usr_editor', '{"model": "X"}', 'committed', now() from pfa_mirror where "pfaId" = $2"#;
     let late = session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
     late.query("select 1 from pfa_modification", &[]).await?;
-    world.edit("1", json!({"areaSilo": "S"})).await?;
+    scenario.edit("1", json!({"areaSilo": "S"})).await?;
     let refused = late.execute(insert, &[&"late", &"1"]).await.unwrap_err();
     assert_eq!(refused.code().map(|code| code.code()), Some("40001"), "{refused}");
     late.rollback().await?;
 
     // Queued behind a row that ended unseen, it gets its turn from the sweep.
-    world.edit("2", json!({"areaSilo": "S"})).await?;
+    scenario.edit("2", json!({"areaSilo": "S"})).await?;
     let late = session.build_transaction().isolation_level(IsolationLevel::RepeatableRead).start().await?;
     late.query("select 1 from pfa_modification", &[]).await?;
-    world.client.execute(r#"update pfa_modification set "syncState" = 'draft'"#, &[]).await?;
+    scenario.client.execute(r#"update pfa_modification set "syncState" = 'draft'"#, &[]).await?;
     late.execute(insert, &[&"behind", &"2"]).await?;
     late.commit().await?;
-    world.client.query("select * from pfa_sync.sweep()", &[]).await?;
-    assert_eq!(world.deliver().await?, 1);
-    world.check().await
+    scenario.client.query("select * from pfa_sync.sweep()", &[]).await?;
+    assert_eq!(scenario.deliver().await?, 1);
+    scenario.check().await
 }

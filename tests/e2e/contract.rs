@@ -9,7 +9,7 @@ use testbed::process::program;
 use tokio::process::Command;
 
 use crate::examples::prepared;
-use crate::support::service::{Api, now, token};
+use crate::support::api::{Api, now, token};
 
 const CONFIG: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contract/schemathesis.toml");
 const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contract/hooks.py");
@@ -17,8 +17,8 @@ const HOOKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../contract/hooks.py")
 #[tokio::test]
 async fn the_api_answers_as_it_is_described() -> Result<()> {
     // The examples of the description are asked too.
-    let world = prepared().await?;
-    let api = Api::start(&world, &["--rate-limit", "100000", "--log-level", "error"]).await?;
+    let scenario = prepared().await?;
+    let api = Api::start(&scenario, &["--rate-limit", "100000", "--log-level", "error"]).await?;
     let directory = tempfile::tempdir()?;
     let output = Command::new(schemathesis()?)
         .args(["--config-file", CONFIG, "run", "--no-color"])
@@ -33,7 +33,7 @@ async fn the_api_answers_as_it_is_described() -> Result<()> {
         .await?;
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{said}\n{}", String::from_utf8_lossy(&output.stderr));
-    world.check().await
+    scenario.check().await
 }
 
 /// Where `make setup` installs it.

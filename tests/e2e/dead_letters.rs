@@ -1,32 +1,32 @@
-//! Changes that will not reach PEMS by themselves, what people make of them, and what goes first.
+//! Dead letters: how changes fail for good, are requeued or discarded; and priorities.
 
 use anyhow::Result;
 use serde_json::{Value, json};
 use testbed::application::EDITOR;
 
-use crate::support::world::{World, refusal};
+use crate::support::scenario::{Scenario, refusal};
 
 /// An edit of record "1" that PEMS has refused for good.
-async fn dead(world: &World, delta: Value) -> Result<String> {
-    let id = world.edit("1", delta).await?;
-    let claimed = world.send().await?;
+async fn dead(scenario: &Scenario, delta: Value) -> Result<String> {
+    let id = scenario.edit("1", delta).await?;
+    let claimed = scenario.send().await?;
     let answer = json!({"outcome": "rejected", "error": "422", "http_status": 422, "response": {"error": "NO"}});
-    world.report("fail", &claimed, answer).await?;
-    assert_eq!(world.state(&id).await?, "sync_error/failed");
+    scenario.report("fail", &claimed, answer).await?;
+    assert_eq!(scenario.state(&id).await?, "sync_error/failed");
     Ok(id)
 }
 
 #[tokio::test]
 async fn a_dead_letter_keeps_every_try_and_is_queued_again() -> Result<()> {
-    let world = World::new().await?;
-    world.client.execute("select pfa_sync.set('retry_delay', '0 s')", &[]).await?;
-    let id = world.edit("1", json!({"model": "X"})).await?;
-    let claimed = world.send().await?;
-    world.report("fail", &claimed, json!({"outcome": "unavailable", "error": "first", "response": {"n": 1}})).await?;
-    let claimed = world.send().await?;
-    world.report("fail", &claimed, json!({"outcome": "rejected", "error": "second", "response": {"n": 2}})).await?;
+    let scenario = Scenario::new().await?;
+    scenario.client.execute("select pfa_sync.set('retry_delay', '0 s')", &[]).await?;
+    let id = scenario.edit("1", json!({"model": "X"})).await?;
+    let claimed = scenario.send().await?;
+    scenario.report("fail", &claimed, json!({"outcome": "unavailable", "error": "first", "response": {"n": 1}})).await?;
+    let claimed = scenario.send().await?;
+    scenario.report("fail", &claimed, json!({"outcome": "rejected", "error": "second", "response": {"n": 2}})).await?;
 
-    let tries = world
+    let tries = scenario
         .client
         .query(
             "select a.request, a.response, a.answered_at >= a.asked_at from pfa_sync.dead_letters d, pfa_sync.attempts(d.queue_id) a order by a.attempt",
@@ -36,74 +36,75 @@ async fn a_dead_letter_keeps_every_try_and_is_queued_again() -> Result<()> {
     let tries: Vec<(Value, Value, bool)> = tries.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect();
     assert_eq!(tries, [1, 2].map(|n| (json!({"model": "X"}), json!({"n": n}), true)));
 
-    let preview = world.client.query_one("select * from pfa_sync.preview_dead_letters('{\"code\": \"REJECTED\"}')", &[]).await?;
+    let preview =
+        scenario.client.query_one("select * from pfa_sync.preview_dead_letters('{\"code\": \"REJECTED\"}')", &[]).await?;
     let digest: String = preview.get("digest");
     assert_eq!((preview.get::<_, i64>("dead_letters"), preview.get::<_, i64>("overtaken")), (1, 0));
-    let requeued = world.client.query_one("select * from pfa_sync.requeue_dead_letters('{}', null, $1)", &[&digest]).await?;
+    let requeued = scenario.client.query_one("select * from pfa_sync.requeue_dead_letters('{}', null, $1)", &[&digest]).await?;
     assert_eq!(requeued.get::<_, i64>("requeued"), 1);
-    assert_eq!(world.state(&id).await?, "committed/queued");
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.dead_letters").await?, 0);
-    world.check().await?;
-    assert_eq!(world.deliver().await?, 1);
-    assert_eq!(world.state(&id).await?, "synced/synced");
-    world.check().await
+    assert_eq!(scenario.state(&id).await?, "committed/queued");
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.dead_letters").await?, 0);
+    scenario.check().await?;
+    assert_eq!(scenario.deliver().await?, 1);
+    assert_eq!(scenario.state(&id).await?, "synced/synced");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_single_dead_letter_is_queued_with_a_fix() -> Result<()> {
-    let world = World::new().await?;
-    let id = dead(&world, json!({"model": "X", "monthlyRate": 100})).await?;
-    let invalid = world.client.execute("select pfa_sync.requeue_dead_letters('{}', '{\"monthlyRate\": \"dear\"}')", &[]).await;
+    let scenario = Scenario::new().await?;
+    let id = dead(&scenario, json!({"model": "X", "monthlyRate": 100})).await?;
+    let invalid = scenario.client.execute("select pfa_sync.requeue_dead_letters('{}', '{\"monthlyRate\": \"dear\"}')", &[]).await;
     assert_eq!(refusal(&invalid.unwrap_err().into()).0, "PF001", "a fix is validated");
-    assert_eq!(world.state(&id).await?, "sync_error/failed");
+    assert_eq!(scenario.state(&id).await?, "sync_error/failed");
 
-    world.client.execute("select pfa_sync.requeue_dead_letters('{}', '{\"monthlyRate\": 200}')", &[]).await?;
-    assert_eq!(world.deliver().await?, 1);
-    let mirror = world.mirror("1").await?;
+    scenario.client.execute("select pfa_sync.requeue_dead_letters('{}', '{\"monthlyRate\": 200}')", &[]).await?;
+    assert_eq!(scenario.deliver().await?, 1);
+    let mirror = scenario.mirror("1").await?;
     assert_eq!((&mirror["model"], &mirror["monthlyRate"]), (&json!("X"), &json!(200)));
-    world.check().await
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn later_changes_go_on_and_their_values_are_not_replaced_by_older_ones() -> Result<()> {
-    let world = World::new().await?;
-    let id = dead(&world, json!({"model": "old", "contract": "C-1"})).await?;
-    world.edit("1", json!({"model": "new"})).await?;
-    assert_eq!(world.deliver().await?, 1, "a dead letter holds nobody up");
-    world.edit("1", json!({"areaSilo": "Silo 2"})).await?;
-    let later = world.client.query_one("select later_queued, later_written from pfa_sync.dead_letters", &[]).await?;
+    let scenario = Scenario::new().await?;
+    let id = dead(&scenario, json!({"model": "old", "contract": "C-1"})).await?;
+    scenario.edit("1", json!({"model": "new"})).await?;
+    assert_eq!(scenario.deliver().await?, 1, "a dead letter does not block later changes");
+    scenario.edit("1", json!({"areaSilo": "Silo 2"})).await?;
+    let later = scenario.client.query_one("select later_queued, later_written from pfa_sync.dead_letters", &[]).await?;
     assert_eq!((later.get::<_, i64>(0), later.get::<_, i64>(1)), (1, 1));
 
-    let row = world.client.query_one("select * from pfa_sync.requeue_dead_letters('{}')", &[]).await?;
+    let row = scenario.client.query_one("select * from pfa_sync.requeue_dead_letters('{}')", &[]).await?;
     assert_eq!((row.get::<_, i64>("requeued"), row.get::<_, i64>("conflicts")), (0, 1));
-    assert_eq!(world.state(&id).await?, "conflict/conflict");
-    let fields: Vec<String> = world.value("select conflict_fields from pfa_sync.conflicts").await?;
+    assert_eq!(scenario.state(&id).await?, "conflict/conflict");
+    let fields: Vec<String> = scenario.value("select conflict_fields from pfa_sync.conflicts").await?;
     assert_eq!(fields, ["model"]);
-    world.deliver().await?;
-    assert_eq!(world.mirror("1").await?["model"], "new");
-    world.check().await
+    scenario.deliver().await?;
+    assert_eq!(scenario.mirror("1").await?["model"], "new");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_dead_letter_is_given_up_with_a_reason_by_those_who_may() -> Result<()> {
-    let world = World::new().await?;
-    let id = dead(&world, json!({"model": "X"})).await?;
+    let scenario = Scenario::new().await?;
+    let id = dead(&scenario, json!({"model": "X"})).await?;
     let discard = |user: &'static str, reason: &'static str| {
-        let client = &world.client;
+        let client = &scenario.client;
         async move { client.execute("select pfa_sync.discard_dead_letters('{}', $1, null, $2)", &[&reason, &user]).await }
     };
     assert_eq!(refusal(&discard(EDITOR, "wrong crane").await.unwrap_err().into()).0, "PF002");
-    let nameless = world.client.execute("select pfa_sync.discard_dead_letters('{}', ' ')", &[]).await;
+    let nameless = scenario.client.execute("select pfa_sync.discard_dead_letters('{}', ' ')", &[]).await;
     assert_eq!(refusal(&nameless.unwrap_err().into()).0, "PF001");
-    let stale = world.client.execute("select pfa_sync.discard_dead_letters('{}', 'wrong crane', 'stale')", &[]).await;
+    let stale = scenario.client.execute("select pfa_sync.discard_dead_letters('{}', 'wrong crane', 'stale')", &[]).await;
     assert_eq!(refusal(&stale.unwrap_err().into()).0, "PF006");
 
-    assert_eq!(world.value::<i64>("select pfa_sync.discard_dead_letters('{}', 'wrong crane')").await?, 1);
-    assert_eq!(world.state(&id).await?, "discarded/discarded");
+    assert_eq!(scenario.value::<i64>("select pfa_sync.discard_dead_letters('{}', 'wrong crane')").await?, 1);
+    assert_eq!(scenario.state(&id).await?, "discarded/discarded");
     let told = "select error_message from pfa_sync.timeline('RIO', '1') where event_type = 'DISCARDED'";
-    assert_eq!(world.value::<String>(told).await?, "wrong crane");
-    assert_eq!(world.value::<String>("select health from pfa_sync.status('RIO')").await?, "ok");
-    world.check().await
+    assert_eq!(scenario.value::<String>(told).await?, "wrong crane");
+    assert_eq!(scenario.value::<String>("select health from pfa_sync.status('RIO')").await?, "ok");
+    scenario.check().await
 }
 
 /// The application takes a failed change back, commits it anew, or deletes it: it is no dead letter any more.
@@ -114,37 +115,37 @@ async fn a_failed_change_that_the_application_moves_on_is_no_dead_letter_any_mor
         (r#"update pfa_modification set "syncState" = 'draft'"#, "withdrawn"),
         ("delete from pfa_modification", "withdrawn"),
     ] {
-        let world = World::new().await?;
-        dead(&world, json!({"model": "X"})).await?;
-        world.client.batch_execute(statement).await?;
+        let scenario = Scenario::new().await?;
+        dead(&scenario, json!({"model": "X"})).await?;
+        scenario.client.batch_execute(statement).await?;
         assert_eq!(
-            world.value::<String>("select status from pfa_sync_private.pfa_write_queue_dlq").await?,
+            scenario.value::<String>("select status from pfa_sync_private.pfa_write_queue_dlq").await?,
             ending,
             "{statement}"
         );
-        world.check().await?;
+        scenario.check().await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn what_a_user_syncs_goes_first_with_all_that_stands_before_it() -> Result<()> {
-    let world = World::new().await?;
-    world.edit("1", json!({"model": "A"})).await?;
-    world.edit("2", json!({"model": "B"})).await?;
-    world.edit("3", json!({"model": "C"})).await?;
-    let urgent = world.edit("3", json!({"model": "D"})).await?;
-    let row = world
+    let scenario = Scenario::new().await?;
+    scenario.edit("1", json!({"model": "A"})).await?;
+    scenario.edit("2", json!({"model": "B"})).await?;
+    scenario.edit("3", json!({"model": "C"})).await?;
+    let urgent = scenario.edit("3", json!({"model": "D"})).await?;
+    let row = scenario
         .client
         .query_one("select job_id, queued, estimate > interval '0' from pfa_sync.write_sync('RIO', array[$1], 10)", &[&urgent])
         .await?;
     assert_eq!((row.get::<_, i64>(1), row.get::<_, bool>(2)), (1, true));
 
-    let claimed = world.client.query("select pfa_id from pfa_sync.claim('relay-1', max_records => 1)", &[]).await?;
+    let claimed = scenario.client.query("select pfa_id from pfa_sync.claim('relay-1', max_records => 1)", &[]).await?;
     assert_eq!(claimed[0].get::<_, &str>(0), "3");
-    let claimed = world.client.query("select pfa_id from pfa_sync.claim('relay-1')", &[]).await?;
+    let claimed = scenario.client.query("select pfa_id from pfa_sync.claim('relay-1')", &[]).await?;
     assert_eq!(claimed.iter().map(|row| row.get(0)).collect::<Vec<&str>>(), ["1", "2"], "one in flight per record");
-    let error = world.client.execute("select pfa_sync.write_sync('RIO', null, 11)", &[]).await.unwrap_err();
+    let error = scenario.client.execute("select pfa_sync.write_sync('RIO', null, 11)", &[]).await.unwrap_err();
     assert_eq!(refusal(&error.into()).0, "PF001");
-    world.check().await
+    scenario.check().await
 }

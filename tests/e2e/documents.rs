@@ -8,15 +8,15 @@ use testbed::application::EDITOR;
 use tokio::process::Command;
 
 use crate::examples::prepared;
-use crate::support::service::{Api, now, token};
+use crate::support::api::{Api, now, token};
 
 /// A block is run if its first line says that it is for the demo.
 const MARK: &str = "```sh\n# in the demo";
 
 #[tokio::test]
 async fn what_the_document_says_to_try_works() -> Result<()> {
-    let world = prepared().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = prepared().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let directory = tempfile::tempdir()?;
     fs::create_dir_all(directory.path().join("target/demo"))?;
     let token = token(&json!({"userId": EDITOR, "exp": now() + 60}));
@@ -39,5 +39,5 @@ async fn what_the_document_says_to_try_works() -> Result<()> {
     let answers: Vec<Value> = said.lines().map(serde_json::from_str).collect::<Result<_, _>>()?;
     let committed = answers.iter().find(|answer| answer["verdicts"][0]["verdict"] == "queued");
     ensure!(committed.is_some(), "nothing is queued: {said}");
-    world.check().await
+    scenario.check().await
 }

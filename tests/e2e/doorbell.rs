@@ -1,4 +1,4 @@
-//! The doorbell: what commits ring, and that the worker behind it stands in nobody's way. On clusters that preload the
+//! The doorbell: which commits ring, and that its worker blocks no other session. On clusters that preload the
 //! library, since the one that the tests share does not.
 
 use std::{fs, path::Path, time::Duration};
@@ -60,7 +60,7 @@ async fn bring_up(client: &Client) -> Result<i32> {
     timeout(PATIENCE, alive).await.context("no worker comes")?
 }
 
-/// Hears what relays hear.
+/// A session that listens as a relay does.
 struct Ear {
     _client: Client,
     /// The process of each notification.
@@ -88,7 +88,7 @@ impl Ear {
 
     /// The process that woke us next.
     async fn woken_by(&mut self) -> Result<i32> {
-        timeout(PATIENCE, self.heard.recv()).await.context("nobody rings")?.context("the connection ended")
+        timeout(PATIENCE, self.heard.recv()).await.context("no notification arrives")?.context("the connection ended")
     }
 
     async fn until_silence(&mut self) -> Result<()> {

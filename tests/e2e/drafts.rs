@@ -5,41 +5,43 @@ use serde_json::{Value, json};
 use testbed::application::{EDITOR, RIO, SECOND};
 use testbed::cluster::Login;
 
-use crate::support::world::{World, refusal};
+use crate::support::scenario::{Scenario, refusal};
 
-async fn save(world: &World, user: &str, pfa_id: &str, delta: Value) -> Result<(String, Value, Value)> {
-    let session = world.database.client_as(Login::Application).await?;
+async fn save(scenario: &Scenario, user: &str, pfa_id: &str, delta: Value) -> Result<(String, Value, Value)> {
+    let session = scenario.database.client_as(Login::Application).await?;
     let row = session.query_one("select * from pfa_sync.save_draft('RIO', $1, $2, $3)", &[&user, &pfa_id, &delta]).await?;
     Ok((row.get("modification_id"), row.get("conflicts"), row.get("errors")))
 }
 
 #[tokio::test]
 async fn a_draft_is_merged_into_and_warns_of_conflicts() -> Result<()> {
-    let world = World::new().await?;
-    let (draft, conflicts, errors) = save(&world, EDITOR, "1", json!({"monthlyRate": 13000})).await?;
+    let scenario = Scenario::new().await?;
+    let (draft, conflicts, errors) = save(&scenario, EDITOR, "1", json!({"monthlyRate": 13000})).await?;
     assert_eq!((conflicts, errors), (json!([]), json!([])));
-    world.foreign_edit("1", 2, json!({"monthlyRate": 11000})).await?;
+    scenario.foreign_edit("1", 2, json!({"monthlyRate": 11000})).await?;
 
-    let (same, conflicts, errors) = save(&world, EDITOR, "1", json!({"forecastStart": "2027-06-01"})).await?;
+    let (same, conflicts, errors) = save(&scenario, EDITOR, "1", json!({"forecastStart": "2027-06-01"})).await?;
 
     assert_eq!(same, draft);
     assert_eq!(conflicts, json!([{"field": "monthlyRate", "base": 12500, "ours": 13000, "theirs": 11000}]));
     assert_eq!(errors[0]["code"], "INVALID_DATE_ORDER");
-    assert_eq!(world.state(&draft).await?, "draft/draft");
-    let (other, ..) = save(&world, SECOND, "1", json!({"model": "X"})).await?;
+    assert_eq!(scenario.state(&draft).await?, "draft/draft");
+    let (other, ..) = save(&scenario, SECOND, "1", json!({"model": "X"})).await?;
     assert_ne!(other, draft, "a draft is its author's");
     Ok(())
 }
 
 #[tokio::test]
 async fn explain_tells_all_before_the_commit() -> Result<()> {
-    let world = World::new().await?;
-    world.foreign_edit("1", 2, json!({"originalEnd": "2020-01-01T00:00:00.000Z"})).await?;
-    let draft =
-        world.application().draft("usr_planner", RIO, "1", json!({"monthlyRate": 13000.10, "actualStart": "2026-03-01"})).await?;
-    let other = world.application().edit(SECOND, "1", json!({"monthlyRate": 99})).await?;
+    let scenario = Scenario::new().await?;
+    scenario.foreign_edit("1", 2, json!({"originalEnd": "2020-01-01T00:00:00.000Z"})).await?;
+    let draft = scenario
+        .application()
+        .draft("usr_planner", RIO, "1", json!({"monthlyRate": 13000.10, "actualStart": "2026-03-01"}))
+        .await?;
+    let other = scenario.application().edit(SECOND, "1", json!({"monthlyRate": 99})).await?;
 
-    let explained: Value = world.client.query_one("select pfa_sync.explain($1)", &[&draft]).await?.get(0);
+    let explained: Value = scenario.client.query_one("select pfa_sync.explain($1)", &[&draft]).await?.get(0);
 
     assert_eq!((&explained["valid"], &explained["errors"]), (&json!(true), &json!([])));
     assert_eq!(explained["warnings"][0]["code"], "INVALID_DATE_ORDER", "PEMS' own fault does not block");
@@ -53,12 +55,12 @@ async fn explain_tells_all_before_the_commit() -> Result<()> {
 
 #[tokio::test]
 async fn committing_drafts_gives_a_verdict_for_each() -> Result<()> {
-    let world = World::new().await?;
-    save(&world, EDITOR, "1", json!({"model": "X"})).await?;
-    save(&world, EDITOR, "2", json!({"monthlyRate": -5})).await?;
-    save(&world, EDITOR, "3", json!({"monthlyRate": 7})).await?;
-    world.foreign_edit("3", 2, json!({"monthlyRate": 8})).await?;
-    let session = world.database.client_as(Login::Application).await?;
+    let scenario = Scenario::new().await?;
+    save(&scenario, EDITOR, "1", json!({"model": "X"})).await?;
+    save(&scenario, EDITOR, "2", json!({"monthlyRate": -5})).await?;
+    save(&scenario, EDITOR, "3", json!({"monthlyRate": 7})).await?;
+    scenario.foreign_edit("3", 2, json!({"monthlyRate": 8})).await?;
+    let session = scenario.database.client_as(Login::Application).await?;
 
     let error = session.query("select * from pfa_sync.commit_drafts('RIO', $1)", &[&EDITOR]).await.unwrap_err().into();
     assert_eq!(refusal(&error).0, "PF001", "all or nothing unless asked otherwise");
@@ -76,17 +78,17 @@ async fn committing_drafts_gives_a_verdict_for_each() -> Result<()> {
 
     let discarded = session.query("select pfa_id, verdict from pfa_sync.discard_drafts('RIO', $1)", &[&EDITOR]).await?;
     assert_eq!((discarded.len(), discarded[0].get::<_, &str>(0), discarded[0].get::<_, &str>(1)), (1, "2", "discarded"));
-    world.check().await
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn withdrawing_is_the_authors_right_until_the_claim() -> Result<()> {
-    let world = World::new().await?;
-    let under_way = world.edit("2", json!({"model": "X"})).await?;
-    world.claim().await?;
-    let waiting = world.edit("1", json!({"model": "X"})).await?;
-    let draft = world.application().draft(EDITOR, RIO, "3", json!({"model": "X"})).await?;
-    let session = world.database.client_as(Login::Application).await?;
+    let scenario = Scenario::new().await?;
+    let under_way = scenario.edit("2", json!({"model": "X"})).await?;
+    scenario.claim().await?;
+    let waiting = scenario.edit("1", json!({"model": "X"})).await?;
+    let draft = scenario.application().draft(EDITOR, RIO, "3", json!({"model": "X"})).await?;
+    let session = scenario.database.client_as(Login::Application).await?;
     let ids = vec![waiting.clone(), under_way.clone(), draft, "nobody".to_owned()];
     let withdraw = async |user: &str| -> Result<Vec<String>> {
         let rows = session.query("select verdict from pfa_sync.withdraw($1, $2) w join unnest($1) with ordinality i (id, n) on i.id = w.modification_id order by n", &[&ids, &user]).await?;
@@ -95,24 +97,24 @@ async fn withdrawing_is_the_authors_right_until_the_claim() -> Result<()> {
 
     assert_eq!(withdraw(SECOND).await?, ["forbidden", "forbidden", "forbidden", "unknown"]);
     assert_eq!(withdraw(EDITOR).await?, ["withdrawn", "in_flight", "not_queued", "unknown"]);
-    assert_eq!(world.state(&waiting).await?, "draft/draft");
+    assert_eq!(scenario.state(&waiting).await?, "draft/draft");
     let states =
         session.query("select sync_state, queue_status from pfa_sync.state($1) order by 1", &[&vec![waiting, under_way]]).await?;
     let told: Vec<(&str, Option<&str>)> = states.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(told, [("draft", None), ("syncing", Some("processing"))]);
-    world.check().await
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn an_unknown_record_user_or_delta_is_refused_clearly() -> Result<()> {
-    let world = World::new().await?;
+    let scenario = Scenario::new().await?;
     for (user, record, delta, code) in [
         (EDITOR, "404", json!({"model": "X"}), "PF008"),
         ("usr_viewer", "1", json!({"model": "X"}), "PF002"),
         ("nobody", "1", json!({"model": "X"}), "PF002"),
         (EDITOR, "1", json!(["model"]), "PF001"),
     ] {
-        let error = save(&world, user, record, delta.clone()).await.unwrap_err();
+        let error = save(&scenario, user, record, delta.clone()).await.unwrap_err();
         assert_eq!(refusal(&error).0, code, "{user} {record} {delta}");
     }
     Ok(())

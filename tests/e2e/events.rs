@@ -1,4 +1,4 @@
-//! Live events: what happens is told once to everybody whom it concerns, and what was missed on return.
+//! Live events: each is sent once to every stream that may see it, and missed ones after a reconnect.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -11,8 +11,8 @@ use testbed::cluster::Login;
 use tokio::time::timeout;
 
 use crate::sight::two_tenants;
-use crate::support::service::{Api, now, token};
-use crate::support::world::World;
+use crate::support::api::{Api, now, token};
+use crate::support::scenario::Scenario;
 
 /// No signal takes so long.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -31,7 +31,7 @@ impl Event {
     }
 }
 
-/// A stream of events that somebody reads.
+/// An open stream of events.
 struct Ear {
     response: Response,
     text: String,
@@ -96,22 +96,22 @@ fn told(events: &[Event]) -> Vec<String> {
 
 #[tokio::test]
 async fn everybody_hears_what_happens_in_their_organizations_and_nothing_else() -> Result<()> {
-    let world = two_tenants().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = two_tenants().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let (mut rio, _) = Ear::ready(&api, "usr_second").await?;
     let (mut both, _) = Ear::ready(&api, "usr_viewer").await?;
-    world.client.execute("select * from pfa_sync.ingest('HARBOUR', $1)", &[&json!([pems_record("HARBOUR", "9")])]).await?;
-    world.ingest(&[pems_record("RIO", "8"), pems_record("RIO", "7")]).await?;
-    world.application().draft(EDITOR, HARBOUR, "9", json!({"model": "Mine"})).await?;
-    world.application().commit(EDITOR, HARBOUR).await?;
-    let withdrawn = world.edit("8", json!({"model": "Mine"})).await?;
-    world.client.execute("select pfa_sync.withdraw(array[$1], 'usr_editor')", &[&withdrawn]).await?;
-    world.client.execute("select pfa_sync.discard_drafts('RIO', 'usr_editor')", &[]).await?;
-    world.edit("7", json!({"model": "Mine", "monthlyRate": 4321.5})).await?;
-    let sent = world.send().await?;
+    scenario.client.execute("select * from pfa_sync.ingest('HARBOUR', $1)", &[&json!([pems_record("HARBOUR", "9")])]).await?;
+    scenario.ingest(&[pems_record("RIO", "8"), pems_record("RIO", "7")]).await?;
+    scenario.application().draft(EDITOR, HARBOUR, "9", json!({"model": "Mine"})).await?;
+    scenario.application().commit(EDITOR, HARBOUR).await?;
+    let withdrawn = scenario.edit("8", json!({"model": "Mine"})).await?;
+    scenario.client.execute("select pfa_sync.withdraw(array[$1], 'usr_editor')", &[&withdrawn]).await?;
+    scenario.client.execute("select pfa_sync.discard_drafts('RIO', 'usr_editor')", &[]).await?;
+    scenario.edit("7", json!({"model": "Mine", "monthlyRate": 4321.5})).await?;
+    let sent = scenario.send().await?;
     let seven: Vec<_> = sent.into_iter().filter(|claimed| claimed.pfa_id == "7").collect();
-    world.report("fail", &seven, json!({"outcome": "rejected", "error": "no", "http_status": 422})).await?;
-    world.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
+    scenario.report("fail", &seven, json!({"outcome": "rejected", "error": "no", "http_status": 422})).await?;
+    scenario.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
 
     let heard = rio.until("pause -").await?;
     let of = |id: &str| -> Vec<String> { told(&heard).into_iter().filter(|told| told.ends_with(&format!(" {id}"))).collect() };
@@ -128,21 +128,21 @@ async fn everybody_hears_what_happens_in_their_organizations_and_nothing_else() 
 /// back at every single event.
 #[tokio::test]
 async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
-    let world = World::empty().await?;
-    let first = Api::start(&world, &["--rate-limit", "100000"]).await?;
-    let second = Api::start(&world, &["--rate-limit", "100000"]).await?;
+    let scenario = Scenario::empty().await?;
+    let first = Api::start(&scenario, &["--rate-limit", "100000"]).await?;
+    let second = Api::start(&scenario, &["--rate-limit", "100000"]).await?;
     let (mut ear, mut last) = Ear::ready(&first, "usr_viewer").await?;
     let insert = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', $1 || n from generate_series(1, 3) n";
     let mut writers = Vec::new();
     for _ in 0..4 {
-        writers.push(world.database.client().await?);
+        writers.push(scenario.database.client().await?);
     }
     for round in 0..2 {
         for (number, writer) in writers.iter().enumerate() {
             writer.batch_execute("begin").await?;
             writer.execute(insert, &[&format!("{round}-{number}-")]).await?;
         }
-        // The last to begin is the first to end, and is heard while the others are still open.
+        // The last to begin is the first to end, and its event is sent while the others are still open.
         for (number, writer) in writers.iter().enumerate().rev() {
             writer.batch_execute("commit").await?;
             let api = if number % 2 == 0 { &first } else { &second };
@@ -154,9 +154,9 @@ async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
             }
         }
     }
-    // Long away, and everything since the beginning of the last round is told.
+    // After a long absence, everything since the beginning of the last round is sent.
     drop(ear);
-    world.client.execute(insert, &[&"away-"]).await?;
+    scenario.client.execute(insert, &[&"away-"]).await?;
     let mut ear = Ear::open(&first, "usr_viewer", Some(&last)).await?;
     assert_eq!(told(&ear.until("ready -").await?), ["queued away-1", "queued away-2", "queued away-3", "ready -"]);
     Ok(())
@@ -164,11 +164,11 @@ async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
 
 #[tokio::test]
 async fn what_cannot_be_told_one_by_one_is_said_to_be_so() -> Result<()> {
-    let world = World::empty().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let (mut ear, before) = Ear::ready(&api, "usr_viewer").await?;
     let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', n from generate_series(1, 6000) n";
-    world.client.execute(flood, &[]).await?;
+    scenario.client.execute(flood, &[]).await?;
     assert_eq!(ear.until("reload -").await?.len(), 1);
     for (why, position) in
         [("too much has happened", before.as_str()), ("no position", "x"), ("of the future", "0/999999999:999999999:")]
@@ -176,7 +176,7 @@ async fn what_cannot_be_told_one_by_one_is_said_to_be_so() -> Result<()> {
         let mut ear = Ear::open(&api, "usr_viewer", Some(position)).await?;
         assert_eq!(told(&ear.until("ready -").await?), ["reload -", "ready -"], "{why}");
     }
-    world.client.batch_execute("select pfa_sync.adopt()").await?;
+    scenario.client.batch_execute("select pfa_sync.adopt()").await?;
     let mut ear = Ear::open(&api, "usr_viewer", Some(&before)).await?;
     assert_eq!(told(&ear.until("ready -").await?), ["reload -", "ready -"], "of before a copy took the original's place");
     Ok(())
@@ -184,21 +184,21 @@ async fn what_cannot_be_told_one_by_one_is_said_to_be_so() -> Result<()> {
 
 #[tokio::test]
 async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<()> {
-    let world = World::empty().await?;
-    let api = Api::start(&world, &["--rights-interval", "50 ms"]).await?;
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &["--rights-interval", "50 ms"]).await?;
     let short = token(&json!({"userId": "usr_viewer", "exp": now() + 2}));
     let response = api.request("GET", "/api/pems/events", None).bearer_auth(short).send().await?.error_for_status()?;
     let mut ear = Ear { response, text: String::new(), heard: VecDeque::new() };
     assert_eq!(ear.next().await?.context("ready")?.name, "ready");
     assert!(ear.next().await?.is_none(), "the token has ended");
 
-    // It reads nothing while more is told than anybody keeps for it.
+    // It reads nothing while more is sent than the hub buffers.
     let (slow, _) = Ear::ready(&api, "usr_viewer").await?;
     let (mut quick, _) = Ear::ready(&api, "usr_viewer").await?;
     let padded = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) \
                   select 'COMMITTED', 'org_RIO_173', repeat('x', 4000) || n from generate_series(1, 400) n";
     for _ in 0..40 {
-        world.client.execute(padded, &[]).await?;
+        scenario.client.execute(padded, &[]).await?;
         quick.until(&format!("queued {}400", "x".repeat(4000))).await?;
     }
     let mut slow = slow;
@@ -208,18 +208,18 @@ async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<(
     }
     assert!(heard < 16_000, "it is dropped: {heard}");
 
-    // A right that is taken away ends what is heard.
+    // A revoked permission ends the events.
     let mut denied = Ear::ready(&api, "usr_second").await?.0;
     let revoke = r#"update user_organizations set "perm_Read" = false where "userId" = 'usr_second'"#;
-    world.client.batch_execute(revoke).await?;
+    scenario.client.batch_execute(revoke).await?;
     for _ in 0..5 {
-        world.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
+        scenario.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
         quick.until("pause -").await?;
     }
-    let session = world.database.client_as(Login::Api).await?;
+    let session = scenario.database.client_as(Login::Api).await?;
     session.batch_execute("set pfa_sync.user_id = 'usr_second'").await?;
-    let since: String = world.value("select log_epoch || '/3:3:' from pfa_sync_private.installation").await?;
-    assert!(!world.client.query("select * from pfa_sync.events($1)", &[&since]).await?.is_empty());
+    let since: String = scenario.value("select log_epoch || '/3:3:' from pfa_sync_private.installation").await?;
+    assert!(!scenario.client.query("select * from pfa_sync.events($1)", &[&since]).await?.is_empty());
     assert_eq!(session.query("select * from pfa_sync.events($1)", &[&since]).await?.len(), 0);
 
     assert!(api.process.stop().await?.success(), "it does not wait for streams to end");
@@ -227,14 +227,14 @@ async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<(
     while denied.next().await?.is_some() {
         overheard += 1;
     }
-    assert!(overheard < 5, "whoever may not see it any more hears no more of it");
+    assert!(overheard < 5, "no events after the permission is revoked");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_user_holds_so_many_streams_and_no_more() -> Result<()> {
-    let world = World::empty().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let mut ears = Vec::new();
     for _ in 0..20 {
         ears.push(Ear::ready(&api, "usr_viewer").await?);
@@ -245,16 +245,16 @@ async fn a_user_holds_so_many_streams_and_no_more() -> Result<()> {
     Ok(())
 }
 
-/// The breaker is of a PEMS, and everybody whose organization it serves hears of it.
+/// A breaker guards a PEMS: its events go to all users whose organizations that PEMS serves.
 #[tokio::test]
 async fn a_breaker_is_told_to_all_whom_it_stops() -> Result<()> {
-    let world = World::new().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::new().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let (mut ear, _) = Ear::ready(&api, "usr_viewer").await?;
-    world.client.batch_execute("select pfa_sync.set('breaker_threshold', '1')").await?;
-    world.edit("1", json!({"model": "Mine"})).await?;
-    let sent = world.send().await?;
-    world.report("fail", &sent, json!({"outcome": "unavailable", "error": "no answer", "whole": true})).await?;
+    scenario.client.batch_execute("select pfa_sync.set('breaker_threshold', '1')").await?;
+    scenario.edit("1", json!({"model": "Mine"})).await?;
+    let sent = scenario.send().await?;
+    scenario.report("fail", &sent, json!({"outcome": "unavailable", "error": "no answer", "whole": true})).await?;
     let breaker = ear.until("breaker -").await?;
     assert_eq!(breaker.last().context("an event")?.data["eventType"], "BREAKER_OPENED");
     Ok(())

@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use serde_json::{Value, json};
 use testbed::application::{EDITOR, RIO, pems_record};
 
-use crate::support::service::Api;
-use crate::support::world::World;
+use crate::support::api::Api;
+use crate::support::scenario::Scenario;
 
 /// In this order each finds what it speaks of. A new route needs a place here.
 const ORDER: [&str; 29] = [
@@ -42,33 +42,33 @@ const ORDER: [&str; 29] = [
     "resume",
 ];
 
-/// What the examples speak of: in RIO, two conflicts, two dead letters, and a record that nobody has edited.
-pub async fn prepared() -> Result<World> {
-    let world = World::empty().await?;
-    world.ingest(&["4711", "4712", "4713", "4714", "4715"].map(|id| pems_record("RIO", id))).await?;
-    let application = world.application();
+/// What the examples refer to: in RIO, two conflicts, two dead letters, and a record without edits.
+pub async fn prepared() -> Result<Scenario> {
+    let scenario = Scenario::empty().await?;
+    scenario.ingest(&["4711", "4712", "4713", "4714", "4715"].map(|id| pems_record("RIO", id))).await?;
+    let application = scenario.application();
     for id in ["4713", "4714"] {
         application.draft(EDITOR, RIO, id, json!({"monthlyRate": 950_000})).await?;
     }
     application.commit(EDITOR, RIO).await?;
-    let sent = world.send().await?;
+    let sent = scenario.send().await?;
     let refused = json!({
         "outcome": "rejected", "http_status": 422, "error": "monthlyRate is above what the category allows",
         "response": {"error": "monthlyRate is above what the category allows"}
     });
-    world.report("fail", &sent, refused).await?;
+    scenario.report("fail", &sent, refused).await?;
     for id in ["4711", "4712"] {
         application.draft(EDITOR, RIO, id, json!({"monthlyRate": 12900})).await?;
-        world.foreign_edit(id, 2, json!({"monthlyRate": 13250})).await?;
+        scenario.foreign_edit(id, 2, json!({"monthlyRate": 13250})).await?;
     }
     application.commit(EDITOR, RIO).await?;
-    Ok(world)
+    Ok(scenario)
 }
 
 #[tokio::test]
 async fn each_example_is_answered_with_what_it_says() -> Result<()> {
-    let world = prepared().await?;
-    let api = Api::start(&world, &["--rate-limit", "100000"]).await?;
+    let scenario = prepared().await?;
+    let api = Api::start(&scenario, &["--rate-limit", "100000"]).await?;
     let document = pfa_api::document();
     let operations = operations(&document);
     let mut stand_ins = StandIns::default();
@@ -79,7 +79,7 @@ async fn each_example_is_answered_with_what_it_says() -> Result<()> {
         compare(documented, &answer, id);
         stand_ins.learn("", documented, &answer);
     }
-    world.check().await
+    scenario.check().await
 }
 
 #[test]
@@ -163,7 +163,7 @@ impl<'a> Operation<'a> {
     }
 }
 
-/// What stands here for the ids and digests of the examples, as earlier answers tell; by the name of the field.
+/// The ids and digests of this run that replace those of the examples, taken from earlier answers; by field name.
 #[derive(Default)]
 struct StandIns(BTreeMap<(String, String), Value>);
 

@@ -8,20 +8,20 @@ use testbed::application::{EDITOR, RIO};
 use testbed::cluster::{Cluster, Login, Options, Shutdown};
 use testbed::proxy::Proxy;
 
-use crate::support::plant::Plant;
-use crate::support::world::World;
+use crate::support::scenario::Scenario;
+use crate::support::stack::Stack;
 
 /// Commits an edit of records 1 to `edits`, in one statement.
-async fn commit(plant: &Plant, edits: usize) -> Result<()> {
+async fn commit(stack: &Stack, edits: usize) -> Result<()> {
     for id in 1..=edits {
-        plant.world.application().draft(EDITOR, RIO, &id.to_string(), json!({"model": "LTM 1300"})).await?;
+        stack.scenario.application().draft(EDITOR, RIO, &id.to_string(), json!({"model": "LTM 1300"})).await?;
     }
-    plant.world.application().commit(EDITOR, RIO).await?;
+    stack.scenario.application().commit(EDITOR, RIO).await?;
     Ok(())
 }
 
-fn operations(plant: &Plant) -> Vec<Operation> {
-    plant.pems.log().iter().map(|request| request.operation).collect()
+fn operations(stack: &Stack) -> Vec<Operation> {
+    stack.pems.log().iter().map(|request| request.operation).collect()
 }
 
 #[rstest]
@@ -30,123 +30,124 @@ fn operations(plant: &Plant) -> Vec<Operation> {
 #[case::applied_in_part(Fault::Partial(7), &[Operation::Batch, Operation::List, Operation::Batch])]
 #[tokio::test]
 async fn a_lost_batch_is_settled_by_one_list(#[case] fault: Fault, #[case] expected: &[Operation]) -> Result<()> {
-    let plant = Plant::new(20).await?;
-    plant.pems.fault(Operation::Batch, fault);
-    commit(&plant, 20).await?;
-    let _relay = plant.relay("run")?;
-    plant.until_drained().await?;
-    assert_eq!(operations(&plant), expected);
-    assert_eq!(plant.applied().len(), 20);
-    plant.check().await
+    let stack = Stack::new(20).await?;
+    stack.pems.fault(Operation::Batch, fault);
+    commit(&stack, 20).await?;
+    let _relay = stack.relay("run")?;
+    stack.until_drained().await?;
+    assert_eq!(operations(&stack), expected);
+    assert_eq!(stack.applied().len(), 20);
+    stack.check().await
 }
 
 #[tokio::test]
 async fn a_batch_that_is_refused_is_halved_until_the_guilty_record_stands_alone() -> Result<()> {
-    let plant = Plant::new(8).await?;
+    let stack = Stack::new(8).await?;
     for _ in 0..3 {
-        plant.pems.fault(Operation::Batch, Fault::Status(400, None));
+        stack.pems.fault(Operation::Batch, Fault::Status(400, None));
     }
-    plant.pems.fault(Operation::Put, Fault::Status(400, None));
-    commit(&plant, 8).await?;
-    let _relay = plant.relay("run")?;
-    plant.until_drained().await?;
+    stack.pems.fault(Operation::Put, Fault::Status(400, None));
+    commit(&stack, 8).await?;
+    let _relay = stack.relay("run")?;
+    stack.until_drained().await?;
     let expected = [Operation::Batch; 3].into_iter().chain([Operation::Put; 2]).chain([Operation::Batch; 2]);
-    assert_eq!(operations(&plant), expected.collect::<Vec<_>>());
-    assert_eq!((plant.applied().len(), plant.world.value::<i64>("select count(*) from pfa_sync.dead_letters").await?), (7, 1));
-    plant.check().await
+    assert_eq!(operations(&stack), expected.collect::<Vec<_>>());
+    assert_eq!((stack.applied().len(), stack.scenario.value::<i64>("select count(*) from pfa_sync.dead_letters").await?), (7, 1));
+    stack.check().await
 }
 
 /// PEMS is away for longer than any change's tries would last.
 #[tokio::test]
 async fn an_outage_opens_the_breaker_and_burns_no_tries() -> Result<()> {
-    let plant = Plant::new(1).await?;
-    plant
-        .world
+    let stack = Stack::new(1).await?;
+    stack
+        .scenario
         .client
         .batch_execute("select pfa_sync.set('max_retries', '1'), pfa_sync.set('breaker_threshold', '1'), pfa_sync.set('breaker_delay', '20 ms'), pfa_sync.set('breaker_delay_max', '100 ms')")
         .await?;
     for _ in 0..6 {
-        plant.pems.fault(Operation::Put, Fault::Status(503, None));
+        stack.pems.fault(Operation::Put, Fault::Status(503, None));
     }
-    commit(&plant, 1).await?;
-    let _relay = plant.relay("run")?;
-    plant.until_drained().await?;
-    assert_eq!(plant.applied().len(), 1);
-    assert!(plant.world.value::<i32>("select retry_count from pfa_sync_private.pfa_write_queue_archive").await? <= 1);
+    commit(&stack, 1).await?;
+    let _relay = stack.relay("run")?;
+    stack.until_drained().await?;
+    assert_eq!(stack.applied().len(), 1);
+    assert!(stack.scenario.value::<i32>("select retry_count from pfa_sync_private.pfa_write_queue_archive").await? <= 1);
     let told = "select array_agg(event_type order by id) from pfa_sync_private.pfa_audit_log where event_type like 'BREAKER%'";
-    assert_eq!(plant.world.value::<Vec<String>>(told).await?, ["BREAKER_OPENED", "BREAKER_CLOSED"]);
-    assert_eq!(plant.world.value::<String>("select state from pfa_sync.breakers").await?, "closed");
-    plant.check().await
+    assert_eq!(stack.scenario.value::<Vec<String>>(told).await?, ["BREAKER_OPENED", "BREAKER_CLOSED"]);
+    assert_eq!(stack.scenario.value::<String>("select state from pfa_sync.breakers").await?, "closed");
+    stack.check().await
 }
 
 #[tokio::test]
 async fn new_credentials_end_the_hold_by_themselves() -> Result<()> {
-    let plant = Plant::new(1).await?;
-    plant.set_password("changed");
-    let relay = plant.relay("run")?;
-    commit(&plant, 1).await?;
-    plant.until("select health = 'held' from pfa_sync.status('RIO')").await?;
+    let stack = Stack::new(1).await?;
+    stack.set_password("changed");
+    let relay = stack.relay("run")?;
+    commit(&stack, 1).await?;
+    stack.until("select health = 'held' from pfa_sync.status('RIO')").await?;
     relay.stop().await?;
-    let same = plant.relay("run")?;
-    plant.until("select count(*) = 2 from pfa_sync_private.relay").await?;
-    assert_eq!(plant.world.value::<String>("select health from pfa_sync.status('RIO')").await?, "held");
+    let same = stack.relay("run")?;
+    stack.until("select count(*) = 2 from pfa_sync_private.relay").await?;
+    assert_eq!(stack.scenario.value::<String>("select health from pfa_sync.status('RIO')").await?, "held");
     same.stop().await?;
 
-    let _relay = plant.relay_with("run", |command| {
+    let _relay = stack.relay_with("run", |command| {
         command.env("PEMS_PASSWORD", "changed");
     })?;
-    plant.until_drained().await?;
-    assert_eq!(plant.applied().len(), 1);
-    plant.check().await
+    stack.until_drained().await?;
+    assert_eq!(stack.applied().len(), 1);
+    stack.check().await
 }
 
 /// Reading 30 records takes longer than the lease of 2 s, and another relay is there to take them up.
 #[tokio::test]
 async fn leases_are_renewed_as_long_as_a_batch_is_worked_on() -> Result<()> {
-    let plant = Plant::new(30).await?;
-    plant.world.client.batch_execute("update pfa_sync_private.pems_record set mirror_version = -1").await?;
-    commit(&plant, 30).await?;
-    let _relays = [plant.relay("run")?, plant.relay("run")?];
-    plant.until_drained().await?;
-    assert_eq!(operations(&plant).iter().filter(|operation| **operation == Operation::Get).count(), 30, "each was read once");
-    plant.check().await
+    let stack = Stack::new(30).await?;
+    stack.scenario.client.batch_execute("update pfa_sync_private.pems_record set mirror_version = -1").await?;
+    commit(&stack, 30).await?;
+    let _relays = [stack.relay("run")?, stack.relay("run")?];
+    stack.until_drained().await?;
+    assert_eq!(operations(&stack).iter().filter(|operation| **operation == Operation::Get).count(), 30, "each was read once");
+    stack.check().await
 }
 
-/// The network between relay and Postgres is cut, and neither end is told.
+/// The network between relay and Postgres is cut, and neither end is notified.
 #[tokio::test]
 async fn connections_that_die_in_silence_are_noticed_and_replaced() -> Result<()> {
-    let plant = Plant::new(2).await?;
-    let server = plant.world.database.server();
+    let stack = Stack::new(2).await?;
+    let server = stack.scenario.database.server();
     let proxy = Proxy::start(server.port()).await?;
-    let url = plant.world.database.url_as(Login::Relay).replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
-    let _relay = plant.relay_with("run", |command| {
+    let url =
+        stack.scenario.database.url_as(Login::Relay).replace(&format!(":{}/", server.port()), &format!(":{}/", proxy.port()));
+    let _relay = stack.relay_with("run", |command| {
         command.env("DATABASE_URL", url);
     })?;
-    plant.world.edit("1", json!({"model": "X"})).await?;
-    plant.until_drained().await?;
+    stack.scenario.edit("1", json!({"model": "X"})).await?;
+    stack.until_drained().await?;
     proxy.silence();
-    plant.world.edit("2", json!({"model": "X"})).await?;
-    plant.until_drained().await?;
-    plant.check().await
+    stack.scenario.edit("2", json!({"model": "X"})).await?;
+    stack.until_drained().await?;
+    stack.check().await
 }
 
 /// The first host of the connection string goes away for good.
 #[tokio::test]
 async fn the_next_host_is_taken_when_the_first_one_is_gone() -> Result<()> {
-    let plant = Plant::new(2).await?;
-    let server = plant.world.database.server();
+    let stack = Stack::new(2).await?;
+    let server = stack.scenario.database.server();
     let (first, second) = (Proxy::start(server.port()).await?, Proxy::start(server.port()).await?);
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", first.port(), second.port());
-    let url = plant.world.database.url_as(Login::Relay).replace(&format!("127.0.0.1:{}", server.port()), &hosts);
-    let _relay = plant.relay_with("run", |command| {
+    let url = stack.scenario.database.url_as(Login::Relay).replace(&format!("127.0.0.1:{}", server.port()), &hosts);
+    let _relay = stack.relay_with("run", |command| {
         command.env("DATABASE_URL", format!("{url}?target_session_attrs=read-write"));
     })?;
-    plant.world.edit("1", json!({"model": "X"})).await?;
-    plant.until_drained().await?;
+    stack.scenario.edit("1", json!({"model": "X"})).await?;
+    stack.until_drained().await?;
     drop(first);
-    plant.world.edit("2", json!({"model": "X"})).await?;
-    plant.until_drained().await?;
-    plant.check().await
+    stack.scenario.edit("2", json!({"model": "X"})).await?;
+    stack.until_drained().await?;
+    stack.check().await
 }
 
 /// The primary is lost, and its standby, which comes first in the connection string, is promoted.
@@ -155,45 +156,45 @@ async fn a_promoted_standby_is_found_and_the_work_goes_on() -> Result<()> {
     let options = Options::default();
     let mut primary = tokio::task::block_in_place(|| Cluster::start(&options))?;
     primary.server().build_templates().await?;
-    let mut plant = Plant::around(World::on(primary.server()).await?, &["1", "2"]).await?;
+    let mut stack = Stack::around(Scenario::on(primary.server()).await?, &["1", "2"]).await?;
     let standby = tokio::task::block_in_place(|| primary.standby(&options))?;
     let (first, second) = (format!("127.0.0.1:{}", standby.server().port()), format!("127.0.0.1:{}", primary.server().port()));
-    let url = plant.world.database.url_as(Login::Relay).replace(&second, &format!("{first},{second}"));
-    let _relay = plant.relay_with("run", |command| {
+    let url = stack.scenario.database.url_as(Login::Relay).replace(&second, &format!("{first},{second}"));
+    let _relay = stack.relay_with("run", |command| {
         command.env("DATABASE_URL", format!("{url}?target_session_attrs=read-write"));
     })?;
-    plant.world.edit("1", json!({"model": "X"})).await?;
-    plant.until_drained().await?;
-    plant.until("select bool_and(replay_lsn >= pg_current_wal_lsn()) from pg_stat_replication").await?;
+    stack.scenario.edit("1", json!({"model": "X"})).await?;
+    stack.until_drained().await?;
+    stack.until("select bool_and(replay_lsn >= pg_current_wal_lsn()) from pg_stat_replication").await?;
 
     tokio::task::block_in_place(|| primary.halt(Shutdown::Immediate))?;
     standby.server().connect("postgres").await?.execute("select pg_promote()", &[]).await?;
-    plant.world.database.move_to(standby.server());
-    plant.world.reconnect().await?;
-    plant.world.edit("2", json!({"model": "X"})).await?;
-    plant.until_drained().await?;
-    assert_eq!(plant.applied().len(), 2);
-    plant.check().await
+    stack.scenario.database.move_to(standby.server());
+    stack.scenario.reconnect().await?;
+    stack.scenario.edit("2", json!({"model": "X"})).await?;
+    stack.until_drained().await?;
+    assert_eq!(stack.applied().len(), 2);
+    stack.check().await
 }
 
 /// PEMS keeps the last request waiting for longer than who stops the relay does.
 #[tokio::test]
 async fn a_relay_is_stopped_in_time_and_its_stuck_request_is_settled_by_the_next() -> Result<()> {
-    let plant = Plant::new(20).await?;
-    plant.pems.fault(Operation::Batch, Fault::Hold);
-    let relay = plant.relay_with_arguments("run", &["--request-timeout", "25 s", "--drain-timeout", "200 ms"])?;
-    commit(&plant, 20).await?;
-    plant.until_pems(|log| !log.is_empty()).await?;
+    let stack = Stack::new(20).await?;
+    stack.pems.fault(Operation::Batch, Fault::Hold);
+    let relay = stack.relay_with_arguments("run", &["--request-timeout", "25 s", "--drain-timeout", "200 ms"])?;
+    commit(&stack, 20).await?;
+    stack.until_pems(|log| !log.is_empty()).await?;
     assert!(relay.stop().await?.success());
-    assert_eq!(plant.world.value::<i64>("select count(*) from pfa_sync.queue where sent_at is not null").await?, 20);
-    plant.pems.release();
+    assert_eq!(stack.scenario.value::<i64>("select count(*) from pfa_sync.queue where sent_at is not null").await?, 20);
+    stack.pems.release();
 
     // Nobody settles it before the lease has ended, which outlasts the request.
-    plant.world.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now()", &[]).await?;
-    let _relay = plant.relay("run")?;
-    plant.until_drained().await?;
-    assert_eq!(operations(&plant), [Operation::Batch, Operation::List]);
-    plant.check().await
+    stack.scenario.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now()", &[]).await?;
+    let _relay = stack.relay("run")?;
+    stack.until_drained().await?;
+    assert_eq!(operations(&stack), [Operation::Batch, Operation::List]);
+    stack.check().await
 }
 
 /// Postgres goes down in the middle of the work, and comes back.
@@ -206,16 +207,16 @@ async fn a_restart_of_postgres_loses_and_doubles_nothing(#[case] how: Shutdown) 
     cluster.server().build_templates().await?;
     let ids: Vec<String> = (1..=30).map(|id| id.to_string()).collect();
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
-    let mut plant = Plant::around(World::on(cluster.server()).await?, &ids).await?;
-    commit(&plant, 30).await?;
-    plant.pems.fault(Operation::Batch, Fault::Hold);
-    let _relay = plant.relay("run")?;
-    plant.until_pems(|log| !log.is_empty()).await?;
+    let mut stack = Stack::around(Scenario::on(cluster.server()).await?, &ids).await?;
+    commit(&stack, 30).await?;
+    stack.pems.fault(Operation::Batch, Fault::Hold);
+    let _relay = stack.relay("run")?;
+    stack.until_pems(|log| !log.is_empty()).await?;
     cluster.halt(how)?;
-    plant.pems.release();
+    stack.pems.release();
     cluster.launch()?;
-    plant.world.reconnect().await?;
-    plant.until_drained().await?;
-    assert_eq!(plant.applied().len(), 30);
-    plant.check().await
+    stack.scenario.reconnect().await?;
+    stack.until_drained().await?;
+    assert_eq!(stack.applied().len(), 30);
+    stack.check().await
 }

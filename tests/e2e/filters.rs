@@ -4,7 +4,7 @@ use anyhow::Result;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use crate::support::world::{World, refusal};
+use crate::support::scenario::{Scenario, refusal};
 
 /// A filter that can't be read is refused with PF001, whatever it chooses from.
 #[rstest]
@@ -18,7 +18,7 @@ use crate::support::world::{World, refusal};
 #[case::no_array(json!({"ids": 5}))]
 #[tokio::test]
 async fn a_filter_that_can_not_be_read_is_refused(#[case] filter: Value) -> Result<()> {
-    let world = World::new().await?;
+    let scenario = Scenario::new().await?;
     for (ids, preview) in
         [("conflicts", "pfa_sync.preview_resolution($1, 'use_pems')"), ("dead_letters", "pfa_sync.preview_dead_letters($1)")]
     {
@@ -26,7 +26,7 @@ async fn a_filter_that_can_not_be_read_is_refused(#[case] filter: Value) -> Resu
         if let Some(values) = filter.get_mut("ids").map(Value::take) {
             filter = json!({ ids: values });
         }
-        let error = world.client.query(&format!("select * from {preview}"), &[&filter]).await.unwrap_err().into();
+        let error = scenario.client.query(&format!("select * from {preview}"), &[&filter]).await.unwrap_err().into();
         assert_eq!(refusal(&error).0, "PF001", "{preview}: {error:?}");
     }
     Ok(())

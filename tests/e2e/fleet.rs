@@ -5,21 +5,21 @@ use rstest::rstest;
 use serde_json::json;
 use testbed::application::{EDITOR, HARBOUR, RIO, pems_record};
 
-use crate::support::plant::Plant;
-use crate::support::world::World;
+use crate::support::scenario::Scenario;
+use crate::support::stack::Stack;
 
 /// Commits two edits of every record of RIO, in one statement.
-async fn commit_two_of_each(plant: &Plant) -> Result<u64> {
+async fn commit_two_of_each(stack: &Stack) -> Result<u64> {
     let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "baseVersion", "updatedAt")
         select 'mod_' || n || '_' || "pfaId", id, "organizationId", $1, jsonb_build_object('contract', 'C-' || n), 'committed', version, now()
           from pfa_mirror, generate_series(1, 2) n"#;
-    Ok(plant.world.client.execute(insert, &[&EDITOR]).await?)
+    Ok(stack.scenario.client.execute(insert, &[&EDITOR]).await?)
 }
 
 /// Whether the relays kept PEMS' limit. Relays that share no slots are refused every other request; a busy machine may
 /// bunch a few.
-fn kept_the_limit(plant: &Plant) -> bool {
-    let log = plant.pems.log();
+fn kept_the_limit(stack: &Stack) -> bool {
+    let log = stack.pems.log();
     log.iter().filter(|request| request.status == Some(429)).count() * 20 <= log.len().max(20)
 }
 
@@ -29,27 +29,27 @@ fn kept_the_limit(plant: &Plant) -> bool {
 #[case::five(5)]
 #[tokio::test]
 async fn relays_share_the_work_and_the_limit(#[case] relays: usize) -> Result<()> {
-    let plant = Plant::new(600).await?;
-    let relays = (0..relays).map(|_| plant.relay("run")).collect::<Result<Vec<_>>>()?;
-    assert_eq!(commit_two_of_each(&plant).await?, 1_200);
-    plant.until_drained().await?;
-    assert_eq!(plant.applied().len(), 1_200);
-    assert!(kept_the_limit(&plant));
+    let stack = Stack::new(600).await?;
+    let relays = (0..relays).map(|_| stack.relay("run")).collect::<Result<Vec<_>>>()?;
+    assert_eq!(commit_two_of_each(&stack).await?, 1_200);
+    stack.until_drained().await?;
+    assert_eq!(stack.applied().len(), 1_200);
+    assert!(kept_the_limit(&stack));
     for relay in relays {
         assert!(relay.stop().await?.success());
     }
-    plant.check().await
+    stack.check().await
 }
 
 /// Relays die in the middle of a request, are stopped, and others come in their place.
 #[tokio::test]
 async fn relays_that_come_and_go_keep_the_limit_and_lose_nothing() -> Result<()> {
-    let plant = Plant::new(300).await?;
-    let start = || plant.relay_with_arguments("run", &["--batch-size", "10"]);
+    let stack = Stack::new(300).await?;
+    let start = || stack.relay_with_arguments("run", &["--batch-size", "10"]);
     let mut relays = vec![start()?, start()?];
-    assert_eq!(commit_two_of_each(&plant).await?, 600);
+    assert_eq!(commit_two_of_each(&stack).await?, 600);
     for round in 1..=5 {
-        plant.until_pems(|log| log.len() >= round * 8).await?;
+        stack.until_pems(|log| log.len() >= round * 8).await?;
         relays.push(start()?);
         let relay = relays.remove(0);
         if round % 2 == 0 {
@@ -58,29 +58,29 @@ async fn relays_that_come_and_go_keep_the_limit_and_lose_nothing() -> Result<()>
             relay.kill().await?
         };
     }
-    plant.until_drained().await?;
-    assert!(kept_the_limit(&plant));
-    assert_eq!(plant.applied().len(), 600);
-    plant.check().await
+    stack.until_drained().await?;
+    assert!(kept_the_limit(&stack));
+    assert_eq!(stack.applied().len(), 600);
+    stack.check().await
 }
 
 #[tokio::test]
 async fn organizations_take_turns_however_much_one_of_them_has() -> Result<()> {
-    let world = World::empty().await?;
+    let scenario = Scenario::empty().await?;
     for code in ["RIO", "HARBOUR"] {
         let records: Vec<_> = (1..=6).map(|id| pems_record(code, &id.to_string())).collect();
-        world.client.query("select * from pfa_sync.ingest($1, $2)", &[&code, &json!(records)]).await?;
+        scenario.client.query("select * from pfa_sync.ingest($1, $2)", &[&code, &json!(records)]).await?;
     }
     for (organization, edits) in [(RIO, 6), (HARBOUR, 2)] {
         for id in 1..=edits {
-            world.application().draft(EDITOR, organization, &id.to_string(), json!({"model": "X"})).await?;
+            scenario.application().draft(EDITOR, organization, &id.to_string(), json!({"model": "X"})).await?;
         }
-        world.application().commit(EDITOR, organization).await?;
+        scenario.application().commit(EDITOR, organization).await?;
     }
     let mut turns = Vec::new();
     loop {
         let claimed =
-            world.client.query("select organization_code from pfa_sync.claim('relay-1', max_records => 1)", &[]).await?;
+            scenario.client.query("select organization_code from pfa_sync.claim('relay-1', max_records => 1)", &[]).await?;
         let Some(first) = claimed.first() else { break };
         turns.push(first.get::<_, String>(0));
     }

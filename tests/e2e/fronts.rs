@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use testbed::application::{Application, EDITOR, RIO, pems_record};
 use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 
-use crate::support::world::World;
+use crate::support::scenario::Scenario;
 
 /// Makes every front lie at the present, as if all that waits had committed long after it was queued.
 const PASS_BY: &str = "update pfa_sync_private.sync_organization
@@ -16,14 +16,14 @@ const PASS_BY: &str = "update pfa_sync_private.sync_organization
 const BATCH: i64 = 1_000;
 
 /// Queues edits of each of many records, an hour ago.
-async fn queue(world: &World, records: usize, edits: i32) -> Result<()> {
+async fn queue(scenario: &Scenario, records: usize, edits: i32) -> Result<()> {
     let pems: Vec<Value> = (0..records).map(|id| pems_record("RIO", &format!("{id:05}"))).collect();
-    world.ingest(&pems).await?;
+    scenario.ingest(&pems).await?;
     let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "baseVersion", "updatedAt")
         select format('mod_%s_%s', n, "pfaId"), id, "organizationId", $1, jsonb_build_object('model', 'X' || n), 'committed', version, now()
           from pfa_mirror, generate_series(1, $3) n where "organizationId" = $2 and length("pfaId") = 5"#;
-    assert_eq!(world.client.execute(insert, &[&EDITOR, &RIO, &edits]).await?, records as u64 * edits as u64);
-    world
+    assert_eq!(scenario.client.execute(insert, &[&EDITOR, &RIO, &edits]).await?, records as u64 * edits as u64);
+    scenario
         .client
         .execute("update pfa_sync_private.pfa_write_queue set scheduled_at = scheduled_at - interval '1 hour'", &[])
         .await?;
@@ -75,20 +75,20 @@ async fn batch(session: &mut Client, report: &str, max_records: i32) -> Result<(
 #[tokio::test]
 async fn a_batch_reads_no_more_of_a_long_queue_than_it_takes() -> Result<()> {
     const WAITING: usize = 3_000;
-    let world = World::new().await?;
-    let mut session = world.database.client().await?;
-    world.client.batch_execute("select pfa_sync.set('retry_delay', '0 s'); select pfa_sync.set('max_retries', '100')").await?;
-    world.client.batch_execute("analyze pfa_sync_private.pfa_write_queue").await?;
+    let scenario = Scenario::new().await?;
+    let mut session = scenario.database.client().await?;
+    scenario.client.batch_execute("select pfa_sync.set('retry_delay', '0 s'); select pfa_sync.set('max_retries', '100')").await?;
+    scenario.client.batch_execute("analyze pfa_sync_private.pfa_write_queue").await?;
     // A session keeps a plan for all parameters from the sixth call on.
     for n in 0..7 {
-        world.edit("1", json!({"model": format!("LTM {n}")})).await?;
+        scenario.edit("1", json!({"model": format!("LTM {n}")})).await?;
         for report in ["release", "fail", "complete"] {
             assert_eq!(batch(&mut session, report, 1).await?.0, 1);
         }
         session.query("select * from pfa_sync.sweep()", &[]).await?;
         session.query("select pfa_sync.next_due_ms()", &[]).await?;
     }
-    queue(&world, WAITING, 1).await?;
+    queue(&scenario, WAITING, 1).await?;
     // They were put behind the front by hand: the first claim has to find that out.
     batch(&mut session, "release", 20).await?;
     for report in ["complete", "fail", "complete", "release"] {
@@ -106,17 +106,17 @@ async fn a_batch_reads_no_more_of_a_long_queue_than_it_takes() -> Result<()> {
     // The leases of the last minute lie before their front.
     assert!(after.all - before.all < BATCH, "next_due_ms: {} entries", after.all - before.all);
     assert_eq!(after.whole, before.whole, "next_due_ms reads the whole queue");
-    world.check().await
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_record_with_many_changes_costs_a_batch_no_more() -> Result<()> {
     const CHANGES: i32 = 600;
-    let world = World::empty().await?;
-    queue(&world, 1, CHANGES).await?;
-    let mut holder = world.database.client().await?;
+    let scenario = Scenario::empty().await?;
+    queue(&scenario, 1, CHANGES).await?;
+    let mut holder = scenario.database.client().await?;
     let held = hold(&mut holder).await?;
-    let mut session = world.database.client().await?;
+    let mut session = scenario.database.client().await?;
     for _ in 0..50 {
         let (records, read) = batch(&mut session, "complete", 100).await?;
         assert_eq!(records, 1);
@@ -125,7 +125,7 @@ async fn a_record_with_many_changes_costs_a_batch_no_more() -> Result<()> {
         assert_eq!(read.whole, 0);
     }
     held.commit().await?;
-    world.check().await
+    scenario.check().await
 }
 
 /// A snapshot that keeps what ends from now on in the indexes, of a session that has written.
@@ -137,11 +137,11 @@ async fn hold(holder: &mut Client) -> Result<Transaction<'_>> {
 
 #[tokio::test]
 async fn what_ended_under_a_held_snapshot_is_not_read_again() -> Result<()> {
-    let world = World::empty().await?;
-    queue(&world, 3_000, 1).await?;
-    let mut holder = world.database.client().await?;
+    let scenario = Scenario::empty().await?;
+    queue(&scenario, 3_000, 1).await?;
+    let mut holder = scenario.database.client().await?;
     let held = hold(&mut holder).await?;
-    let mut session = world.database.client().await?;
+    let mut session = scenario.database.client().await?;
     for _ in 0..25 {
         batch(&mut session, "complete", 100).await?;
     }
@@ -150,8 +150,8 @@ async fn what_ended_under_a_held_snapshot_is_not_read_again() -> Result<()> {
     assert!(read.ordered < BATCH, "with 2,500 rows ended: {} entries", read.ordered);
 
     // A lease that ends is found without those of the past, too.
-    assert_eq!(world.claim().await?.len(), 100);
-    world
+    assert_eq!(scenario.claim().await?.len(), 100);
+    scenario
         .client
         .execute("update pfa_sync_private.pfa_write_queue set lease_until = now() where lease_until is not null", &[])
         .await?;
@@ -159,59 +159,59 @@ async fn what_ended_under_a_held_snapshot_is_not_read_again() -> Result<()> {
     assert_eq!(records, 100);
     assert!(read.ordered < BATCH, "with leases that ended: {} entries", read.ordered);
     held.commit().await?;
-    world.check().await
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn an_idle_queue_finds_what_committed_behind_its_front() -> Result<()> {
-    let world = World::new().await?;
-    let modification = world.edit("1", json!({"model": "X"})).await?;
-    world.client.batch_execute(PASS_BY).await?;
-    assert_eq!(world.deliver().await?, 1);
-    assert_eq!(world.state(&modification).await?, "synced/synced");
-    world.check().await
+    let scenario = Scenario::new().await?;
+    let modification = scenario.edit("1", json!({"model": "X"})).await?;
+    scenario.client.batch_execute(PASS_BY).await?;
+    assert_eq!(scenario.deliver().await?, 1);
+    assert_eq!(scenario.state(&modification).await?, "synced/synced");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_busy_queue_looks_behind_its_front_once_a_minute() -> Result<()> {
-    let world = World::new().await?;
-    world.edit("1", json!({"model": "X"})).await?;
-    world.client.batch_execute(PASS_BY).await?;
-    world.edit("2", json!({"model": "X"})).await?;
-    let claimed = world.claim().await?;
+    let scenario = Scenario::new().await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
+    scenario.client.batch_execute(PASS_BY).await?;
+    scenario.edit("2", json!({"model": "X"})).await?;
+    let claimed = scenario.claim().await?;
     assert_eq!(claimed.iter().map(|c| c.pfa_id.as_str()).collect::<Vec<_>>(), ["2"], "the front spares what lies behind it");
-    world.edit("3", json!({"model": "X"})).await?;
-    world
+    scenario.edit("3", json!({"model": "X"})).await?;
+    scenario
         .client
         .batch_execute(
             "update pfa_sync_private.sync_organization set watermarks_checked_at = watermarks_checked_at - interval '1 minute'",
         )
         .await?;
-    let claimed = world.claim().await?;
+    let claimed = scenario.claim().await?;
     assert_eq!(claimed.iter().map(|c| c.pfa_id.as_str()).collect::<Vec<_>>(), ["1", "3"]);
-    world.check().await
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn what_is_returned_promoted_or_raised_lies_before_the_front() -> Result<()> {
-    let world = World::new().await?;
-    world.edit("1", json!({"model": "X"})).await?;
-    let next = world.edit("1", json!({"areaSilo": "S"})).await?;
-    let claimed = world.send().await?;
-    world.client.batch_execute(PASS_BY).await?;
-    world.report("fail", &claimed, json!({"outcome": "throttled", "retry_after_ms": 0})).await?;
-    let again = world.send().await?;
+    let scenario = Scenario::new().await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
+    let next = scenario.edit("1", json!({"areaSilo": "S"})).await?;
+    let claimed = scenario.send().await?;
+    scenario.client.batch_execute(PASS_BY).await?;
+    scenario.report("fail", &claimed, json!({"outcome": "throttled", "retry_after_ms": 0})).await?;
+    let again = scenario.send().await?;
     assert_eq!((again.len(), again[0].queue_id), (1, claimed[0].queue_id));
 
-    world.client.batch_execute(PASS_BY).await?;
-    world.report("complete", &again, json!({"version": 2, "updated_at": "2026-03-01T00:00:00.000Z"})).await?;
-    world.client.batch_execute(PASS_BY).await?;
+    scenario.client.batch_execute(PASS_BY).await?;
+    scenario.report("complete", &again, json!({"version": 2, "updated_at": "2026-03-01T00:00:00.000Z"})).await?;
+    scenario.client.batch_execute(PASS_BY).await?;
     // Only the raise puts it before the front again.
-    world.client.query("select * from pfa_sync.write_sync('RIO', array[$1], 10)", &[&next]).await?;
-    world.edit("2", json!({"model": "Y"})).await?;
-    let claimed = world.claim().await?;
+    scenario.client.query("select * from pfa_sync.write_sync('RIO', array[$1], 10)", &[&next]).await?;
+    scenario.edit("2", json!({"model": "Y"})).await?;
+    let claimed = scenario.claim().await?;
     assert_eq!(claimed.iter().map(|c| c.pfa_id.as_str()).collect::<Vec<_>>(), ["1", "2"]);
-    let editors = Application::new(&world.client);
+    let editors = Application::new(&scenario.client);
     assert_eq!(editors.state(&next).await?, "syncing/syncing");
-    world.check().await
+    scenario.check().await
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 use rstest::rstest;
 use serde_json::json;
 
-use crate::support::world::World;
+use crate::support::scenario::Scenario;
 
 /// A hold ends when a relay has other credentials, whether a write or a pull met the refusal; the same credentials, or
 /// those of a hold without a known fingerprint, end nothing.
@@ -13,20 +13,20 @@ use crate::support::world::World;
 #[case::of_a_pull("pull")]
 #[tokio::test]
 async fn a_hold_ends_with_other_credentials(#[case] refused: &str) -> Result<()> {
-    let world = World::new().await?;
+    let scenario = Scenario::new().await?;
     let heartbeat =
-        async |fingerprint: &str| world.client.execute("select pfa_sync.heartbeat('relay-1', '1', $1)", &[&fingerprint]).await;
-    let health = async || world.value::<String>("select health from pfa_sync.status('RIO')").await;
+        async |fingerprint: &str| scenario.client.execute("select pfa_sync.heartbeat('relay-1', '1', $1)", &[&fingerprint]).await;
+    let health = async || scenario.value::<String>("select health from pfa_sync.status('RIO')").await;
     heartbeat("aaaaaa").await?;
     if refused == "write" {
-        world.edit("1", json!({"model": "X"})).await?;
-        let sent = world.send().await?;
-        world.report("fail", &sent, json!({"outcome": "unauthorized", "error": "401", "http_status": 401})).await?;
+        scenario.edit("1", json!({"model": "X"})).await?;
+        let sent = scenario.send().await?;
+        scenario.report("fail", &sent, json!({"outcome": "unauthorized", "error": "401", "http_status": 401})).await?;
     } else {
         let pull =
-            world.client.query_one("select pull_id, fencing_token from pfa_sync.begin_pull('relay-1', 'RIO')", &[]).await?;
+            scenario.client.query_one("select pull_id, fencing_token from pfa_sync.begin_pull('relay-1', 'RIO')", &[]).await?;
         let end = "select pfa_sync.end_pull($1, $2, 'PEMS answered 401', unauthorized => true)";
-        world.client.execute(end, &[&pull.get::<_, i64>(0), &pull.get::<_, i32>(1)]).await?;
+        scenario.client.execute(end, &[&pull.get::<_, i64>(0), &pull.get::<_, i32>(1)]).await?;
     }
     assert_eq!(health().await?, "held");
     heartbeat("aaaaaa").await?;

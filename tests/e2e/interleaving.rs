@@ -1,4 +1,4 @@
-//! Two sessions on one record, statement by statement: whoever comes second waits, and judges what the first one left.
+//! Two sessions on one record, statement by statement: the second one waits, and judges the result of the first one.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use testbed::application::{Application, EDITOR, RIO, SECOND, pems_record};
 use testbed::cluster::Login;
 use tokio_postgres::{Client, Transaction};
 
-use crate::support::world::World;
+use crate::support::scenario::Scenario;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -31,7 +31,7 @@ async fn until_blocked(observer: &Client, waiting: i32, holding: i32) -> Result<
 
 /// Runs `second` while `first` has done its work and not committed; `first` commits once `second` waits for it.
 async fn one_after_the_other<T, E: Into<anyhow::Error>>(
-    world: &World,
+    scenario: &Scenario,
     first: Transaction<'_>,
     second: &Client,
     statement: impl Future<Output = Result<T, E>>,
@@ -39,7 +39,7 @@ async fn one_after_the_other<T, E: Into<anyhow::Error>>(
     let holding: i32 = first.query_one("select pg_backend_pid()", &[]).await?.get(0);
     let waiting = pid(second).await?;
     let release = async {
-        until_blocked(&world.client, waiting, holding).await?;
+        until_blocked(&scenario.client, waiting, holding).await?;
         Ok::<_, anyhow::Error>(first.commit().await?)
     };
     let (done, released) = join(statement, release).await;
@@ -65,139 +65,139 @@ fn changed(version: i64, changes: Value) -> Value {
 #[tokio::test]
 async fn of_two_commits_on_one_field_the_second_is_a_question_in_either_order() -> Result<()> {
     for (one, other) in [(EDITOR, SECOND), (SECOND, EDITOR)] {
-        let world = World::new().await?;
+        let scenario = Scenario::new().await?;
         let mut ids = Vec::new();
         for (user, model) in [(one, "first"), (other, "second")] {
-            ids.push(world.application().draft(user, RIO, "1", json!({"model": model})).await?);
+            ids.push(scenario.application().draft(user, RIO, "1", json!({"model": model})).await?);
         }
         let (mut first, second) =
-            (world.database.client_as(Login::Application).await?, world.database.client_as(Login::Application).await?);
+            (scenario.database.client_as(Login::Application).await?, scenario.database.client_as(Login::Application).await?);
         let open = first.transaction().await?;
         commit_within(&open, one).await?;
 
-        one_after_the_other(&world, open, &second, async { Application::new(&second).commit(other, RIO).await }).await?;
+        one_after_the_other(&scenario, open, &second, async { Application::new(&second).commit(other, RIO).await }).await?;
 
-        assert_eq!(world.state(&ids[0]).await?, "committed/queued");
-        assert_eq!(world.state(&ids[1]).await?, "conflict/conflict");
-        world.check().await?;
+        assert_eq!(scenario.state(&ids[0]).await?, "committed/queued");
+        assert_eq!(scenario.state(&ids[1]).await?, "conflict/conflict");
+        scenario.check().await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn two_commits_of_one_author_on_one_field_both_go_through() -> Result<()> {
-    let world = World::new().await?;
-    let earlier = world.application().draft(EDITOR, RIO, "1", json!({"model": "first"})).await?;
+    let scenario = Scenario::new().await?;
+    let earlier = scenario.application().draft(EDITOR, RIO, "1", json!({"model": "first"})).await?;
     let (mut first, second) =
-        (world.database.client_as(Login::Application).await?, world.database.client_as(Login::Application).await?);
+        (scenario.database.client_as(Login::Application).await?, scenario.database.client_as(Login::Application).await?);
     let open = first.transaction().await?;
     commit_within(&open, EDITOR).await?;
     let later = Application::new(&second).draft(EDITOR, RIO, "1", json!({"model": "second"})).await?;
     // The second session sees the first draft still, and waits for its row.
     let commit = r#"update pfa_modification set "syncState" = 'committed', "updatedAt" = now() at time zone 'utc' where id = $1"#;
-    one_after_the_other(&world, open, &second, second.execute(commit, &[&later])).await?;
+    one_after_the_other(&scenario, open, &second, second.execute(commit, &[&later])).await?;
 
-    assert_eq!(world.state(&earlier).await?, "committed/queued");
-    assert_eq!(world.state(&later).await?, "committed/queued");
-    assert_eq!(world.deliver().await?, 2);
-    assert_eq!(world.mirror("1").await?["model"], "second");
-    world.check().await
+    assert_eq!(scenario.state(&earlier).await?, "committed/queued");
+    assert_eq!(scenario.state(&later).await?, "committed/queued");
+    assert_eq!(scenario.deliver().await?, 2);
+    assert_eq!(scenario.mirror("1").await?["model"], "second");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_commit_behind_a_pull_is_judged_against_what_the_pull_brought() -> Result<()> {
-    let world = World::new().await?;
-    let id = world.application().draft(EDITOR, RIO, "1", json!({"model": "ours"})).await?;
-    let (mut first, second) = (world.database.client().await?, world.database.client_as(Login::Application).await?);
+    let scenario = Scenario::new().await?;
+    let id = scenario.application().draft(EDITOR, RIO, "1", json!({"model": "ours"})).await?;
+    let (mut first, second) = (scenario.database.client().await?, scenario.database.client_as(Login::Application).await?);
     let open = first.transaction().await?;
     open.execute("select pfa_sync.ingest('RIO', $1)", &[&json!([changed(2, json!({"model": "theirs"}))])]).await?;
 
-    one_after_the_other(&world, open, &second, async { Application::new(&second).commit(EDITOR, RIO).await }).await?;
+    one_after_the_other(&scenario, open, &second, async { Application::new(&second).commit(EDITOR, RIO).await }).await?;
 
-    assert_eq!(world.state(&id).await?, "conflict/conflict");
-    assert_eq!(world.mirror("1").await?["model"], "theirs");
-    world.check().await
+    assert_eq!(scenario.state(&id).await?, "conflict/conflict");
+    assert_eq!(scenario.mirror("1").await?["model"], "theirs");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_pull_behind_a_commit_leaves_it_to_be_judged_again() -> Result<()> {
-    let world = World::new().await?;
-    let id = world.application().draft(EDITOR, RIO, "1", json!({"model": "ours"})).await?;
-    let (mut first, second) = (world.database.client_as(Login::Application).await?, world.database.client().await?);
+    let scenario = Scenario::new().await?;
+    let id = scenario.application().draft(EDITOR, RIO, "1", json!({"model": "ours"})).await?;
+    let (mut first, second) = (scenario.database.client_as(Login::Application).await?, scenario.database.client().await?);
     let open = first.transaction().await?;
     commit_within(&open, EDITOR).await?;
 
     let page = json!([changed(2, json!({"model": "theirs"}))]);
     let ingest = async { second.execute("select pfa_sync.ingest('RIO', $1)", &[&page]).await };
-    one_after_the_other(&world, open, &second, ingest).await?;
+    one_after_the_other(&scenario, open, &second, ingest).await?;
 
-    assert!(world.claim().await?.is_empty(), "nothing of it is sent");
-    assert_eq!(world.state(&id).await?, "conflict/conflict");
-    assert_eq!(world.mirror("1").await?["model"], "theirs");
-    world.check().await
+    assert!(scenario.claim().await?.is_empty(), "nothing of it is sent");
+    assert_eq!(scenario.state(&id).await?, "conflict/conflict");
+    assert_eq!(scenario.mirror("1").await?["model"], "theirs");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_commit_behind_a_completion_is_judged_against_what_was_written() -> Result<()> {
     for (field, expected) in [("model", "conflict/conflict"), ("areaSilo", "committed/queued")] {
-        let world = World::new().await?;
-        world.edit("1", json!({"model": "first"})).await?;
-        let id = world.application().draft(SECOND, RIO, "1", json!({ field: "second" })).await?;
-        let claimed = world.send().await?;
-        let (mut first, second) = (world.database.client().await?, world.database.client_as(Login::Application).await?);
+        let scenario = Scenario::new().await?;
+        scenario.edit("1", json!({"model": "first"})).await?;
+        let id = scenario.application().draft(SECOND, RIO, "1", json!({ field: "second" })).await?;
+        let claimed = scenario.send().await?;
+        let (mut first, second) = (scenario.database.client().await?, scenario.database.client_as(Login::Application).await?);
         let open = first.transaction().await?;
         let items = json!([{"queue_id": claimed[0].queue_id, "fencing_token": claimed[0].attempt, "version": 2, "updated_at": "2026-03-01T00:00:00.000Z"}]);
         open.execute("select pfa_sync.complete('relay-1', $1)", &[&items]).await?;
 
-        one_after_the_other(&world, open, &second, async { Application::new(&second).commit(SECOND, RIO).await }).await?;
+        one_after_the_other(&scenario, open, &second, async { Application::new(&second).commit(SECOND, RIO).await }).await?;
 
-        assert_eq!(world.state(&id).await?, expected, "{field}");
-        assert_eq!(world.mirror("1").await?["model"], "first");
-        world.check().await?;
+        assert_eq!(scenario.state(&id).await?, expected, "{field}");
+        assert_eq!(scenario.mirror("1").await?["model"], "first");
+        scenario.check().await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_completion_behind_a_commit_makes_the_commit_the_next_to_go() -> Result<()> {
-    let world = World::new().await?;
-    world.edit("1", json!({"model": "first"})).await?;
-    let claimed = world.send().await?;
-    let id = world.application().draft(SECOND, RIO, "1", json!({"areaSilo": "second"})).await?;
-    let (mut first, second) = (world.database.client_as(Login::Application).await?, world.database.client().await?);
+    let scenario = Scenario::new().await?;
+    scenario.edit("1", json!({"model": "first"})).await?;
+    let claimed = scenario.send().await?;
+    let id = scenario.application().draft(SECOND, RIO, "1", json!({"areaSilo": "second"})).await?;
+    let (mut first, second) = (scenario.database.client_as(Login::Application).await?, scenario.database.client().await?);
     let open = first.transaction().await?;
     commit_within(&open, SECOND).await?;
 
     let items = json!([{"queue_id": claimed[0].queue_id, "fencing_token": claimed[0].attempt, "version": 2, "updated_at": "2026-03-01T00:00:00.000Z"}]);
-    one_after_the_other(&world, open, &second, second.execute("select pfa_sync.complete('relay-1', $1)", &[&json!(items)]))
+    one_after_the_other(&scenario, open, &second, second.execute("select pfa_sync.complete('relay-1', $1)", &[&json!(items)]))
         .await?;
 
-    world.check().await?;
-    let next = world.claim().await?;
+    scenario.check().await?;
+    let next = scenario.claim().await?;
     assert_eq!((next.len(), next[0].version), (1, Some(2)));
-    assert_eq!(world.state(&id).await?, "syncing/syncing");
+    assert_eq!(scenario.state(&id).await?, "syncing/syncing");
     Ok(())
 }
 
 #[tokio::test]
 async fn a_withdrawal_behind_a_claim_is_refused_and_a_claim_behind_a_withdrawal_takes_nothing() -> Result<()> {
-    let world = World::new().await?;
-    let id = world.edit("1", json!({"model": "X"})).await?;
-    let (mut first, second) = (world.database.client().await?, world.database.client_as(Login::Application).await?);
+    let scenario = Scenario::new().await?;
+    let id = scenario.edit("1", json!({"model": "X"})).await?;
+    let (mut first, second) = (scenario.database.client().await?, scenario.database.client_as(Login::Application).await?);
     let open = first.transaction().await?;
     assert_eq!(open.query("select queue_id from pfa_sync.claim('relay-1')", &[]).await?.len(), 1);
     let withdraw = r#"update pfa_modification set "syncState" = 'draft' where id = $1"#;
-    let refused = one_after_the_other(&world, open, &second, second.execute(withdraw, &[&id])).await.unwrap_err();
-    assert_eq!(crate::support::world::refusal(&refused).0, "PF003");
-    assert_eq!(world.state(&id).await?, "syncing/syncing");
+    let refused = one_after_the_other(&scenario, open, &second, second.execute(withdraw, &[&id])).await.unwrap_err();
+    assert_eq!(crate::support::scenario::refusal(&refused).0, "PF003");
+    assert_eq!(scenario.state(&id).await?, "syncing/syncing");
 
-    let other = world.edit("2", json!({"model": "X"})).await?;
+    let other = scenario.edit("2", json!({"model": "X"})).await?;
     let open = first.transaction().await?;
     open.execute(withdraw, &[&other]).await?;
-    // A claim waits for nobody: what somebody works on is left for the next one.
-    assert!(world.claim().await?.is_empty());
+    // A claim never waits: locked rows are left for the next one.
+    assert!(scenario.claim().await?.is_empty());
     open.commit().await?;
-    assert!(world.claim().await?.is_empty());
-    assert_eq!(world.state(&other).await?, "draft/draft");
-    world.check().await
+    assert!(scenario.claim().await?.is_empty());
+    assert_eq!(scenario.state(&other).await?, "draft/draft");
+    scenario.check().await
 }

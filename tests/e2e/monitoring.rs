@@ -1,12 +1,12 @@
-//! What a monitor is told by the relay and by the API.
+//! The monitoring endpoints of the relay and of the API.
 
 use anyhow::{Context, Result};
 use reqwest::StatusCode;
 use serde_json::json;
 
-use crate::support::plant::Plant;
-use crate::support::service::Api;
-use crate::support::world::World;
+use crate::support::api::Api;
+use crate::support::scenario::Scenario;
+use crate::support::stack::Stack;
 
 async fn ask(address: &str, path: &str) -> Result<(StatusCode, String)> {
     let answer = reqwest::get(format!("{address}{path}")).await?;
@@ -21,14 +21,14 @@ fn figure(text: &str, name: &str) -> Result<f64> {
 
 #[tokio::test]
 async fn the_relay_tells_what_it_did_and_how_the_queue_stands() -> Result<()> {
-    let plant = Plant::new(3).await?;
-    let mut relay = plant.relay_with_arguments("run", &["--monitoring", "127.0.0.1:0"])?;
+    let stack = Stack::new(3).await?;
+    let mut relay = stack.relay_with_arguments("run", &["--monitoring", "127.0.0.1:0"])?;
     let line = relay.line().await?;
     let address = line.strip_prefix("monitored on ").context("the address")?;
-    plant.world.edit("1", json!({"model": "Mine"})).await?;
-    plant.until_drained().await?;
-    plant.world.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
-    plant.world.edit("2", json!({"model": "Mine"})).await?;
+    stack.scenario.edit("1", json!({"model": "Mine"})).await?;
+    stack.until_drained().await?;
+    stack.scenario.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
+    stack.scenario.edit("2", json!({"model": "Mine"})).await?;
     assert_eq!(ask(address, "/livez").await?.0, 204);
     assert_eq!(ask(address, "/readyz").await?.0, 204);
     let (_, text) = ask(address, "/metrics").await?;
@@ -48,7 +48,7 @@ async fn the_relay_tells_what_it_did_and_how_the_queue_stands() -> Result<()> {
     once.dedup();
     assert_eq!(heads.len(), once.len(), "each name is described once");
 
-    plant.world.client.batch_execute("select pfa_sync.detach()").await?;
+    stack.scenario.client.batch_execute("select pfa_sync.detach()").await?;
     assert_eq!(ask(address, "/readyz").await?.0, 503);
     let (status, text) = ask(address, "/metrics").await?;
     assert_eq!((status, figure(&text, "pfa_sync_database_up")?), (StatusCode::OK, 0.0));
@@ -59,8 +59,8 @@ async fn the_relay_tells_what_it_did_and_how_the_queue_stands() -> Result<()> {
 /// No token is needed for it, so it says nothing of any organization.
 #[tokio::test]
 async fn the_api_counts_what_it_is_asked() -> Result<()> {
-    let world = World::empty().await?;
-    let mut api = Api::start(&world, &["--monitoring", "127.0.0.1:0"]).await?;
+    let scenario = Scenario::empty().await?;
+    let mut api = Api::start(&scenario, &["--monitoring", "127.0.0.1:0"]).await?;
     let line = api.process.line().await?;
     let address = line.strip_prefix("monitored on ").context("the address")?;
     for _ in 0..3 {

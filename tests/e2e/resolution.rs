@@ -6,18 +6,18 @@ use testbed::application::{EDITOR, RIO, SECOND};
 use testbed::cluster::Login;
 use tokio_postgres::Client;
 
-use crate::support::world::{World, refusal};
+use crate::support::scenario::{Scenario, refusal};
 
-/// A world where the editor's change of rate and model of a record stands against PEMS' own rate.
-async fn disputed(records: &[&str]) -> Result<(World, Vec<String>)> {
-    let world = World::new().await?;
+/// A scenario where the editor's change of rate and model of a record stands against PEMS' own rate.
+async fn disputed(records: &[&str]) -> Result<(Scenario, Vec<String>)> {
+    let scenario = Scenario::new().await?;
     let mut modifications = Vec::new();
     for record in records {
-        modifications.push(world.application().draft(EDITOR, RIO, record, json!({"monthlyRate": 13000, "model": "X"})).await?);
-        world.foreign_edit(record, 2, json!({"monthlyRate": 11000})).await?;
+        modifications.push(scenario.application().draft(EDITOR, RIO, record, json!({"monthlyRate": 13000, "model": "X"})).await?);
+        scenario.foreign_edit(record, 2, json!({"monthlyRate": 11000})).await?;
     }
-    world.application().commit(EDITOR, RIO).await?;
-    Ok((world, modifications))
+    scenario.application().commit(EDITOR, RIO).await?;
+    Ok((scenario, modifications))
 }
 
 async fn resolve(
@@ -39,24 +39,24 @@ async fn each_resolution_does_what_it_says() -> Result<()> {
         ("merge", Some(json!({"monthlyRate": 12000})), json!({"monthlyRate": 12000, "model": "X"}), 12000),
         ("use_pems", None, json!({}), 11000),
     ] {
-        let (world, modifications) = disputed(&["1"]).await?;
-        let session = world.database.client_as(Login::Application).await?;
+        let (scenario, modifications) = disputed(&["1"]).await?;
+        let session = scenario.database.client_as(Login::Application).await?;
 
         let answer = resolve(&session, 1, resolution, SECOND, merged, None).await?;
 
         assert_eq!(answer["changes"], sends, "{resolution}");
         let expected = if resolution == "use_pems" { "synced/synced" } else { "committed/queued" };
-        assert_eq!(world.state(&modifications[0]).await?, expected);
-        if let [claimed] = &world.claim().await?[..] {
+        assert_eq!(scenario.state(&modifications[0]).await?, expected);
+        if let [claimed] = &scenario.claim().await?[..] {
             assert_eq!((&claimed.changes, claimed.version, claimed.modified_by.as_str()), (&sends, Some(2), "simon@example.com"));
-            world
+            scenario
                 .client
                 .execute(
                     "select pfa_sync.mark_sent('relay-1', $1)",
                     &[&json!([{"queue_id": claimed.queue_id, "fencing_token": 1}])],
                 )
                 .await?;
-            world
+            scenario
                 .report(
                     "complete",
                     std::slice::from_ref(claimed),
@@ -64,21 +64,21 @@ async fn each_resolution_does_what_it_says() -> Result<()> {
                 )
                 .await?;
         }
-        assert_eq!(world.mirror("1").await?["monthlyRate"], rate);
-        let kept: String = world
+        assert_eq!(scenario.mirror("1").await?["monthlyRate"], rate);
+        let kept: String = scenario
             .value("select status || ' ' || resolution || ' ' || resolved_by from pfa_sync_private.pfa_sync_conflict")
             .await?;
         assert_eq!(kept, format!("resolved_manual {resolution} {SECOND}"));
-        assert_eq!(world.state(&modifications[0]).await?, "synced/synced");
-        world.check().await?;
+        assert_eq!(scenario.state(&modifications[0]).await?, "synced/synced");
+        scenario.check().await?;
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn what_moved_or_is_not_allowed_is_refused_with_the_fresh_state() -> Result<()> {
-    let (world, _) = disputed(&["1"]).await?;
-    let session = world.database.client_as(Login::Application).await?;
+    let (scenario, _) = disputed(&["1"]).await?;
+    let session = scenario.database.client_as(Login::Application).await?;
     let refused = async |resolution: &str, user: &str, merged: Option<Value>, version: Option<i32>| {
         refusal(&resolve(&session, 1, resolution, user, merged, version).await.unwrap_err())
     };
@@ -91,7 +91,7 @@ async fn what_moved_or_is_not_allowed_is_refused_with_the_fresh_state() -> Resul
     let unknown = resolve(&session, 99, "use_pems", EDITOR, None, None).await.unwrap_err();
     assert_eq!(refusal(&unknown).0, "PF008");
 
-    world.foreign_edit("1", 3, json!({"monthlyRate": 10000})).await?;
+    scenario.foreign_edit("1", 3, json!({"monthlyRate": 10000})).await?;
     let (code, _, fresh) = refused("use_local", EDITOR, None, None).await;
     assert_eq!((code.as_str(), &fresh["version"]), ("PF006", &json!(3)));
     let rate = fresh["fields"].as_array().unwrap().iter().find(|f| f["field"] == "monthlyRate").unwrap();
@@ -100,14 +100,14 @@ async fn what_moved_or_is_not_allowed_is_refused_with_the_fresh_state() -> Resul
     resolve(&session, 1, "use_local", EDITOR, None, Some(3)).await?;
     let (code, message, fresh) = refused("use_pems", SECOND, None, None).await;
     assert_eq!((code.as_str(), &fresh["status"]), ("PF006", &json!("resolved_manual")), "{message}");
-    world.check().await
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn of_two_people_resolving_at_once_one_is_told() -> Result<()> {
-    let (world, _) = disputed(&["1"]).await?;
-    let one = world.database.client_as(Login::Application).await?;
-    let other = world.database.client_as(Login::Application).await?;
+    let (scenario, _) = disputed(&["1"]).await?;
+    let one = scenario.database.client_as(Login::Application).await?;
+    let other = scenario.database.client_as(Login::Application).await?;
     let (one, other) =
         tokio::join!(resolve(&one, 1, "use_local", EDITOR, None, None), resolve(&other, 1, "use_pems", SECOND, None, None));
     let refused = match (one, other) {
@@ -115,34 +115,34 @@ async fn of_two_people_resolving_at_once_one_is_told() -> Result<()> {
         both => panic!("exactly one must win: {both:?}"),
     };
     assert_eq!(refusal(&refused).0, "PF006");
-    world.check().await
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn a_conflict_committed_again_is_judged_anew() -> Result<()> {
-    let (world, modifications) = disputed(&["1"]).await?;
-    world.client.execute(r#"update pfa_modification set "syncState" = 'committed'"#, &[]).await?;
-    assert_eq!(world.state(&modifications[0]).await?, "conflict/conflict");
-    world.client.execute(r#"update pfa_modification set "syncState" = 'draft'"#, &[]).await?;
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.conflicts").await?, 0, "withdrawn");
-    world.check().await
+    let (scenario, modifications) = disputed(&["1"]).await?;
+    scenario.client.execute(r#"update pfa_modification set "syncState" = 'committed'"#, &[]).await?;
+    assert_eq!(scenario.state(&modifications[0]).await?, "conflict/conflict");
+    scenario.client.execute(r#"update pfa_modification set "syncState" = 'draft'"#, &[]).await?;
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.conflicts").await?, 0, "withdrawn");
+    scenario.check().await
 }
 
 #[tokio::test]
 async fn bulk_resolution_does_what_was_previewed_or_nothing() -> Result<()> {
-    let (world, modifications) = disputed(&["1", "2", "3"]).await?;
-    world
+    let (scenario, modifications) = disputed(&["1", "2", "3"]).await?;
+    scenario
         .client
         .execute(r#"update user_organizations set "perm_EditForecast" = false where "userId" = 'usr_second'"#, &[])
         .await?;
     let preview = async |filter: Value| -> Result<(i64, i64, i64, String)> {
-        let row = world
+        let row = scenario
             .client
             .query_one("select conflicts, sends, refused, digest from pfa_sync.preview_resolution($1, 'use_local')", &[&filter])
             .await?;
         Ok((row.get(0), row.get(1), row.get(2), row.get(3)))
     };
-    let session = world.database.client_as(Login::Application).await?;
+    let session = scenario.database.client_as(Login::Application).await?;
     let run = async |filter: Value, user: &str, digest: &str| -> Result<(i64, i64, i64)> {
         let call = "select resolved, queued, refused from pfa_sync.resolve_conflicts($1, 'use_local', $2, $3)";
         let row = session.query_one(call, &[&filter, &user, &digest]).await?;
@@ -153,7 +153,7 @@ async fn bulk_resolution_does_what_was_previewed_or_nothing() -> Result<()> {
     assert_eq!((conflicts, sends, refused), (3, 3, 0));
     assert_eq!(preview(json!({"field": "model"})).await?.0, 0);
     assert_eq!(preview(json!({"older_than": "1 day"})).await?.0, 0);
-    let unknown = world
+    let unknown = scenario
         .client
         .query("select * from pfa_sync.preview_resolution('{\"colour\": 1}', 'use_pems')", &[])
         .await
@@ -161,27 +161,27 @@ async fn bulk_resolution_does_what_was_previewed_or_nothing() -> Result<()> {
         .into();
     assert_eq!(refusal(&unknown).0, "PF001");
 
-    world.foreign_edit("3", 3, json!({"monthlyRate": 1})).await?;
+    scenario.foreign_edit("3", 3, json!({"monthlyRate": 1})).await?;
     assert_eq!(refusal(&run(all.clone(), EDITOR, &stale).await.unwrap_err()).0, "PF006");
     let (.., digest) = preview(all.clone()).await?;
     assert_eq!(run(all.clone(), SECOND, &digest).await?, (0, 0, 3), "without the right, they stay open");
     assert_eq!(run(all, EDITOR, &digest).await?, (3, 3, 0));
     for modification in &modifications {
-        assert_eq!(world.state(modification).await?, "committed/queued");
+        assert_eq!(scenario.state(modification).await?, "committed/queued");
     }
-    world.check().await
+    scenario.check().await
 }
 
-/// To give up other people's edits takes the right to resolve, in bulk as one by one.
+/// Discarding the edits of other users needs the permission to resolve, in bulk as one by one.
 #[tokio::test]
 async fn nobody_gives_up_others_edits_in_bulk_without_the_right_to_resolve() -> Result<()> {
-    let (world, modifications) = disputed(&["1"]).await?;
+    let (scenario, modifications) = disputed(&["1"]).await?;
     let digest: String =
-        world.value("select digest from pfa_sync.preview_resolution('{\"organization\": \"RIO\"}', 'use_pems')").await?;
-    let session = world.database.client_as(Login::Application).await?;
+        scenario.value("select digest from pfa_sync.preview_resolution('{\"organization\": \"RIO\"}', 'use_pems')").await?;
+    let session = scenario.database.client_as(Login::Application).await?;
     let call = "select * from pfa_sync.resolve_conflicts('{\"organization\": \"RIO\"}', 'use_pems', 'usr_viewer', $1)";
     let error = session.query(call, &[&digest]).await.unwrap_err().into();
     assert_eq!(refusal(&error).0, "PF002");
-    assert_eq!(world.state(&modifications[0]).await?, "conflict/conflict");
+    assert_eq!(scenario.state(&modifications[0]).await?, "conflict/conflict");
     Ok(())
 }

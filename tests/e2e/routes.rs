@@ -1,4 +1,4 @@
-//! Every route of the API by everybody who may ask: tenants, roles, and nobody.
+//! Every route of the API, requested with every role: tenants, permissions, and without a token.
 
 use std::collections::BTreeSet;
 
@@ -6,20 +6,20 @@ use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
 use crate::sight::two_tenants;
-use crate::support::service::{Api, problem};
+use crate::support::api::{Api, problem};
 
-/// Every route as asked by nobody, by a user of another organization, by a reader, by an editor and by an administrator.
+/// Every route as requested without a token, by a user of another organization, by a reader, by an editor and by an administrator.
 #[tokio::test]
 async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> Result<()> {
-    let world = two_tenants().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = two_tenants().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let conflict: i64 =
-        world.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_HARBOUR_7'").await?;
+        scenario.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_HARBOUR_7'").await?;
     let queued: String =
-        world.value("select min(modification_id) from pfa_sync.queue where organization_id = 'org_HARBOUR_7'").await?;
+        scenario.value("select min(modification_id) from pfa_sync.queue where organization_id = 'org_HARBOUR_7'").await?;
     let dead: i64 =
-        world.value("select min(queue_id) from pfa_sync.dead_letters where organization_id = 'org_HARBOUR_7'").await?;
-    let job: i64 = world.value("select min(job_id) from pfa_sync.jobs where organization_id = 'org_HARBOUR_7'").await?;
+        scenario.value("select min(queue_id) from pfa_sync.dead_letters where organization_id = 'org_HARBOUR_7'").await?;
+    let job: i64 = scenario.value("select min(job_id) from pfa_sync.jobs where organization_id = 'org_HARBOUR_7'").await?;
     let harbour = json!({"organizationId": "HARBOUR"});
     let none = Value::Null;
     let table = [

@@ -4,11 +4,11 @@ use anyhow::Result;
 use serde_json::json;
 use testbed::cluster::Login;
 
-use crate::support::world::{World, refusal};
+use crate::support::scenario::{Scenario, refusal};
 
 #[tokio::test]
 async fn settings_are_checked_scoped_and_logged() -> Result<()> {
-    let world = World::new().await?;
+    let scenario = Scenario::new().await?;
     for (call, code) in [
         ("pfa_sync.set('colour', 'red')", "PF008"),
         ("pfa_sync.set('max_retries', 'many')", "PF001"),
@@ -23,25 +23,25 @@ async fn settings_are_checked_scoped_and_logged() -> Result<()> {
         ("pfa_sync.set('inbound', 'maybe', 'RIO')", "PF001"),
         ("pfa_sync.set('lease', '1 min', 'RIO')", "PF001"),
     ] {
-        let error = world.client.execute(&format!("select {call}"), &[]).await.unwrap_err().into();
+        let error = scenario.client.execute(&format!("select {call}"), &[]).await.unwrap_err().into();
         assert_eq!(refusal(&error).0, code, "{call}");
     }
-    world.client.batch_execute("select pfa_sync.set('max_retries', '5'), pfa_sync.set('max_retries', '7', 'RIO')").await?;
+    scenario.client.batch_execute("select pfa_sync.set('max_retries', '5'), pfa_sync.set('max_retries', '7', 'RIO')").await?;
     let values = "select string_agg(coalesce(organization_id, 'fleet') || ' ' || value, ', ') from pfa_sync.settings where name = 'max_retries'";
-    assert_eq!(world.value::<String>(values).await?, "fleet 5, org_RIO_173 7");
-    assert_eq!(world.value::<String>("select pfa_sync.set('max_retries', null, 'RIO')").await?, "5", "back to the fleet's");
+    assert_eq!(scenario.value::<String>(values).await?, "fleet 5, org_RIO_173 7");
+    assert_eq!(scenario.value::<String>("select pfa_sync.set('max_retries', null, 'RIO')").await?, "5", "back to the fleet's");
     assert_eq!(
-        world.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'SETTING_CHANGED'").await?,
+        scenario.value::<i64>("select count(*) from pfa_sync_private.pfa_audit_log where event_type = 'SETTING_CHANGED'").await?,
         3
     );
     Ok(())
 }
 
-/// What stops and starts the flow is an administrator's, whoever asks for it.
+/// Only an administrator pauses and resumes organizations.
 #[tokio::test]
 async fn settings_and_pauses_need_their_permission() -> Result<()> {
-    let world = World::new().await?;
-    let session = world.database.client_as(Login::Application).await?;
+    let scenario = Scenario::new().await?;
+    let session = scenario.database.client_as(Login::Application).await?;
     for call in [
         "select pfa_sync.set('max_retries', '1', 'RIO', $1)",
         "select pfa_sync.set('max_retries', '1', null, $1)",
@@ -64,23 +64,23 @@ async fn settings_and_pauses_need_their_permission() -> Result<()> {
 
 #[tokio::test]
 async fn a_dba_adds_and_replaces_field_rules_without_a_release() -> Result<()> {
-    let world = World::new().await?;
-    let error = world.edit("1", json!({"towerHeight": 80})).await.unwrap_err();
+    let scenario = Scenario::new().await?;
+    let error = scenario.edit("1", json!({"towerHeight": 80})).await.unwrap_err();
     assert_eq!(refusal(&error).2[0]["errors"][0]["code"], "UNKNOWN_FIELD");
-    world.client.batch_execute("delete from pfa_modification").await?;
+    scenario.client.batch_execute("delete from pfa_modification").await?;
 
-    world.client.batch_execute(
+    scenario.client.batch_execute(
         "insert into pfa_sync_private.field_override (name, type, scale, minimum, maximum, permission) values ('towerHeight', 'decimal', 0, 10, 200, 'perm_EditForecast'); \
          insert into pfa_sync_private.field_override (name, type, max_length, permission) values ('model', 'text', 4, 'perm_EditForecast')").await?;
 
-    world.edit("1", json!({"towerHeight": 80, "model": "LTM9"})).await?;
+    scenario.edit("1", json!({"towerHeight": 80, "model": "LTM9"})).await?;
     for (delta, code) in [(json!({"towerHeight": 300}), "INVALID_RANGE"), (json!({"model": "LTM 9"}), "TOO_LONG")] {
-        let error = world.edit("2", delta).await.unwrap_err();
+        let error = scenario.edit("2", delta).await.unwrap_err();
         assert_eq!(refusal(&error).2[0]["errors"][0]["code"], code);
-        world.client.batch_execute("delete from pfa_modification where \"syncState\" = 'draft'").await?;
+        scenario.client.batch_execute("delete from pfa_modification where \"syncState\" = 'draft'").await?;
     }
-    world.client.batch_execute("select pfa_sync.set('text_limit', '5')").await?;
-    let error = world.edit("3", json!({"areaSilo": "Silo 10"})).await.unwrap_err();
+    scenario.client.batch_execute("select pfa_sync.set('text_limit', '5')").await?;
+    let error = scenario.edit("3", json!({"areaSilo": "Silo 10"})).await.unwrap_err();
     assert_eq!(refusal(&error).2[0]["errors"][0]["code"], "TOO_LONG", "a setting is a rule too");
     Ok(())
 }

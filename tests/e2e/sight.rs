@@ -1,4 +1,4 @@
-//! Who sees and calls what, straight in SQL: roles, tenants, prices, and sessions that pretend.
+//! Visibility and grants in SQL: roles, tenants, prices, and sessions that claim to be another user.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use testbed::application::{EDITOR, HARBOUR, RIO, pems_record};
 use testbed::cluster::Login;
 use tokio_postgres::Client;
 
-use crate::support::world::{World, refusal};
+use crate::support::scenario::{Scenario, refusal};
 
 /// What each function and view of the surface is open to. A new one needs a line here: application, relay, api, reader.
 const SURFACE: &str = "
@@ -50,8 +50,8 @@ const ROLES: [(&str, &str); 4] =
 const VIEWS: [&str; 8] = ["queue", "conflicts", "dead_letters", "jobs", "batches", "changes", "audit", "pulls"];
 
 /// Every kind of row in both organizations: prices changed, one change queued, one in conflict, two dead.
-pub async fn two_tenants() -> Result<World> {
-    let world = World::new().await?;
+pub async fn two_tenants() -> Result<Scenario> {
+    let scenario = Scenario::new().await?;
     for (organization, code) in [(RIO, "RIO"), (HARBOUR, "HARBOUR")] {
         let records = |version: i64, rate: f64| -> Value {
             (1..=4)
@@ -65,37 +65,37 @@ pub async fn two_tenants() -> Result<World> {
                 .collect()
         };
         let ingest = "select * from pfa_sync.ingest($1, $2)";
-        world.client.execute(ingest, &[&code, &records(2, 12500.0)]).await?;
-        let application = world.application();
+        scenario.client.execute(ingest, &[&code, &records(2, 12500.0)]).await?;
+        let application = scenario.application();
         application.draft(EDITOR, organization, "1", json!({"monthlyRate": 7771.25, "model": "Ours"})).await?;
-        world.client.execute(ingest, &[&code, &records(3, 8882.25)]).await?;
+        scenario.client.execute(ingest, &[&code, &records(3, 8882.25)]).await?;
         application.draft(EDITOR, organization, "2", json!({"monthlyRate": 7771.25})).await?;
         application.draft(EDITOR, organization, "4", json!({"monthlyRate": 7771.25})).await?;
         application.commit(EDITOR, organization).await?;
-        let sent = world.send().await?;
+        let sent = scenario.send().await?;
         let dead = json!({"outcome": "rejected", "error": "a rate of 7771.25 is too much", "http_status": 422, "response": {"monthlyRate": 7771.25}});
-        world.report("fail", &sent, dead).await?;
+        scenario.report("fail", &sent, dead).await?;
         let pull = "insert into pfa_sync_private.sync_pull (organization_id, kind, status, relay, lease_until, ended_at, last_error) \
                     values ($1, 'full', 'failed', 'relay-1', now(), now(), 'PEMS said: 7771.25 is too much')";
-        world.client.execute(pull, &[&organization]).await?;
+        scenario.client.execute(pull, &[&organization]).await?;
         application.draft(EDITOR, organization, "3", json!({"monthlyRate": 7771.25})).await?;
         application.commit(EDITOR, organization).await?;
     }
-    Ok(world)
+    Ok(scenario)
 }
 
 /// A session of the API, acting for a user.
-async fn acting(world: &World, user: &str) -> Result<Client> {
-    let session = world.database.client_as(Login::Api).await?;
+async fn acting(scenario: &Scenario, user: &str) -> Result<Client> {
+    let session = scenario.database.client_as(Login::Api).await?;
     session.execute("select set_config('pfa_sync.user_id', $1, false)", &[&user]).await?;
     Ok(session)
 }
 
 /// A session of the reader's login, which sees what a user may see.
-async fn reading(world: &World, user: Option<&str>) -> Result<Client> {
-    let session = world.database.client_as(Login::Reader).await?;
+async fn reading(scenario: &Scenario, user: Option<&str>) -> Result<Client> {
+    let session = scenario.database.client_as(Login::Reader).await?;
     let login: String = session.query_one("select session_user::text", &[]).await?.get(0);
-    world.client.execute("select pfa_sync.set_reader($1::text::name, $2)", &[&login, &user]).await?;
+    scenario.client.execute("select pfa_sync.set_reader($1::text::name, $2)", &[&login, &user]).await?;
     Ok(session)
 }
 
@@ -108,7 +108,7 @@ async fn organizations(session: &Client, view: &str) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn every_function_and_view_is_open_to_just_the_roles_that_need_it() -> Result<()> {
-    let world = World::empty().await?;
+    let scenario = Scenario::empty().await?;
     let words: Vec<&str> = SURFACE.split_whitespace().collect();
     let expected: BTreeMap<String, String> =
         words.chunks(6).map(|line| (format!("{} {}", line[0], line[1]), line[2..].join(" "))).collect();
@@ -119,7 +119,7 @@ async fn every_function_and_view_is_open_to_just_the_roles_that_need_it() -> Res
                    from pg_class c where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and c.relkind in ('r', 'p', 'v')";
     let roles: Vec<&str> = ROLES.iter().map(|(role, _)| *role).collect();
     let mut found = BTreeMap::new();
-    for row in world.client.query(query, &[&roles]).await? {
+    for row in scenario.client.query(query, &[&roles]).await? {
         let open: Vec<bool> = row.get(1);
         if open.contains(&true) {
             let letters = ROLES.iter().zip(open).map(|((_, letter), open)| if open { letter } else { "-" });
@@ -134,20 +134,20 @@ async fn every_function_and_view_is_open_to_just_the_roles_that_need_it() -> Res
 
 #[tokio::test]
 async fn every_table_with_an_organization_is_under_forced_row_security() -> Result<()> {
-    let world = World::empty().await?;
+    let scenario = Scenario::empty().await?;
     let open = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c join pg_attribute a on a.attrelid = c.oid \
                 where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and c.relkind in ('r', 'p') and a.attname = 'organization_id' \
                   and not (c.relrowsecurity and c.relforcerowsecurity)";
-    assert_eq!(world.value::<String>(open).await?, "");
+    assert_eq!(scenario.value::<String>(open).await?, "");
     let definers = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) \
                     and c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)";
-    assert_eq!(world.value::<String>(definers).await?, "", "a view with its owner's rights is above row security");
+    assert_eq!(scenario.value::<String>(definers).await?, "", "a view with its owner's rights is above row security");
     Ok(())
 }
 
 #[tokio::test]
 async fn each_view_shows_each_user_the_rows_of_their_organizations_alone() -> Result<()> {
-    let world = two_tenants().await?;
+    let scenario = two_tenants().await?;
     let both = vec![HARBOUR.to_owned(), RIO.to_owned()];
     for view in VIEWS {
         for (user, seen) in [
@@ -159,45 +159,45 @@ async fn each_view_shows_each_user_the_rows_of_their_organizations_alone() -> Re
             ("usr_nobody", vec![]),
             ("", vec![]),
         ] {
-            let session = acting(&world, user).await?;
+            let session = acting(&scenario, user).await?;
             assert_eq!(organizations(&session, view).await?, seen, "{view} as {user:?}");
             if !["usr_nobody", ""].contains(&user) {
-                let session = reading(&world, Some(user)).await?;
+                let session = reading(&scenario, Some(user)).await?;
                 session.batch_execute("set pfa_sync.user_id = 'usr_admin'").await?;
                 assert_eq!(organizations(&session, view).await?, seen, "{view}: a reader with the rights of {user:?}");
             }
         }
-        let session = reading(&world, None).await?;
+        let session = reading(&scenario, None).await?;
         session.batch_execute("set pfa_sync.user_id = 'usr_admin'").await?;
-        assert!(organizations(&session, view).await?.is_empty(), "{view}: a reader whom nobody gave eyes");
-        let session = world.database.client_as(Login::Application).await?;
+        assert!(organizations(&session, view).await?.is_empty(), "{view}: a reader without a user");
+        let session = scenario.database.client_as(Login::Application).await?;
         session.batch_execute("set pfa_sync.user_id = 'usr_nobody'").await?;
         assert_eq!(organizations(&session, view).await?, both, "{view}: the user of a session counts for the API alone");
     }
     let fleet = "select count(*) from pfa_sync.audit where organization_id is null";
     for (user, sees) in [("usr_admin", true), ("usr_editor", false)] {
-        assert_eq!(acting(&world, user).await?.query_one(fleet, &[]).await?.get::<_, i64>(0) > 0, sees, "{user}");
+        assert_eq!(acting(&scenario, user).await?.query_one(fleet, &[]).await?.get::<_, i64>(0) > 0, sees, "{user}");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_right_that_is_taken_away_ends_at_once() -> Result<()> {
-    let world = two_tenants().await?;
-    let session = acting(&world, "usr_second").await?;
+    let scenario = two_tenants().await?;
+    let session = acting(&scenario, "usr_second").await?;
     assert_eq!(organizations(&session, "queue").await?, [RIO]);
-    world.client.batch_execute(r#"update user_organizations set "perm_Read" = false where "userId" = 'usr_second'"#).await?;
+    scenario.client.batch_execute(r#"update user_organizations set "perm_Read" = false where "userId" = 'usr_second'"#).await?;
     assert!(organizations(&session, "queue").await?.is_empty());
     Ok(())
 }
 
 #[tokio::test]
 async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
-    let world = two_tenants().await?;
+    let scenario = two_tenants().await?;
     let conflict: i64 =
-        world.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_RIO_173'").await?;
+        scenario.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_RIO_173'").await?;
     let dead: String =
-        world.value("select min(modification_id) from pfa_sync.dead_letters where organization_id = 'org_RIO_173'").await?;
+        scenario.value("select min(modification_id) from pfa_sync.dead_letters where organization_id = 'org_RIO_173'").await?;
     let reads = [
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.queue q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.conflicts q".to_owned(),
@@ -216,13 +216,13 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
     let priced = |text: &str| text.contains("7771.25") || text.contains("8882.25");
     for read in &reads {
         for (user, shown) in [("usr_editor", true), ("usr_admin", true), ("usr_viewer", false)] {
-            let text: String = acting(&world, user).await?.query_one(read.as_str(), &[]).await?.get(0);
+            let text: String = acting(&scenario, user).await?.query_one(read.as_str(), &[]).await?.get(0);
             assert_eq!(priced(&text), shown, "{read} as {user}: {text}");
         }
     }
     for read in &reads[..9] {
         for (user, shown) in [("usr_editor", true), ("usr_viewer", false)] {
-            let text: String = reading(&world, Some(user)).await?.query_one(read.as_str(), &[]).await?.get(0);
+            let text: String = reading(&scenario, Some(user)).await?.query_one(read.as_str(), &[]).await?.get(0);
             assert_eq!(priced(&text), shown, "{read} read with the rights of {user}: {text}");
         }
     }
@@ -238,7 +238,7 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
         "last_error from pfa_sync_private.sync_pull",
     ] {
         for login in [Login::Reader, Login::Api, Login::Application] {
-            let session = world.database.client_as(login).await?;
+            let session = scenario.database.client_as(login).await?;
             let refused = session.query(&format!("select {column}"), &[]).await.unwrap_err();
             assert_eq!(refused.code().unwrap().code(), "42501", "{login:?} {column}: {refused}");
         }
@@ -249,12 +249,12 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
 /// Another organization's things do not exist: in the very words, for every function that names one.
 #[tokio::test]
 async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
-    let world = two_tenants().await?;
+    let scenario = two_tenants().await?;
     let conflict: i64 =
-        world.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_HARBOUR_7'").await?;
+        scenario.value("select min(conflict_id) from pfa_sync.conflicts where organization_id = 'org_HARBOUR_7'").await?;
     let modification: String =
-        world.value("select min(modification_id) from pfa_sync.queue where organization_id = 'org_HARBOUR_7'").await?;
-    let session = acting(&world, "usr_second").await?;
+        scenario.value("select min(modification_id) from pfa_sync.queue where organization_id = 'org_HARBOUR_7'").await?;
+    let session = acting(&scenario, "usr_second").await?;
     for organization in ["HARBOUR", HARBOUR] {
         for call in [
             format!("pfa_sync.save_draft('{organization}', null, '1', '{{}}')"),
@@ -300,32 +300,32 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
         assert_eq!(session.query_one(nothing.as_str(), &[]).await?.get::<_, i64>(0), 0, "{nothing}");
     }
     let counted = session.query_one("select conflicts from pfa_sync.preview_resolution('{}', 'use_pems')", &[]).await?;
-    assert_eq!(counted.get::<_, i64>(0), 1, "without an organization, those of one's own");
+    assert_eq!(counted.get::<_, i64>(0), 1, "without an organization, those of the user's organizations");
     Ok(())
 }
 
 /// Giving changes up is settling too: it takes perm_Sync, in bulk as for a single conflict.
 #[tokio::test]
 async fn conflicts_are_not_given_up_in_bulk_without_the_right_to_sync() -> Result<()> {
-    let world = two_tenants().await?;
-    let session = acting(&world, "usr_viewer").await?;
+    let scenario = two_tenants().await?;
+    let session = acting(&scenario, "usr_viewer").await?;
     let preview = session.query_one("select digest from pfa_sync.preview_resolution('{}', 'use_pems')", &[]).await?;
     let digest: String = preview.get(0);
     let resolve = "select * from pfa_sync.resolve_conflicts('{}', 'use_pems', null, $1)";
     let error = session.query(resolve, &[&digest]).await.unwrap_err().into();
     assert_eq!(refusal(&error).0, "PF002");
-    assert_eq!(world.value::<i64>("select count(*) from pfa_sync.conflicts").await?, 2);
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.conflicts").await?, 2);
     Ok(())
 }
 
-/// An organization's own settings are shown to those of its people, and no function tells the others.
+/// The settings of an organization are visible to its users only, and no function reveals them to others.
 #[tokio::test]
 async fn settings_of_an_organization_are_its_own() -> Result<()> {
-    let world = World::empty().await?;
-    world.client.batch_execute("select pfa_sync.set('max_retries', '77', 'HARBOUR'), pfa_sync.set('lease', '77 s')").await?;
+    let scenario = Scenario::empty().await?;
+    scenario.client.batch_execute("select pfa_sync.set('max_retries', '77', 'HARBOUR'), pfa_sync.set('lease', '77 s')").await?;
     for (user, seen) in [("usr_second", 0), ("usr_viewer", 1), ("usr_admin", 1)] {
         let own = "select count(*) from pfa_sync.settings where organization_id is not null";
-        let session = acting(&world, user).await?;
+        let session = acting(&scenario, user).await?;
         assert_eq!(session.query_one(own, &[]).await?.get::<_, i64>(0), seen, "{user}");
         let fleet = session.query_one("select value from pfa_sync.settings where name = 'lease'", &[]).await?;
         assert_eq!(fleet.get::<_, &str>(0), "77 s", "{user}");
@@ -338,12 +338,12 @@ async fn settings_of_an_organization_are_its_own() -> Result<()> {
 /// A session that names another user than the one it acts for, or none, is refused.
 #[tokio::test]
 async fn the_api_acts_for_the_user_of_its_session_and_for_nobody_else() -> Result<()> {
-    let world = World::new().await?;
+    let scenario = Scenario::new().await?;
     for (acts, names) in [("usr_viewer", "'usr_admin'"), ("", "'usr_admin'"), ("usr_viewer", "null")] {
-        let session = acting(&world, acts).await?;
+        let session = acting(&scenario, acts).await?;
         let error = session.query(&format!("select pfa_sync.pause('RIO', 'x', null, {names})"), &[]).await.unwrap_err().into();
         assert!(["PF002", "PF008"].contains(&refusal(&error).0.as_str()), "{acts:?} naming {names}");
     }
-    assert!(!world.value::<bool>("select bool_or(paused) from pfa_sync_private.sync_organization").await?);
+    assert!(!scenario.value::<bool>("select bool_or(paused) from pfa_sync_private.sync_organization").await?);
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Whom a token lets in: signed by the secret, or by public keys from a file and from an address, while keys come and go.
+//! Tokens: signed by the secret, or by public keys from a file or from an address, while keys are rotated.
 
 use std::fs;
 
@@ -11,8 +11,8 @@ use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::support::service::{Api, SECRET, now, problem, signed, token};
-use crate::support::world::World;
+use crate::support::api::{Api, SECRET, now, problem, signed, token};
+use crate::support::scenario::Scenario;
 
 /// A key pair and its name.
 struct Signer {
@@ -56,14 +56,14 @@ fn claims() -> Value {
 
 #[tokio::test]
 async fn published_keys_let_in_whom_they_sign_and_nobody_else() -> Result<()> {
-    let world = World::empty().await?;
+    let scenario = Scenario::empty().await?;
     let (rsa, elliptic, foreign) = (Signer::rs256("a")?, Signer::es256("b")?, Signer::es256("b")?);
     let file = NamedTempFile::new()?;
     let secret = json!({"kty": "oct", "kid": "c", "k": "YSBzZWNyZXQgb2YgdGhlIHRlc3RzLCB0aGlydHktdHdvIGJ5dGVzIGxvbmc"});
     fs::write(file.path(), json!({"keys": [rsa.public()?, elliptic.public()?, secret]}).to_string())?;
     let path = file.path().to_str().context("a path")?;
     let rules = ["--jwks-file", path, "--jwt-issuer", "https://login.example.com", "--jwt-audience", "pfa-vanguard"];
-    let api = Api::start(&world, &rules).await?;
+    let api = Api::start(&scenario, &rules).await?;
     for signer in [&rsa, &elliptic] {
         assert_eq!(status(&api, &signer.token(&claims())?).await?, 200, "{:?}", signer.algorithm);
         for (claim, value) in [
@@ -106,12 +106,12 @@ async fn publish(file: std::path::PathBuf) -> Result<String> {
 
 #[tokio::test]
 async fn keys_are_fetched_and_one_that_is_new_is_found() -> Result<()> {
-    let world = World::empty().await?;
+    let scenario = Scenario::empty().await?;
     let (old, new) = (Signer::es256("old")?, Signer::es256("new")?);
     let file = NamedTempFile::new()?;
     fs::write(file.path(), json!({"keys": [old.public()?]}).to_string())?;
     let address = publish(file.path().to_owned()).await?;
-    let api = Api::start(&world, &["--jwks-url", &address]).await?;
+    let api = Api::start(&scenario, &["--jwks-url", &address]).await?;
     assert_eq!(status(&api, &old.token(&claims())?).await?, 200);
     assert_eq!(status(&api, &new.token(&claims())?).await?, 401);
     fs::write(file.path(), json!({"keys": [new.public()?]}).to_string())?;
@@ -128,24 +128,24 @@ async fn keys_are_fetched_and_one_that_is_new_is_found() -> Result<()> {
 
 #[tokio::test]
 async fn an_address_that_others_can_read_is_refused() -> Result<()> {
-    let world = World::empty().await?;
+    let scenario = Scenario::empty().await?;
     for url in ["http://login.example.com/jwks.json", "ftp://localhost/jwks.json"] {
-        assert!(Api::start(&world, &["--jwks-url", url]).await.is_err(), "{url}");
+        assert!(Api::start(&scenario, &["--jwks-url", url]).await.is_err(), "{url}");
     }
     Ok(())
 }
 
 #[tokio::test]
 async fn a_token_counts_only_if_it_is_signed_of_the_one_algorithm_and_in_force() -> Result<()> {
-    let world = World::empty().await?;
-    let api = Api::start(&world, &[]).await?;
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &[]).await?;
     let good = json!({"userId": "usr_admin", "exp": now() + 60});
     let unsigned = "eyJhbGciOiJub25lIiwidHlwIjoiSldUIn0.eyJ1c2VySWQiOiJ1c3JfYWRtaW4iLCJleHAiOjQ4MDAwMDAwMDB9.".to_owned();
     for (what, header) in [
         ("expired", format!("Bearer {}", token(&json!({"userId": "usr_admin", "exp": now() - 1})))),
         ("without an end", format!("Bearer {}", token(&json!({"userId": "usr_admin"})))),
         ("not yet in force", format!("Bearer {}", token(&json!({"userId": "usr_admin", "exp": now() + 60, "nbf": now() + 30})))),
-        ("of nobody", format!("Bearer {}", token(&json!({"userId": "", "exp": now() + 60})))),
+        ("without a user", format!("Bearer {}", token(&json!({"userId": "", "exp": now() + 60})))),
         (
             "of another secret",
             format!("Bearer {}", signed(Algorithm::HS256, "another secret of more than thirty-two bytes", &good)),

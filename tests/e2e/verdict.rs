@@ -5,15 +5,15 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use testbed::application::{EDITOR, RIO, pems_record};
 
-use crate::support::world::{World, refusal};
+use crate::support::scenario::{Scenario, refusal};
 
 /// PEMS' record "1" as the case wants it.
-async fn world_with(changes: Value) -> Result<World> {
-    let world = World::empty().await?;
+async fn world_with(changes: Value) -> Result<Scenario> {
+    let scenario = Scenario::empty().await?;
     let mut record = pems_record("RIO", "1");
     record.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
-    world.ingest(&[record]).await?;
-    Ok(world)
+    scenario.ingest(&[record]).await?;
+    Ok(scenario)
 }
 
 #[rstest]
@@ -50,13 +50,13 @@ async fn a_commit_is_judged_by_the_record_as_it_would_be(
     #[case] delta: Value,
     #[case] expected: &[&str],
 ) -> Result<()> {
-    let world = world_with(record).await?;
-    let refused = match world.edit("1", delta).await {
+    let scenario = world_with(record).await?;
+    let refused = match scenario.edit("1", delta).await {
         Ok(_) => Vec::new(),
         Err(error) => {
             let (code, _, detail) = refusal(&error);
             assert_eq!(code, "PF001");
-            assert_eq!(world.value::<i64>("select count(*) from pfa_sync.queue").await?, 0);
+            assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.queue").await?, 0);
             let errors = detail[0]["errors"].as_array().unwrap().clone();
             let told = |e: &Value| format!("{} {}", e["field"].as_str().unwrap_or_default(), e["code"].as_str().unwrap());
             errors.iter().map(told).collect()
@@ -76,28 +76,28 @@ async fn every_field_asks_for_its_own_permission() -> Result<()> {
         "actualStart": "2026-02-01T00:00:00.000Z", "actualEnd": "2026-02-02T00:00:00.000Z", "isActualized": true,
     });
     let of_actuals = ["actualStart", "actualEnd", "isActualized"];
-    let world = world_with(json!({"source": null})).await?;
+    let scenario = world_with(json!({"source": null})).await?;
     for (permission, forecast, actuals) in [("perm_EditForecast", true, false), ("perm_EditActuals", false, true)] {
         let grant = format!(
             r#"update user_organizations set "perm_Sync" = true, "perm_Delete" = false, "perm_EditForecast" = {forecast}, "perm_EditActuals" = {actuals}"#
         );
-        world.client.execute(&grant, &[]).await?;
+        scenario.client.execute(&grant, &[]).await?;
         for (field, value) in values.as_object().unwrap() {
-            let draft = world.application().draft(EDITOR, RIO, "1", json!({ field: value })).await?;
-            let explained: Value = world.client.query_one("select pfa_sync.explain($1)", &[&draft]).await?.get(0);
+            let draft = scenario.application().draft(EDITOR, RIO, "1", json!({ field: value })).await?;
+            let explained: Value = scenario.client.query_one("select pfa_sync.explain($1)", &[&draft]).await?.get(0);
             let needed = if of_actuals.contains(&field.as_str()) { "perm_EditActuals" } else { "perm_EditForecast" };
             let missing = if needed == permission { json!([]) } else { json!([needed]) };
             assert_eq!(explained["missing_permissions"], missing, "{field} with {permission}");
         }
-        let delete = world.application().draft(EDITOR, RIO, "1", json!({"isDiscontinued": true})).await?;
-        let explained: Value = world.client.query_one("select pfa_sync.explain($1)", &[&delete]).await?.get(0);
+        let delete = scenario.application().draft(EDITOR, RIO, "1", json!({"isDiscontinued": true})).await?;
+        let explained: Value = scenario.client.query_one("select pfa_sync.explain($1)", &[&delete]).await?.get(0);
         let missing = if forecast { json!(["perm_Delete"]) } else { json!(["perm_Delete", "perm_EditForecast"]) };
         assert_eq!(explained["missing_permissions"], missing);
     }
     let editable = "select array_agg(name order by name) from pfa_sync.field_rules where permission is not null";
     let mut listed: Vec<&str> = values.as_object().unwrap().keys().map(String::as_str).chain(["isDiscontinued"]).collect();
     listed.sort_unstable();
-    assert_eq!(world.value::<Vec<String>>(editable).await?, listed, "a new field needs a value here");
+    assert_eq!(scenario.value::<Vec<String>>(editable).await?, listed, "a new field needs a value here");
     Ok(())
 }
 
@@ -108,27 +108,27 @@ async fn every_field_asks_for_its_own_permission() -> Result<()> {
 #[case::no_member(r#"delete from user_organizations"#)]
 #[tokio::test]
 async fn whoever_lost_access_may_nothing(#[case] change: &str) -> Result<()> {
-    let world = World::new().await?;
-    world.client.execute(change, &[]).await?;
-    let error = world.edit("1", json!({"model": "X"})).await.unwrap_err();
+    let scenario = Scenario::new().await?;
+    scenario.client.execute(change, &[]).await?;
+    let error = scenario.edit("1", json!({"model": "X"})).await.unwrap_err();
     let (code, _, detail) = refusal(&error);
     assert_eq!((code.as_str(), &detail[0]["missing"]), ("PF002", &json!(["perm_EditForecast", "perm_Sync"])));
     Ok(())
 }
 
-/// PEMS can't be told of a record whose key nobody knows; one that stands in the mirror's column alone is enough.
+/// A record without a key can't be sent to PEMS; the key in the mirror's column alone is enough.
 #[tokio::test]
 async fn a_record_without_a_key_is_refused_and_one_beside_its_data_is_enough() -> Result<()> {
-    let world = World::new().await?;
-    world.client.execute(r#"update pfa_mirror set data = data - 'pfaId' where "pfaId" = '1'"#, &[]).await?;
-    world.client.execute(r#"update pfa_mirror set data = data - 'pfaId', "pfaId" = null where "pfaId" = '2'"#, &[]).await?;
+    let scenario = Scenario::new().await?;
+    scenario.client.execute(r#"update pfa_mirror set data = data - 'pfaId' where "pfaId" = '1'"#, &[]).await?;
+    scenario.client.execute(r#"update pfa_mirror set data = data - 'pfaId', "pfaId" = null where "pfaId" = '2'"#, &[]).await?;
     let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "updatedAt")
         select 'mod_keyless', id, "organizationId", $1, '{"model": "X"}', 'committed', now() from pfa_mirror where "pfaId" is null"#;
-    let error = world.client.execute(insert, &[&EDITOR]).await.unwrap_err().into();
+    let error = scenario.client.execute(insert, &[&EDITOR]).await.unwrap_err().into();
     let (code, _, detail) = refusal(&error);
     assert_eq!((code.as_str(), &detail[0]["errors"][0]["code"]), ("PF001", &json!("BUSINESS_RULE_VIOLATION")));
 
-    world.edit("1", json!({"model": "X"})).await?;
-    assert_eq!(world.claim().await?[0].pfa_id, "1");
+    scenario.edit("1", json!({"model": "X"})).await?;
+    assert_eq!(scenario.claim().await?[0].pfa_id, "1");
     Ok(())
 }

@@ -1,8 +1,11 @@
 //! One pull: reads PEMS' list of an organization into the mirror, page by page, from where the pull stands to its end.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use pfa_service::{database::DatabaseError, retry::Policy};
+use pfa_service::{
+    database::DatabaseError,
+    retry::{self, Policy},
+};
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -17,6 +20,10 @@ use crate::{
 
 /// How often a page or a record is requested before the pull fails.
 const MAX_TRIES: usize = 6;
+
+/// How long a page or the end of a pull is reported. By default the lease of a pull lasts as long, and another relay may take
+/// the pull over afterwards.
+const REPORT_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many refused records are shown with their reasons. All are counted, and stored in the database.
 const MAX_SHOWN_REJECTS: usize = 5;
@@ -202,23 +209,15 @@ impl Puller {
         }
     }
 
-    async fn persist<T, F>(&self, pull: &Pull, call: impl Fn() -> F) -> Result<T, DatabaseError>
+    /// Makes a call of the database, and repeats it until it succeeds or the lease has certainly ended.
+    async fn persist<T, F>(&self, pull: &Pull, call: impl FnMut() -> F) -> Result<T, DatabaseError>
     where
         F: Future<Output = Result<T, DatabaseError>>,
     {
-        let mut backoff = Policy::DATABASE.backoff();
-        let mut tries = 1;
-        loop {
-            match call().await {
-                Err(DatabaseError::Retryable(_)) => {}
-                Err(error @ DatabaseError::Unreachable(_)) if tries < MAX_TRIES => {
-                    warn!(pull_id = pull.id, organization = pull.organization, %error, "the database does not answer");
-                    sleep(backoff.wait()).await;
-                    tries += 1;
-                }
-                done => return done,
-            }
-        }
+        let failed = |error: &DatabaseError| {
+            warn!(pull_id = pull.id, organization = pull.organization, %error, "reporting on a pull again");
+        };
+        retry::until(Instant::now() + REPORT_PATIENCE, call, failed).await
     }
 
     async fn unless_stopped<T>(&self, waiting: impl Future<Output = T>) -> Result<T, PullError> {

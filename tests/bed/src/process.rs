@@ -9,8 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
-/// How a program of the test bed ends: what went wrong is told in one line, without the backtrace that is of no use to
-/// whoever gave it a bad file.
+/// The exit code of a program. An error is printed in one line, without a backtrace.
 pub fn exit_code(program: &str, outcome: Result<()>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -80,7 +79,7 @@ impl Process {
 
     /// Waits until the program ends by itself.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
-        // Whoever ends may still have something to say, and must not block on a full pipe.
+        // A program that ends may still print, and must not block on a full pipe.
         while self.lines.next_line().await?.is_some() {}
         Ok(self.child.wait().await?)
     }

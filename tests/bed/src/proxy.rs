@@ -36,7 +36,7 @@ impl Proxy {
         self.port
     }
 
-    /// From now on nothing passes on the connections there are, and neither end is told. New ones work.
+    /// From now on nothing passes on the connections there are, and neither end is notified. New ones work.
     pub fn silence(&self) {
         self.silenced.send_replace(());
     }

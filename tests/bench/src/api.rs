@@ -160,7 +160,7 @@ async fn write_history(database: &Database, rows: i64) -> Result<()> {
     Ok(())
 }
 
-/// Commits of single edits while a thousand streams are open to hear of them, and while none is, in turns.
+/// Commits of single edits while a thousand streams of their events are open, and while none is, in turns.
 async fn listen(server: &Server, report: &mut Report) -> Result<()> {
     let (heard, alone) = (Api::start(server).await?, Api::start(server).await?);
     let writers = [heard.database.client().await?, alone.database.client().await?];
@@ -204,7 +204,7 @@ async fn listen(server: &Server, report: &mut Report) -> Result<()> {
                     times.push(milliseconds(started));
                 }
             }
-            // The listeners have heard of this round before the next one is measured.
+            // The streams have received the events of this round before the next one is measured.
             sleep(Duration::from_millis(700)).await;
         }
     }

@@ -24,7 +24,7 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     let plain = Database::create(server, Template::Attached).await?;
     let without = plain.client().await?;
     fill(&without, RECORDS).await?;
-    // The same tables with the same rows and columns, but nobody listens.
+    // The same tables with the same rows and columns, but without the extension's triggers.
     without.batch_execute("select pfa_sync.detach()").await?;
 
     for (edits, name) in [(1_000, "1,000"), (10_000, "10,000")] {

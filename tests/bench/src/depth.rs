@@ -8,11 +8,12 @@ use serde_json::{Value, json};
 use tokio_postgres::Client;
 
 use super::commit::milliseconds;
-use super::plant::{PATIENCE, Pace, Plant, stored};
+use super::stack::{PATIENCE, Pace, Stack};
 use super::{ROUNDS, Report, Unit};
 use pems_simulator::Request;
 use testbed::application::{Application, EDITOR, HARBOUR, RIO, pems_record};
 use testbed::cluster::{Database, Server, Template};
+use testbed::stack::stored_record;
 
 const WAITING: i64 = 1_000;
 const LONG: i64 = 1_000_000;
@@ -99,25 +100,25 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
 
 /// Measures single edits of HARBOUR while the relay works on a long queue of RIO.
 async fn beside(server: &Server, report: &mut Report) -> Result<()> {
-    let plant = Plant::start(server, Pace::Limited, 1).await?;
+    let stack = Stack::start(server, Pace::Limited, 1).await?;
     let records: Value = (0..SINGLES).map(|id| pems_record("HARBOUR", &id.to_string())).collect();
-    plant.client.query("select * from pfa_sync.ingest('HARBOUR', $1)", &[&records]).await?;
-    plant.pems.load((0..SINGLES).map(|id| stored("HARBOUR", &id.to_string())));
-    take_template(&plant.client).await?;
-    plant.pems.load((1..=IN_PEMS).map(|id| stored("RIO", &id.to_string())));
-    fill(&plant.client, 1, BESIDE, 1, 0).await?;
-    plant.client.batch_execute("select pfa_sync_private.wake()").await?;
-    plant.until(1).await?;
+    stack.client.query("select * from pfa_sync.ingest('HARBOUR', $1)", &[&records]).await?;
+    stack.pems().load((0..SINGLES).map(|id| stored_record("HARBOUR", &id.to_string())));
+    take_template(&stack.client).await?;
+    stack.pems().load((1..=IN_PEMS).map(|id| stored_record("RIO", &id.to_string())));
+    fill(&stack.client, 1, BESIDE, 1, 0).await?;
+    stack.client.batch_execute("select pfa_sync_private.wake()").await?;
+    stack.until(1).await?;
 
-    let application = Application::new(&plant.client);
+    let application = Application::new(&stack.client);
     let singles = |log: &Vec<Request>| log.iter().filter(|request| request.organization.as_deref() == Some("HARBOUR")).count();
     let mut delays = Vec::new();
     for id in 0..SINGLES {
         application.draft(EDITOR, HARBOUR, &id.to_string(), json!({"model": "single"})).await?;
-        let before = singles(&plant.pems.log());
+        let before = singles(&stack.pems().log());
         let started = Instant::now();
         application.commit(EDITOR, HARBOUR).await?;
-        tokio::time::timeout(PATIENCE, plant.pems.wait_for(|log| singles(log) > before))
+        tokio::time::timeout(PATIENCE, stack.pems().wait_for(|log| singles(log) > before))
             .await
             .context("the edit doesn't arrive in PEMS")?;
         delays.push(milliseconds(started));
@@ -125,9 +126,9 @@ async fn beside(server: &Server, report: &mut Report) -> Result<()> {
     let name = "single edit beside 100,000 of another organization, UPDATE until it is in PEMS";
     report.percentile(name, "p50", 0.5, &delays, Unit::Milliseconds, None);
     report.percentile(name, "max", 1.0, &delays, Unit::Milliseconds, Some("below 1 s"));
-    let waiting: i64 = plant.client.query_one("select count(*) from pfa_sync.queue", &[]).await?.get(0);
+    let waiting: i64 = stack.client.query_one("select count(*) from pfa_sync.queue", &[]).await?.get(0);
     ensure!(waiting > BESIDE - IN_PEMS, "the other queue ran dry");
-    plant.stop([]).await?;
+    stack.stop([]).await?;
     Ok(())
 }
 

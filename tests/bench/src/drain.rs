@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::Result;
 
 use super::commit::draft;
-use super::plant::{Pace, Plant};
+use super::stack::{Pace, Stack};
 use super::{Report, Unit};
 use pems_simulator::Request;
 use testbed::application::{Application, EDITOR, RIO};
@@ -23,24 +23,24 @@ const LIMIT: f64 = 10.0;
 /// Measures drains of 1,000, 10,000 and 100,000 edits at 10 requests a second, and what several relays together make of
 /// the limit. An error when PEMS refuses a request.
 pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str)) -> Result<()> {
-    let mut plant = Plant::start(server, Pace::Limited, MOST).await?;
-    report.single("memory of the relay at rest", plant.relay_memory("VmRSS")?, Unit::Mebibytes, Some("under 64 MiB"));
+    let mut stack = Stack::start(server, Pace::Limited, MOST).await?;
+    report.single("memory of the relay at rest", stack.relay_memory("VmRSS")?, Unit::Mebibytes, Some("under 64 MiB"));
     for (round, (edits, name)) in [(1_000, "1,000"), (10_000, "10,000"), (MOST, "100,000")].into_iter().enumerate() {
-        let share = share(edits, &drain(&plant, round, edits, progress).await?);
+        let share = share(edits, &drain(&stack, round, edits, progress).await?);
         let name = format!("drain of {name} edits at 10 requests/s: share of the limit used");
         report.single(&name, share, Unit::Share, Some("at least 0.94"));
         if edits == MOST {
             let name = "memory of the relay at its highest, with 100,000 edits queued and drained";
-            report.single(name, plant.relay_memory("VmHWM")?, Unit::Mebibytes, Some("under 64 MiB"));
+            report.single(name, stack.relay_memory("VmHWM")?, Unit::Mebibytes, Some("under 64 MiB"));
         }
     }
     for (round, fleet) in [(3, 2), (4, 5)] {
-        while plant.join().await? < fleet {}
-        let share = share(UPDATE, &drain(&plant, round, UPDATE, progress).await?);
+        while stack.join().await? < fleet {}
+        let share = share(UPDATE, &drain(&stack, round, UPDATE, progress).await?);
         let name = format!("drain of 10,000 edits by {fleet} relays: share of the limit used");
         report.single(&name, share, Unit::Share, Some("at least 0.94"));
     }
-    plant.stop([]).await?;
+    stack.stop([]).await?;
     Ok(())
 }
 
@@ -52,16 +52,16 @@ fn share(edits: usize, drained: &Drained) -> f64 {
 
 /// Measures drains of 10,000 and 100,000 edits without any limit, and what the database does in that time.
 pub async fn run_without_limit(server: &Server, report: &mut Report, progress: &impl Fn(&str)) -> Result<()> {
-    let plant = Plant::start(server, Pace::Free, MOST).await?;
+    let stack = Stack::start(server, Pace::Free, MOST).await?;
     let mut whole = 0.0;
     for (round, (edits, name)) in [(10_000, "10,000"), (MOST, "100,000")].into_iter().enumerate() {
-        let drained = drain(&plant, round, edits, progress).await?;
+        let drained = drain(&stack, round, edits, progress).await?;
         whole += drained.recorded;
         let name = format!("drain of {name} edits without limit: edits confirmed and recorded");
         report.single(&name, edits as f64 / drained.recorded, Unit::PerSecond, None);
     }
     let functions = ["claim", "mark_sent", "complete"];
-    for (function, seconds) in functions.iter().zip(plant.stop(functions).await?) {
+    for (function, seconds) in functions.iter().zip(stack.stop(functions).await?) {
         let name = format!("of both drains' time, in {function} (several sessions: may add up to more than 1)");
         report.single(&name, seconds / whole, Unit::Share, None);
     }
@@ -77,8 +77,8 @@ struct Drained {
 }
 
 /// Queues edits while nothing is sent, then lets them go.
-async fn drain(plant: &Plant, round: usize, edits: usize, progress: &impl Fn(&str)) -> Result<Drained> {
-    let client = &plant.client;
+async fn drain(stack: &Stack, round: usize, edits: usize, progress: &impl Fn(&str)) -> Result<Drained> {
+    let client = &stack.client;
     client.batch_execute("select pfa_sync.pause('RIO', 'the queue is filled')").await?;
     for first in (0..edits).step_by(UPDATE) {
         draft(client, round, first..edits.min(first + UPDATE)).await?;
@@ -87,17 +87,17 @@ async fn drain(plant: &Plant, round: usize, edits: usize, progress: &impl Fn(&st
     }
     client.batch_execute("vacuum analyze").await?;
 
-    let (before, requests) = (plant.written(), plant.pems.log().len());
+    let (before, requests) = (stack.written(), stack.pems().log().len());
     let started = Instant::now();
     client.batch_execute("select * from pfa_sync.resume('RIO')").await?;
     for arrived in (0..edits).step_by(UPDATE) {
         let arrived = edits.min(arrived + UPDATE);
-        plant.until(before + arrived).await?;
+        stack.until(before + arrived).await?;
         progress(&format!("{arrived} of {edits} edits in PEMS"));
     }
-    plant.drained().await?;
+    stack.drained().await?;
     let recorded = started.elapsed().as_secs_f64();
-    let log = plant.pems.log();
+    let log = stack.pems().log();
     let arrived = |request: Option<&Request>| request.map(|request| request.arrived_ms).unwrap_or(f64::NAN);
     let between = (arrived(log.last()) - arrived(log.get(requests))) / 1_000.0;
     Ok(Drained { between, recorded })

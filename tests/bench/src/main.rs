@@ -1,6 +1,6 @@
 //! `bench`: runs the benchmarks of `make bench` and writes their table and JSON. Every figure is measured in one run on one private cluster that forces commits to disk.
 //!
-//! What is compared is measured in turns, round by round, and told as medians and as a ratio, so that a busy machine
+//! What is compared is measured in turns, round by round, and reported as medians and as a ratio, so that a busy machine
 //! disturbs both sides alike.
 
 mod api;
@@ -10,9 +10,9 @@ mod drain;
 mod inbound;
 #[cfg(feature = "peers")]
 mod peers;
-mod plant;
 mod report;
 mod road;
+mod stack;
 mod writers;
 
 use std::fs;

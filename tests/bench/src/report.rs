@@ -1,4 +1,4 @@
-//! What was measured: a table for people, JSON for programs.
+//! The report: a table to read, JSON for programs.
 
 use std::fmt;
 

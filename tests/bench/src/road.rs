@@ -7,7 +7,7 @@ use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::commit::{draft, milliseconds};
-use super::plant::{Pace, Plant};
+use super::stack::{Pace, Stack};
 use super::{ROUNDS, Report, Unit};
 use testbed::application::{Application, EDITOR, RIO};
 use testbed::cluster::Server;
@@ -25,21 +25,21 @@ const SESSIONS: usize = 16;
 
 /// Measures 1,000 edits of one UPDATE, and single edits on an idle queue, from the UPDATE's start until PEMS has them all.
 pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
-    let plant = Plant::start(server, Pace::Limited, 8_000).await?;
-    let application = Application::new(&plant.client);
+    let stack = Stack::start(server, Pace::Limited, 8_000).await?;
+    let application = Application::new(&stack.client);
 
     let mut bulk = Vec::new();
     // The first round fills caches and is not counted.
     for round in 0..=ROUNDS {
-        draft(&plant.client, round, 0..EDITS).await?;
-        let written = plant.written();
+        draft(&stack.client, round, 0..EDITS).await?;
+        let written = stack.written();
         let started = Instant::now();
         application.commit(EDITOR, RIO).await?;
-        plant.until(written + EDITS).await?;
+        stack.until(written + EDITS).await?;
         if round > 0 {
             bulk.push(started.elapsed().as_secs_f64());
         }
-        plant.drained().await?;
+        stack.drained().await?;
     }
     report.median("UPDATE of 1,000 edits until all are in PEMS (10 requests/s)", &bulk, Unit::Seconds, Some("at most 3 s"));
 
@@ -47,18 +47,18 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     for edit in 0..SINGLES {
         let next = tokio::time::Instant::now() + APART;
         application.draft(EDITOR, RIO, &format!("{edit:05}"), json!({"model": format!("single {edit}")})).await?;
-        let written = plant.written();
+        let written = stack.written();
         let started = Instant::now();
         application.commit(EDITOR, RIO).await?;
-        plant.until(written + 1).await?;
+        stack.until(written + 1).await?;
         singles.push(milliseconds(started));
-        plant.drained().await?;
+        stack.drained().await?;
         tokio::time::sleep_until(next).await;
     }
     let name = "single edit on an idle queue, UPDATE until it is in PEMS";
     report.percentile(name, "p50", 0.5, &singles, Unit::Milliseconds, Some("at most 50 ms"));
     report.percentile(name, "p99", 0.99, &singles, Unit::Milliseconds, None);
-    plant.stop([]).await?;
+    stack.stop([]).await?;
     Ok(())
 }
 
@@ -66,15 +66,15 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
 /// arrived at PEMS.
 pub async fn run_under_load(server: &Server, report: &mut Report) -> Result<()> {
     const COMMITS: usize = PER_SECOND * SECONDS;
-    let plant = Plant::start(server, Pace::Limited, COMMITS).await?;
-    draft(&plant.client, 0, 0..COMMITS).await?;
-    plant.client.batch_execute("vacuum analyze pfa_modification").await?;
+    let stack = Stack::start(server, Pace::Limited, COMMITS).await?;
+    draft(&stack.client, 0, 0..COMMITS).await?;
+    stack.client.batch_execute("vacuum analyze pfa_modification").await?;
 
     let start = tokio::time::Instant::now() + Duration::from_millis(200);
-    let start_ms = (plant.pems.elapsed() + Duration::from_millis(200)).as_secs_f64() * 1_000.0;
+    let start_ms = (stack.pems().elapsed() + Duration::from_millis(200)).as_secs_f64() * 1_000.0;
     let mut sessions = JoinSet::new();
     for session in 0..SESSIONS {
-        let client = plant.database.client().await?;
+        let client = stack.database.client().await?;
         sessions.spawn(async move {
             let update = client.prepare(r#"update pfa_modification set "syncState" = 'committed' where id = $1"#).await?;
             let mut begun = Vec::new();
@@ -95,20 +95,20 @@ pub async fn run_under_load(server: &Server, report: &mut Report) -> Result<()> 
             begun[commit] = at;
         }
     }
-    plant.until(COMMITS).await?;
+    stack.until(COMMITS).await?;
     let mut latencies = Vec::with_capacity(COMMITS);
-    for request in plant.pems.log() {
+    for request in stack.pems().log() {
         for write in &request.writes {
             let commit: usize = write.pfa_id.parse().context("a record that we did not make")?;
             latencies.push(request.arrived_ms - begun[commit]);
         }
     }
-    plant.drained().await?;
+    stack.drained().await?;
 
     let name = "single edit while 500 a second are committed, UPDATE until its request reaches PEMS";
     report.percentile(name, "p50", 0.5, &latencies, Unit::Milliseconds, None);
     report.percentile(name, "p99", 0.99, &latencies, Unit::Milliseconds, None);
     report.single("commits meanwhile, by 16 sessions", COMMITS as f64 / lasted, Unit::PerSecond, Some("500 /s: the load was on"));
-    plant.stop([]).await?;
+    stack.stop([]).await?;
     Ok(())
 }

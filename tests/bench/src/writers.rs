@@ -37,7 +37,7 @@ pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str))
     fill(&with, CALLERS).await?;
     fill(&without, CALLERS).await?;
     without.batch_execute("select pfa_sync.detach()").await?;
-    // As with a relay: somebody listens.
+    // A session listens, as a relay does.
     let listener = attached.client().await?;
     listener.batch_execute("listen pfa_sync_wake").await?;
 

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-use super::facts::{Ended, Facts, Fate, Fields, Key};
+use super::facts::{EditOutcome, Ended, Facts, Fields, Key};
 use super::history::History;
 use pems_simulator::Fault;
 
@@ -26,11 +26,11 @@ pub enum Promise {
     NothingLost,
     /// No change is applied twice.
     NothingTwice,
-    /// A change that PEMS applied is never told to have ended otherwise, unless a person is asked.
+    /// A change that PEMS applied is never reported to have ended otherwise, unless it is a conflict for a user.
     NothingUnsaid,
     /// The changes of a record are applied in the order of their commits.
     Order,
-    /// What others changed in PEMS is never overwritten by somebody who had not seen it.
+    /// A value that was changed in PEMS is never overwritten by an edit whose author had not seen it.
     NothingOverwritten,
     /// PEMS and the mirror hold the same.
     Agreement,
@@ -94,36 +94,36 @@ fn ends(facts: &Facts, found: &mut Found) {
     for (&id, ended) in &facts.ended {
         last.insert(&ended.modification, (id, ended));
     }
-    for (modification, fate) in &facts.edits {
+    for (modification, outcome) in &facts.edits {
         let state = facts.states.get(modification).map(String::as_str);
         let last = last.get(modification.as_str()).copied();
         let status = last.map(|(_, ended)| ended.status.as_str());
         let dead = last.is_some_and(|(id, _)| facts.dead_letters.contains(&id));
         let open = facts.open_conflicts.iter().filter(|open| *open == modification).count();
         let resolved = facts.resolved.contains(modification);
-        let one_end = match (fate, state) {
-            (Fate::RolledBack, None) => status.is_none(),
-            (Fate::Refused, Some("draft")) => status.is_none() && open == 0,
-            (Fate::Committed, Some("synced")) => {
+        let one_end = match (outcome, state) {
+            (EditOutcome::RolledBack, None) => status.is_none(),
+            (EditOutcome::Refused, Some("draft")) => status.is_none() && open == 0,
+            (EditOutcome::Committed, Some("synced")) => {
                 (status == Some("completed") || status == Some("conflict") && resolved) && !dead && open == 0
             }
-            (Fate::Committed, Some("conflict")) => status == Some("conflict") && !dead && open == 1,
-            (Fate::Committed, Some("sync_error")) => status == Some("failed") && dead && open == 0,
-            (Fate::Committed, Some("draft" | "discarded")) => {
+            (EditOutcome::Committed, Some("conflict")) => status == Some("conflict") && !dead && open == 1,
+            (EditOutcome::Committed, Some("sync_error")) => status == Some("failed") && dead && open == 0,
+            (EditOutcome::Committed, Some("draft" | "discarded")) => {
                 matches!(status, Some("withdrawn" | "conflict" | "failed")) && open == 0
             }
             _ => false,
         };
         found.unless(one_end, Promise::OneEnd, || {
             format!(
-                "{modification}, {fate:?}, is {} and its last queue row {}; dead letter: {dead}, open conflicts: {open}",
+                "{modification}, {outcome:?}, is {} and its last queue row {}; dead letter: {dead}, open conflicts: {open}",
                 state.unwrap_or("nowhere"),
                 status.unwrap_or("missing")
             )
         });
     }
     for ended in facts.ended.values().filter(|ended| !facts.edits.contains_key(&ended.modification)) {
-        found.add(Promise::OneEnd, format!("{} was queued, and nobody committed it", ended.modification));
+        found.add(Promise::OneEnd, format!("{} was queued, and no edit committed it", ended.modification));
     }
 }
 
@@ -275,7 +275,7 @@ fn difference(mirror: Option<&Fields>, pems: &Fields) -> Option<String> {
     Some(format!("{field} is {} in the mirror, {} in PEMS", value(mirror), value(pems)))
 }
 
-/// A foreign value that a write of ours replaced.
+/// A foreign value that a write of the relay replaced.
 pub(super) struct Overwritten<'a> {
     pub queue_id: i64,
     pub key: &'a Key,

@@ -11,12 +11,12 @@ use tokio::time::{sleep, sleep_until};
 use tokio_postgres::{Client, Error, NoTls};
 use tokio_util::sync::CancellationToken;
 
-use super::facts::Fate;
+use super::facts::EditOutcome;
 use super::plan::{EDITORS, Edit, ORGANIZATIONS, Step, Timed};
 
 /// Between two tries to do something.
 const PAUSE: Duration = Duration::from_millis(50);
-/// How long somebody tries to do one thing.
+/// Longest time that a session retries one statement.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at the open conflicts.
 const LOOK: Duration = Duration::from_millis(200);
@@ -32,7 +32,7 @@ const COMMIT: &str = r#"
      where id = any ($1) and "syncState" = 'draft'"#;
 const COMMIT_VALID: &str = "select modification_id, verdict from pfa_sync.commit_drafts($1, $2, null, $3, true)";
 
-/// What an error is to somebody at work.
+/// What an error means to a session.
 enum Trouble {
     /// The connection is gone, or two were in each other's way: again.
     Again,
@@ -45,7 +45,7 @@ fn trouble(error: Error) -> Result<Trouble> {
         None | Some("40001" | "40P01" | "57P01" | "57P02" | "57P03") => Ok(Trouble::Again),
         Some(state) if state.starts_with("08") => Ok(Trouble::Again),
         Some(state) if state.starts_with("PF") => Ok(Trouble::Refused),
-        Some(_) => Err(error).context("the database failed in a way that nobody should see"),
+        Some(_) => Err(error).context("the database failed in an unexpected way"),
     }
 }
 
@@ -60,18 +60,18 @@ pub struct Editor {
     url: String,
     number: usize,
     client: Option<Client>,
-    fates: BTreeMap<String, Fate>,
+    outcomes: BTreeMap<String, EditOutcome>,
     committed: Vec<String>,
 }
 
 impl Editor {
     /// One of [`EDITORS`], who logs in as the application does.
     pub fn new(url: String, number: usize) -> Self {
-        Self { url, number, client: None, fates: BTreeMap::new(), committed: Vec::new() }
+        Self { url, number, client: None, outcomes: BTreeMap::new(), committed: Vec::new() }
     }
 
     /// Does its steps, each at its time or as soon after it as it comes to it. What became of each edit.
-    pub async fn work(mut self, steps: Vec<Timed>, start: Instant) -> Result<BTreeMap<String, Fate>> {
+    pub async fn work(mut self, steps: Vec<Timed>, start: Instant) -> Result<BTreeMap<String, EditOutcome>> {
         for (turn, timed) in steps.into_iter().enumerate() {
             sleep_until((start + timed.at).into()).await;
             let session = format!("{}-{turn}", self.number);
@@ -85,7 +85,7 @@ impl Editor {
                 sleep(PAUSE).await;
             }
         }
-        Ok(self.fates)
+        Ok(self.outcomes)
     }
 
     async fn try_step(&mut self, timed: &Timed, session_id: &str) -> Result<(), Error> {
@@ -110,9 +110,9 @@ impl Editor {
                     refused.extend(bad.map(|row| row.get::<_, String>(0)));
                 }
                 for id in ids {
-                    let fate = if refused.contains(&id) { Fate::Refused } else { Fate::Committed };
-                    self.fates.insert(id.clone(), fate);
-                    if fate == Fate::Committed {
+                    let outcome = if refused.contains(&id) { EditOutcome::Refused } else { EditOutcome::Committed };
+                    self.outcomes.insert(id.clone(), outcome);
+                    if outcome == EditOutcome::Committed {
                         self.committed.push(id);
                     }
                 }
@@ -126,7 +126,7 @@ impl Editor {
                     return Err(error);
                 }
                 transaction.rollback().await?;
-                self.fates.extend(ids(edits).into_iter().map(|id| (id, Fate::RolledBack)));
+                self.outcomes.extend(ids(edits).into_iter().map(|id| (id, EditOutcome::RolledBack)));
             }
             Step::Withdraw(count) => {
                 let latest = &self.committed[self.committed.len().saturating_sub(*count)..];
@@ -145,7 +145,7 @@ fn ids(edits: &[Edit]) -> Vec<String> {
     edits.iter().map(|edit| edit.modification.clone()).collect()
 }
 
-/// Resolves most conflicts that come up, in every way there is, until told to stop. How many were resolved.
+/// Resolves most conflicts, in every way there is, until it is stopped. Returns how many it resolved.
 pub async fn resolve(url: String, seed: u64, stop: CancellationToken) -> Result<usize> {
     let mut rng = Rng::with_seed(seed);
     let mut resolved = 0;
@@ -169,7 +169,7 @@ async fn resolve_some(url: &str, client: &mut Option<Client>, rng: &mut Rng) -> 
         None => session(url).await?,
     };
     let client = client.insert(open);
-    // Every fourth is left open: a conflict that nobody resolves is an end, too.
+    // Every fourth is left open: an unresolved conflict is a valid end, too.
     let rows = client
         .query(
             "select conflict_id, conflict_fields, ours from pfa_sync.conflicts where conflict_id % 4 <> 0 order by 1 limit 20",

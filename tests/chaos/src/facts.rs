@@ -14,7 +14,7 @@ pub type Fields = Map<String, Value>;
 
 /// What became of an edit at its commit, as its editor knows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum EditOutcome {
     /// The database took it.
     Committed,
     /// The database refused it as invalid or not permitted.
@@ -36,7 +36,7 @@ pub struct Ended {
     pub payload: Fields,
     /// The record as its author saw it, by the mirror and its history; `None` = not known.
     pub saw: Option<Fields>,
-    /// Values it may have found besides without losing anybody's.
+    /// Other values that it may have replaced without losing an edit.
     pub accepted: Option<Fields>,
 }
 
@@ -54,8 +54,8 @@ pub struct Foreign {
 /// Everything that the checker compares. Times are milliseconds on the clock of PEMS' log.
 #[derive(Debug, Clone, Default)]
 pub struct Facts {
-    /// Each edit's fate, by modification.
-    pub edits: BTreeMap<String, Fate>,
+    /// Each edit's outcome, by modification.
+    pub edits: BTreeMap<String, EditOutcome>,
     /// `syncState` of each modification that exists.
     pub states: BTreeMap<String, String>,
     /// Modifications that are still queued.
@@ -66,7 +66,7 @@ pub struct Facts {
     pub dead_letters: BTreeSet<i64>,
     /// Modifications of the open conflicts, one entry for each.
     pub open_conflicts: Vec<String>,
-    /// Modifications with a conflict that somebody resolved.
+    /// Modifications with a resolved conflict.
     pub resolved: BTreeSet<String>,
     /// WRITE_ATTEMPT rows of the log, counted by queue id.
     pub attempts: BTreeMap<i64, usize>,

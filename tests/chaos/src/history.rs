@@ -98,7 +98,7 @@ impl<'a> History<'a> {
         all.filter(|(id, _)| !facts.ended.contains_key(id)).collect()
     }
 
-    /// Whether the last version of a record is our own.
+    /// Whether the relay wrote the last version of a record.
     pub fn last_is_ours(&self, key: &Key) -> bool {
         let last = self.versions.get(key).and_then(BTreeMap::last_key_value);
         last.is_none_or(|(_, version)| version.maker != Maker::Foreign)
@@ -109,7 +109,7 @@ impl<'a> History<'a> {
         self.arrivals.iter().map(|(&id, &count)| (id, count))
     }
 
-    /// Values that others set and that a write of ours replaced.
+    /// Values set by other users of PEMS that a write of the relay replaced.
     pub fn foreign_values_overwritten(&self) -> Vec<Overwritten<'_>> {
         let mut found = Vec::new();
         for (key, versions) in &self.versions {

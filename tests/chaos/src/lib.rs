@@ -6,7 +6,7 @@ mod editors;
 pub mod facts;
 mod history;
 pub mod plan;
-mod plant;
+mod stack;
 mod survey;
 
 use std::fmt;
@@ -23,10 +23,10 @@ use tokio_util::sync::CancellationToken;
 
 use self::checker::{Violation, violations};
 use self::editors::{Editor, resolve};
-use self::facts::{Facts, Fate, Foreign};
-pub use self::plan::Order;
+use self::facts::{EditOutcome, Facts, Foreign};
+pub use self::plan::Options;
 use self::plan::{EDITORS, Event, ORGANIZATIONS, Plan, RECORDS, RELAYS, key};
-use self::plant::Plant;
+use self::stack::Stack;
 use testbed::process::Process;
 
 /// How long all work may take to end after the last fault.
@@ -44,7 +44,7 @@ pub struct Outcome {
     pub logs: Option<PathBuf>,
 }
 
-impl fmt::Display for Order {
+impl fmt::Display for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -60,67 +60,67 @@ impl fmt::Display for Order {
     }
 }
 
-/// Carries out an order; `progress` hears a line now and then.
-pub async fn run(order: &Order, progress: impl Fn(&str)) -> Result<Outcome> {
-    let plan = Plan::draw(order);
-    let mut plant = Plant::start().await?;
-    let happened = happen(order, plan, &mut plant, progress).await;
+/// Runs chaos with these options; `progress` receives a line now and then.
+pub async fn run(options: &Options, progress: impl Fn(&str)) -> Result<Outcome> {
+    let plan = Plan::draw(options);
+    let mut stack = Stack::start().await?;
+    let happened = happen(options, plan, &mut stack, progress).await;
     match happened {
         Ok(facts) => {
             let violations = violations(&facts);
-            let logs = if violations.is_empty() { None } else { Some(plant.keep_logs()?) };
+            let logs = if violations.is_empty() { None } else { Some(stack.keep_logs()?) };
             Ok(Outcome { summary: summary(&facts), violations, logs })
         }
         Err(error) => {
-            let logs = plant.keep_logs()?;
+            let logs = stack.keep_logs()?;
             Err(error).with_context(|| format!("the logs are in {}", logs.display()))
         }
     }
 }
 
-async fn happen(order: &Order, plan: Plan, plant: &mut Plant, progress: impl Fn(&str)) -> Result<Facts> {
-    let mut facts = Facts { beginning: survey::records(&plant.pems), ..Facts::default() };
-    let mut weather = Weather { relays: Vec::new(), ending: JoinSet::new(), foreign: Vec::new() };
+async fn happen(options: &Options, plan: Plan, stack: &mut Stack, progress: impl Fn(&str)) -> Result<Facts> {
+    let mut facts = Facts { beginning: survey::records(stack.pems()), ..Facts::default() };
+    let mut faults = Faults { relays: Vec::new(), ending: JoinSet::new(), foreign: Vec::new() };
     for relay in 0..RELAYS {
-        weather.relays.push(Some(plant.relay(&name(relay), "run")?));
+        faults.relays.push(Some(stack.relay(&name(relay), "run")?));
     }
-    let (superuser, application) = plant.urls();
+    let (superuser, application) = stack.urls();
     let start = Instant::now();
     let mut editing = JoinSet::new();
     for (number, steps) in plan.steps.into_iter().enumerate() {
         editing.spawn(Editor::new(application.clone(), number).work(steps, start));
     }
     let stop = CancellationToken::new();
-    let resolving = tokio::spawn(resolve(superuser, order.seed, stop.clone()));
+    let resolving = tokio::spawn(resolve(superuser, options.seed, stop.clone()));
 
-    let mut told = Instant::now();
+    let mut last_line = Instant::now();
     for (at, event) in plan.events {
         sleep_until((start + at).into()).await;
-        weather.bring(event, plant).await?;
-        if told.elapsed() >= Duration::from_secs(5) {
-            told = Instant::now();
-            progress(&format!("{:>3} s: PEMS has seen {} requests", start.elapsed().as_secs(), plant.pems.log().len()));
+        faults.bring(event, stack).await?;
+        if last_line.elapsed() >= Duration::from_secs(5) {
+            last_line = Instant::now();
+            progress(&format!("{:>3} s: PEMS has seen {} requests", start.elapsed().as_secs(), stack.pems().log().len()));
         }
     }
-    while let Some(fates) = editing.join_next().await {
-        facts.edits.extend(fates??);
+    while let Some(outcomes) = editing.join_next().await {
+        facts.edits.extend(outcomes??);
     }
     stop.cancel();
     let resolved = resolving.await??;
     progress(&format!("{:>3} s: the faults end, {resolved} conflicts were resolved; draining", start.elapsed().as_secs()));
 
-    weather.clear(plant).await?;
-    plant.drain(DRAIN).await?;
-    for relay in weather.relays.into_iter().flatten() {
+    faults.clear(stack).await?;
+    stack.drain(DRAIN).await?;
+    for relay in faults.relays.into_iter().flatten() {
         let status = timeout(PATIENCE, relay.stop()).await.context("a relay does not stop")??;
         ensure!(status.success(), "a relay ended with {status}");
     }
-    let client = plant.client().await?;
+    let client = stack.client().await?;
     facts.mirror = survey::mirror(&client).await?;
-    let pulled = timeout(PATIENCE, plant.relay("pull", "pull")?.wait()).await.context("a pull does not end")??;
+    let pulled = timeout(PATIENCE, stack.relay("pull", "pull")?.wait()).await.context("a pull does not end")??;
     ensure!(pulled.success(), "the last pull ended with {pulled}");
-    facts.foreign = weather.foreign;
-    survey::complete(&mut facts, &client, &plant.pems).await?;
+    facts.foreign = faults.foreign;
+    survey::complete(&mut facts, &client, stack.pems()).await?;
     progress(&format!("{:>3} s: all has ended; checking", start.elapsed().as_secs()));
     Ok(facts)
 }
@@ -130,17 +130,17 @@ fn name(relay: usize) -> String {
 }
 
 /// The faults, and what they leave behind.
-struct Weather {
+struct Faults {
     relays: Vec<Option<Process>>,
     /// What ends by itself: pulls, and relays that were asked to.
     ending: JoinSet<Result<()>>,
     foreign: Vec<Foreign>,
 }
 
-impl Weather {
-    async fn bring(&mut self, event: Event, plant: &mut Plant) -> Result<()> {
+impl Faults {
+    async fn bring(&mut self, event: Event, stack: &mut Stack) -> Result<()> {
         match event {
-            Event::Fault(operation, fault) => plant.pems.fault(operation, fault),
+            Event::Fault(operation, fault) => stack.pems().fault(operation, fault),
             Event::Kill(relay) => {
                 if let Some(process) = self.relays[relay].take() {
                     process.kill().await?;
@@ -157,47 +157,47 @@ impl Weather {
                     });
                 }
             }
-            Event::Start(relay) => self.start(relay, plant)?,
-            Event::Crash => plant.crash()?,
-            Event::Cut => plant.cut().await?,
-            Event::Silence => plant.silence(),
-            Event::Credentials(accepted) => plant.let_in(accepted).await?,
+            Event::Start(relay) => self.start(relay, stack)?,
+            Event::Crash => stack.crash()?,
+            Event::Cut => stack.cut().await?,
+            Event::Silence => stack.silence(),
+            Event::Credentials(accepted) => stack.let_in(accepted).await?,
             Event::Foreign(record, field, value) => {
                 let key = key(record);
                 let changes = Map::from_iter([(field.to_owned(), value)]);
-                let version = plant.pems.edit(&key.0, &key.1, &changes).context("PEMS lacks a record")?;
+                let version = stack.pems().edit(&key.0, &key.1, &changes).context("PEMS lacks a record")?;
                 self.foreign.push(Foreign { key, version, changes });
             }
             Event::Lock(record, locked) => {
                 let (code, pfa_id) = key(record);
-                plant.pems.lock_record(&code, &pfa_id, locked);
+                stack.pems().lock_record(&code, &pfa_id, locked);
             }
             Event::Pull => {
-                let mut pull = plant.relay("pull", "pull")?;
-                // It may well fail, in this weather.
+                let mut pull = stack.relay("pull", "pull")?;
+                // It may well fail, in this faults.
                 self.ending.spawn(async move { pull.wait().await.map(drop) });
             }
         }
         Ok(())
     }
 
-    fn start(&mut self, relay: usize, plant: &Plant) -> Result<()> {
+    fn start(&mut self, relay: usize, stack: &Stack) -> Result<()> {
         if self.relays[relay].is_none() {
-            self.relays[relay] = Some(plant.relay(&name(relay), "run")?);
+            self.relays[relay] = Some(stack.relay(&name(relay), "run")?);
         }
         Ok(())
     }
 
     /// Ends the faults: every relay runs, PEMS is well, no record is open.
-    async fn clear(&mut self, plant: &Plant) -> Result<()> {
-        plant.pems.clear_faults();
-        plant.let_in(true).await?;
+    async fn clear(&mut self, stack: &Stack) -> Result<()> {
+        stack.pems().clear_faults();
+        stack.let_in(true).await?;
         for record in 0..RECORDS {
             let (code, pfa_id) = key(record);
-            plant.pems.lock_record(&code, &pfa_id, false);
+            stack.pems().lock_record(&code, &pfa_id, false);
         }
         for relay in 0..RELAYS {
-            self.start(relay, plant)?;
+            self.start(relay, stack)?;
         }
         while let Some(ended) = timeout(PATIENCE, self.ending.join_next()).await.context("a pull or a relay does not end")? {
             ended??;
@@ -213,18 +213,18 @@ impl Weather {
 
 fn summary(facts: &Facts) -> String {
     let states = |state: &str| facts.states.values().filter(|is| *is == state).count();
-    let fates = |fate: Fate| facts.edits.values().filter(|is| **is == fate).count();
+    let outcomes = |outcome: EditOutcome| facts.edits.values().filter(|is| **is == outcome).count();
     let ordered = facts.log.iter().filter(|request| request.fault.is_some()).count();
     format!(
         "{} committed, {} refused, {} rolled back; {} synced, {} in conflict, {} dead letters, {} withdrawn; \
-         {} requests, {ordered} of them shown a fault; {} foreign edits; {} conflicts resolved, by people or by a merge",
-        fates(Fate::Committed),
-        fates(Fate::Refused),
-        fates(Fate::RolledBack),
+         {} requests, {ordered} of them shown a fault; {} foreign edits; {} conflicts resolved",
+        outcomes(EditOutcome::Committed),
+        outcomes(EditOutcome::Refused),
+        outcomes(EditOutcome::RolledBack),
         states("synced"),
         states("conflict"),
         states("sync_error"),
-        states("draft") - fates(Fate::Refused),
+        states("draft") - outcomes(EditOutcome::Refused),
         facts.log.len(),
         facts.foreign.len(),
         facts.resolved.len()

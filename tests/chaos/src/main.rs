@@ -1,7 +1,7 @@
 //! `chaos`: one run of `make chaos`.
 
 use anyhow::{Result, bail};
-use chaos::{Order, run};
+use chaos::{Options, run};
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -24,11 +24,11 @@ struct Arguments {
 #[tokio::main]
 async fn main() -> Result<()> {
     let Arguments { seed, seconds, edits } = Arguments::parse();
-    let order = Order { seed: seed.unwrap_or_else(|| fastrand::u64(..1_000_000)), seconds, edits };
-    println!("{order}");
+    let options = Options { seed: seed.unwrap_or_else(|| fastrand::u64(..1_000_000)), seconds, edits };
+    println!("{options}");
     let mut terminated = signal(SignalKind::terminate())?;
     let outcome = tokio::select! {
-        outcome = run(&order, |line| println!("{line}")) => outcome?,
+        outcome = run(&options, |line| println!("{line}")) => outcome?,
         _ = tokio::signal::ctrl_c() => bail!("interrupted"),
         _ = terminated.recv() => bail!("terminated"),
     };
@@ -37,7 +37,7 @@ async fn main() -> Result<()> {
         println!("{violation}");
     }
     if let Some(logs) = outcome.logs {
-        bail!("{} promises broken with {order}; the logs are in {}", outcome.violations.len(), logs.display());
+        bail!("{} promises broken with {options}; the logs are in {}", outcome.violations.len(), logs.display());
     }
     println!("every promise was kept");
     Ok(())

@@ -14,7 +14,7 @@ pub const ORGANIZATIONS: [(&str, &str); 3] = [("org_RIO_173", "RIO"), ("org_HARB
 pub const RECORDS: usize = 500;
 /// Relays that share the work.
 pub const RELAYS: usize = 2;
-/// Each editor with the field that nobody else edits.
+/// Each editor with the field that no other editor edits.
 pub const EDITORS: [(&str, &str); 4] =
     [("usr_editor", "contract"), ("usr_second", "model"), ("usr_planner", "equipment"), ("usr_admin", "manufacturer")];
 /// Fields that several editors and PEMS' own users want.
@@ -22,7 +22,7 @@ const CONTESTED: [&str; 3] = ["areaSilo", "category", "monthlyRate"];
 
 /// A run: what it is drawn from, how long edits and faults go on, and how many edits there are.
 #[derive(Debug, Clone, Copy)]
-pub struct Order {
+pub struct Options {
     /// What everything is drawn from.
     pub seed: u64,
     /// Seconds of edits and faults. Draining comes on top.
@@ -106,12 +106,12 @@ pub fn key(record: usize) -> (String, String) {
 }
 
 impl Plan {
-    /// The plan of an order.
-    pub fn draw(order: &Order) -> Self {
-        let mut rng = Rng::with_seed(order.seed);
-        let share = order.edits / EDITORS.len();
-        let steps = (0..EDITORS.len()).map(|editor| steps(&mut rng, editor, share, order.seconds)).collect();
-        Self { steps, events: events(&mut rng, order.seconds) }
+    /// Draws the plan of a run.
+    pub fn draw(options: &Options) -> Self {
+        let mut rng = Rng::with_seed(options.seed);
+        let share = options.edits / EDITORS.len();
+        let steps = (0..EDITORS.len()).map(|editor| steps(&mut rng, editor, share, options.seconds)).collect();
+        Self { steps, events: events(&mut rng, options.seconds) }
     }
 }
 
@@ -238,10 +238,10 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_plan_again() {
-        let order = Order { seed: 7, seconds: 30, edits: 5_000 };
-        let plan = Plan::draw(&order);
-        assert_eq!(format!("{plan:?}"), format!("{:?}", Plan::draw(&order)));
-        assert_ne!(format!("{plan:?}"), format!("{:?}", Plan::draw(&Order { seed: 8, ..order })));
+        let options = Options { seed: 7, seconds: 30, edits: 5_000 };
+        let plan = Plan::draw(&options);
+        assert_eq!(format!("{plan:?}"), format!("{:?}", Plan::draw(&options)));
+        assert_ne!(format!("{plan:?}"), format!("{:?}", Plan::draw(&Options { seed: 8, ..options })));
         let committed: usize = plan
             .steps
             .iter()

@@ -9,13 +9,13 @@ use tokio_postgres::{Client, Row};
 
 use super::facts::{Ended, Facts, Fields, Key};
 use super::plan::ORGANIZATIONS;
-use super::plant::SLOT_INTERVAL;
+use super::stack::SLOT_INTERVAL;
 use pems_simulator::Simulator;
 
 /// How often the two clocks are compared; the quickest comparison counts.
 const COMPARISONS: usize = 50;
 
-/// Fills in what the database and PEMS know. What the people did, and the mirror before the last pull, are known already.
+/// Fills in the facts of the database and of PEMS. Edits, and the mirror before the last pull, are filled in already.
 pub async fn complete(facts: &mut Facts, client: &Client, pems: &Simulator) -> Result<()> {
     let text = |row: &Row, column: usize| row.get::<_, String>(column);
     let states = client.query(r#"select id, "syncState" from pfa_modification"#, &[]).await?;

@@ -2,7 +2,7 @@
 //! found.
 
 use chaos::checker::{Promise, violations};
-use chaos::facts::{Ended, Facts, Fate, Fields, Foreign, Key};
+use chaos::facts::{EditOutcome, Ended, Facts, Fields, Foreign, Key};
 use pems_simulator::{Fault, Operation, Request, WriteLog};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -49,24 +49,24 @@ fn write(queue_id: i64, pfa_id: &str, version: i64, changes: Value) -> WriteLog 
     }
 }
 
-/// Two edits of record 1, between them one of somebody else in PEMS; a conflict, a dead letter and a withdrawal of record
+/// Two edits of record 1, between them a foreign one in PEMS; a conflict, a dead letter and a withdrawal of record
 /// 2; one edit rolled back.
 fn clean() -> Facts {
-    let fate = |(id, fate): (&str, Fate)| (id.to_owned(), fate);
+    let outcome = |(id, outcome): (&str, EditOutcome)| (id.to_owned(), outcome);
     let state = |(id, state): (&str, &str)| (id.to_owned(), state.to_owned());
     let record_1 = || (key("1"), fields(json!({"pfaId": "1", "model": "B", "dor": "PROJECT"})));
     let record_2 = || (key("2"), fields(json!({"pfaId": "2", "model": "A"})));
     Facts {
         edits: [
-            ("m1", Fate::Committed),
-            ("m2", Fate::Committed),
-            ("m3", Fate::Committed),
-            ("m4", Fate::Committed),
-            ("m5", Fate::Committed),
-            ("m6", Fate::RolledBack),
-            ("m7", Fate::Refused),
+            ("m1", EditOutcome::Committed),
+            ("m2", EditOutcome::Committed),
+            ("m3", EditOutcome::Committed),
+            ("m4", EditOutcome::Committed),
+            ("m5", EditOutcome::Committed),
+            ("m6", EditOutcome::RolledBack),
+            ("m7", EditOutcome::Refused),
         ]
-        .map(fate)
+        .map(outcome)
         .into(),
         states: [("m1", "synced"), ("m2", "synced"), ("m3", "conflict"), ("m4", "sync_error"), ("m5", "draft"), ("m7", "draft")]
             .map(state)
@@ -165,9 +165,9 @@ fn a_clean_run_has_no_violation() {
 #[case::a_request_long_after_its_slot(Promise::Pace, |facts: &mut Facts| facts.log[1].arrived_ms = 10_000.0)]
 #[case::an_unordered_429(Promise::Pace, |facts: &mut Facts| facts.log[1].status = Some(429))]
 #[case::a_broken_invariant(Promise::Invariants, |facts: &mut Facts| facts.broken.push("heads".into()))]
-fn a_planted_violation_is_found_and_named(#[case] promise: Promise, #[case] plant: fn(&mut Facts)) {
+fn a_planted_violation_is_found_and_named(#[case] promise: Promise, #[case] violate: fn(&mut Facts)) {
     let mut facts = clean();
-    plant(&mut facts);
+    violate(&mut facts);
     let found = violations(&facts);
     assert!(found.iter().any(|violation| violation.promise == promise), "{found:#?}");
 }
@@ -177,7 +177,7 @@ fn an_ordered_429_and_a_change_that_pems_held_already_are_no_violations() {
     let mut facts = clean();
     facts.slots.push(21.0);
     facts.log.push(Request { status: Some(429), fault: Some(Fault::Status(429, None)), ..request(2, Vec::new()) });
-    facts.edits.insert("m9".into(), Fate::Committed);
+    facts.edits.insert("m9".into(), EditOutcome::Committed);
     facts.states.insert("m9".into(), "synced".into());
     facts.ended.insert(9, ended("m9", "1", "completed", json!({"model": "B"}), json!({"model": "A"})));
     facts.synced.insert(9);

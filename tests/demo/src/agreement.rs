@@ -1,4 +1,4 @@
-//! Whether simulator, mirror and queue tell the same story.
+//! Whether simulator, mirror and queue agree.
 
 use std::collections::HashMap;
 

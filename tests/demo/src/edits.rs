@@ -12,7 +12,7 @@ use testbed::application::EDITOR;
 
 const EDITS: i64 = 1_000;
 const SAMPLES: i64 = 3;
-/// How long the edits may take until the demo gives up; PEMS' limit alone costs about a second.
+/// Longest time for the edits; PEMS' limit alone takes about a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The drafts of the demo.
@@ -109,7 +109,7 @@ impl Edits {
     }
 
     /// Shows the samples before and after, as PEMS has them.
-    pub async fn tell_samples(&self, plant: &Plant, before: &[Value]) -> Result<()> {
+    pub async fn print_samples(&self, plant: &Plant, before: &[Value]) -> Result<()> {
         let after = self.samples_in_pems(plant).await?;
         say("three records, read back from PEMS:");
         for ((sample, before), after) in self.samples.iter().zip(before).zip(&after) {
@@ -133,7 +133,7 @@ impl Edits {
     }
 }
 
-/// Commits one edit on the idle queue and tells how long it takes until PEMS has confirmed it.
+/// Commits one edit on the idle queue and prints how long it takes until PEMS has confirmed it.
 pub async fn single_edit(plant: &Plant) -> Result<()> {
     // An idle queue has a slot free: wait until the last request's has passed.
     plant.slot().await?;

@@ -63,7 +63,7 @@ async fn perform(arguments: &Arguments, plant: &mut Option<Plant>) -> Result<()>
     let before = edits.samples_in_pems(plant).await?;
     edits.commit_and_watch(plant).await?;
     edits::single_edit(plant).await?;
-    edits.tell_samples(plant, &before).await?;
+    edits.print_samples(plant, &before).await?;
 
     if arguments.once {
         let disagreements = agreement::disagreements(plant).await?;
@@ -72,13 +72,13 @@ async fn perform(arguments: &Arguments, plant: &mut Option<Plant>) -> Result<()>
         say("simulator, mirror and queue agree, record by record");
         return Ok(());
     }
-    plant.tell_how_to_connect()?;
+    plant.print_how_to_connect()?;
     std::future::pending().await
 }
 
-/// One line for the person who watches.
+/// Prints one line.
 fn say(line: &str) {
     println!("{line}");
-    // Whoever reads through a pipe sees it at once.
+    // Flushed, so that a reader of a pipe sees it at once.
     let _ = std::io::stdout().flush();
 }

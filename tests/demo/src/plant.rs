@@ -86,7 +86,7 @@ impl Plant {
         Ok(())
     }
 
-    /// Starts the API, and tells where it is and a token to try it with: the demo's editor's, for a day.
+    /// Starts the API, and prints its address. A token of the demo's editor for one day is written to the environment file.
     pub async fn start_api(&mut self) -> Result<()> {
         let log = fs::File::create(self.directory.join("api.log"))?;
         let secret = format!("{}{}", Uuid::now_v7(), Uuid::now_v7());
@@ -133,7 +133,7 @@ impl Plant {
     }
 
     /// What to try while the demo stays up.
-    pub fn tell_how_to_connect(&self) -> Result<()> {
+    pub fn print_how_to_connect(&self) -> Result<()> {
         let environment = self.directory.join("env");
         say(&format!(
             "\nIt stays up. In another terminal:\n\n    . {}\n    psql \"$DATABASE_URL\"\n\n\
@@ -181,7 +181,7 @@ impl Plant {
         Ok(command)
     }
 
-    /// For scripts and people; it holds passwords, so nobody else may read it.
+    /// Writes the variables to connect with. The file holds passwords, so only its owner may read it.
     fn write_environment(&self, besides: &[(&str, String)]) -> Result<()> {
         use std::io::Write;
         let path = self.directory.join("env");

@@ -1,5 +1,5 @@
 //! What the end-to-end tests share.
 
-pub mod plant;
-pub mod service;
-pub mod world;
+pub mod api;
+pub mod scenario;
+pub mod stack;

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 /// Most records in a batch.
-const BATCH: usize = 100;
+const MAX_BATCH: usize = 100;
 
 /// One write of one record.
 #[derive(Debug, Clone)]
@@ -17,9 +17,9 @@ pub struct Write {
     pub changes: Map<String, Value>,
     /// The version it expects.
     pub version: i64,
-    /// Who wants it.
+    /// The author.
     pub modified_by: String,
-    /// What tells this request from its repetition.
+    /// The key by which a repeated request is recognized.
     pub idempotency_key: Option<String>,
 }
 
@@ -97,8 +97,8 @@ pub fn delete(pfa_id: &str, body: &[u8], idempotency_key: Option<String>) -> Res
 /// The writes of a batch, in its order.
 pub fn batch(body: &[u8]) -> Result<Vec<Write>, String> {
     let Batch { records } = parse(body)?;
-    if records.is_empty() || records.len() > BATCH {
-        return Err(format!("a batch holds 1 to {BATCH} records, not {}", records.len()));
+    if records.is_empty() || records.len() > MAX_BATCH {
+        return Err(format!("a batch holds 1 to {MAX_BATCH} records, not {}", records.len()));
     }
     let mut seen = std::collections::BTreeSet::new();
     let mut writes = Vec::with_capacity(records.len());

@@ -1,4 +1,4 @@
-//! Faults that PEMS is told to show: a queue for each operation, first in, first out.
+//! Faults that the simulator shows on demand: a queue for each operation, first in, first out.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -1,4 +1,4 @@
-//! PEMS' limit: ten requests in any second, whoever sends them.
+//! PEMS' limit: ten requests in any second, from all clients together.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

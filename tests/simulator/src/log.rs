@@ -29,7 +29,7 @@ pub struct Request {
 pub struct WriteLog {
     /// The record.
     pub pfa_id: String,
-    /// The key that tells one request from its repetition.
+    /// The key by which a repeated request is recognized.
     pub idempotency_key: Option<String>,
     /// The version it expected.
     pub version: i64,

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// Simulates PEMS' write contract over TLS, with its limit of 10 requests a second.
 ///
-/// This is test equipment: it holds everything in memory, signs its own certificate, and shows faults when told to
+/// This is test equipment: it holds everything in memory, signs its own certificate, and shows faults on demand
 /// (POST /simulator/faults).
 #[derive(Parser)]
 #[command(version)]
@@ -49,8 +49,8 @@ struct Arguments {
     latency_ms: u64,
 }
 
-/// How many refused rows are told one by one.
-const TOLD: usize = 20;
+/// How many refused rows are printed one by one.
+const MAX_PRINTED_ROWS: usize = 20;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -85,11 +85,11 @@ async fn serve(arguments: Arguments) -> Result<()> {
         fs::write(file, simulator.ca_pem()).with_context(|| format!("writing {}", file.display()))?;
     }
     let (records, refusals) = (loaded.records.len(), &loaded.refusals);
-    for refusal in refusals.iter().take(TOLD) {
+    for refusal in refusals.iter().take(MAX_PRINTED_ROWS) {
         println!("row {} is refused: {}: {}", refusal.row, refusal.alias, refusal.reason);
     }
-    if refusals.len() > TOLD {
-        println!("… and {} rows more", refusals.len() - TOLD);
+    if refusals.len() > MAX_PRINTED_ROWS {
+        println!("… and {} rows more", refusals.len() - MAX_PRINTED_ROWS);
     }
     if arguments.load.is_some() {
         println!("{records} records loaded, {} rows refused", refusals.len());

@@ -122,7 +122,7 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
             Err(Ended)
         }
         Some(Fault::Hold) => {
-            // Armed before the log tells of the request, so that no release is missed.
+            // Armed before the log shows the request, so that no release is missed.
             let released = shared.released.notified();
             record(shared, entry);
             released.await;
@@ -288,7 +288,7 @@ fn respond(status: u16, body: &Value, retry_after: Option<u64>) -> Response<Body
     if let Some(seconds) = retry_after {
         response = response.header("retry-after", seconds.to_string());
     }
-    response.body(whole(body.to_string())).expect("a status and headers of ours are valid")
+    response.body(whole(body.to_string())).expect("status and headers are valid")
 }
 
 fn whole(text: String) -> Body {

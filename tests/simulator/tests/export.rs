@@ -1,4 +1,4 @@
-//! The grid export as the demo reads it: the shipped one, and what people may hand in instead.
+//! The grid export as the demo reads it: the shipped one, and other files.
 
 use std::collections::BTreeMap;
 use std::io::Read;

@@ -16,14 +16,14 @@ use super::{
 
 static CREATED: AtomicU32 = AtomicU32::new(0);
 
-/// A database of our own in a server, copied from a [`Template`]; dropped with this value, sessions and all.
+/// A database that is copied from a [`Template`], and dropped with this value, together with its sessions.
 pub struct Database {
     name: String,
     server: Server,
 }
 
 impl Database {
-    /// Creates a database that nobody else has. A copy of [`Template::Attached`] is adopted: it may write to PEMS.
+    /// Creates a database with a name of its own. A copy of [`Template::Attached`] is adopted: it may write to PEMS.
     pub async fn create(server: &Server, template: Template) -> Result<Self> {
         let number = CREATED.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", process::id());

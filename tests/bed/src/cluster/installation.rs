@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use super::{account, site, site::Site};
+use super::{os_user, work_dir, work_dir::WorkDir};
 
 /// The environment variable that names the directory of the private installation's programs to child processes, which
 /// take the installation as it is.
@@ -35,16 +35,16 @@ impl Installation {
 
     /// A copy of the installation of `PGRX_PG_CONFIG_PATH`, with the extension as it was built last. What is up to date
     /// is left alone.
-    pub(super) fn prepare(site: &Site) -> Result<Self> {
+    pub(super) fn prepare(work_dir: &WorkDir) -> Result<Self> {
         let source = Source::find()?;
-        let root = site.directory().join("installation");
+        let root = work_dir.directory().join("installation");
         let stamp = root.join("copy-of");
-        let _lock = site.lock()?;
+        let _lock = work_dir.lock()?;
         if fs::read_to_string(&stamp).ok().as_deref() != Some(&source.identity) {
             if root.exists() {
                 fs::remove_dir_all(&root)?;
             }
-            source.copy_to(&root, site)?;
+            source.copy_to(&root, work_dir)?;
             fs::write(&stamp, &source.identity)?;
         }
         let copy = Self { programs: root.join(source.bin.strip_prefix(&source.prefix)?) };
@@ -63,8 +63,8 @@ impl Installation {
     }
 
     fn install_extension(&self) -> Result<()> {
-        let profile = site::profile_directory()?;
-        account::run(
+        let profile = work_dir::profile_directory()?;
+        os_user::run(
             Command::new(Path::new(REPOSITORY).join("scripts/install-extension"))
                 .env("PG_CONFIG", self.program("pg_config"))
                 .env("PROFILE", profile.file_name().context("a profile's directory has a name")?)
@@ -110,14 +110,14 @@ impl Source {
         Ok(Self { bin, share, library, prefix, identity: format!("{answer}{}\n", libraries.join("\n")) })
     }
 
-    fn copy_to(&self, root: &Path, site: &Site) -> Result<()> {
-        // By the account that reads the copy, so that our umask is no matter.
-        let account = site.account();
+    fn copy_to(&self, root: &Path, work_dir: &WorkDir) -> Result<()> {
+        // As the user that reads the copy, so that the umask of this process does not matter.
+        let os_user = work_dir.os_user();
         for directory in [&self.bin, &self.share, &self.library] {
             let target = root.join(directory.strip_prefix(&self.prefix)?);
             let parent = target.parent().context("a directory of an installation has a parent")?;
-            account::run(account.command("mkdir").arg("-p").arg(parent))?;
-            account::run(account.command("cp").arg("-rL").arg(directory).arg(&target))?;
+            os_user::run(os_user.command("mkdir").arg("-p").arg(parent))?;
+            os_user::run(os_user.command("cp").arg("-rL").arg(directory).arg(&target))?;
         }
         Ok(())
     }

@@ -1,17 +1,17 @@
-//! A PostgreSQL server of our own: started for one run, stopped with it, and apart from everything the system has.
+//! A private PostgreSQL server: started for one run, stopped with it, and independent of the system's servers.
 //!
 //! - [`Cluster`] owns a running server: [`Cluster::start`] for the demo, the benchmarks and tests that break things.
 //! - [`shared`] is the server that `testbed with-cluster` runs for all tests, each with a [`Database`] of its own.
 //! - [`Server`] says where a server is and connects to it; [`Template`] names what a new database starts from.
 
-mod account;
 mod database;
 mod installation;
 mod options;
+mod os_user;
 mod postmaster;
 mod server;
-mod site;
 mod template;
+mod work_dir;
 
 use std::{
     ffi::OsString,
@@ -23,13 +23,6 @@ use std::{
 
 use anyhow::{Context, Result, bail, ensure};
 
-use self::{
-    account::Account,
-    installation::{Installation, PROGRAMS_VARIABLE},
-    postmaster::{NotReady, Postmaster},
-    server::DATABASE_VARIABLE,
-    site::{SITE_VARIABLE, Site},
-};
 pub use self::{
     database::Database,
     options::Options,
@@ -37,8 +30,15 @@ pub use self::{
     server::{Login, Server, shared},
     template::{APPLICATION_SCHEMA, ROLES, SAMPLE, Template},
 };
+use self::{
+    installation::{Installation, PROGRAMS_VARIABLE},
+    os_user::OsUser,
+    postmaster::{NotReady, Postmaster},
+    server::DATABASE_VARIABLE,
+    work_dir::{WORK_DIR_VARIABLE, WorkDir},
+};
 
-/// How often another port is tried when somebody else was faster.
+/// How often another port is tried when the port is taken.
 const PORT_ATTEMPTS: usize = 10;
 
 /// A running server with a data directory of its own. Dropping it stops the server and removes the directory; should
@@ -54,7 +54,7 @@ pub struct Cluster {
     /// Locked as long as we live: an abandoned directory is one that can be locked.
     _held: File,
     // Dropped last: it may own the directory that holds all of the above.
-    site: Site,
+    work_dir: WorkDir,
 }
 
 impl Cluster {
@@ -63,14 +63,14 @@ impl Cluster {
     /// The data directory is always initdb's, never a copy: a copy has the same system identifier, which pfa_sync
     /// takes for the same installation.
     pub fn start(options: &Options) -> Result<Self> {
-        let site = Site::open()?;
-        let installation = Installation::inherited().or_else(|_| Installation::prepare(&site))?;
-        Self::made(site, installation, random_password(), options, |account, installation, directory, password| {
+        let work_dir = WorkDir::open()?;
+        let installation = Installation::inherited().or_else(|_| Installation::prepare(&work_dir))?;
+        Self::made(work_dir, installation, random_password(), options, |os_user, installation, directory, password| {
             let password_file = directory.join("password");
             fs::write(&password_file, password)?;
-            account.give(&password_file)?;
+            os_user.give(&password_file)?;
             fs::set_permissions(&password_file, Permissions::from_mode(0o600))?;
-            initialize(account, installation, directory, &password_file)?;
+            initialize(os_user, installation, directory, &password_file)?;
             Ok(fs::remove_file(&password_file)?)
         })
     }
@@ -79,27 +79,27 @@ impl Cluster {
     pub fn standby(&self, options: &Options) -> Result<Self> {
         let primary = format!("host=127.0.0.1 port={} user=postgres password={}", self.server.port(), self.server.password());
         Self::made(
-            Site::open()?,
+            WorkDir::open()?,
             self.installation.clone(),
             self.server.password().to_owned(),
             options,
-            |account, installation, directory, _| {
-                let mut command = account.command(installation.program("pg_basebackup"));
+            |os_user, installation, directory, _| {
+                let mut command = os_user.command(installation.program("pg_basebackup"));
                 command.arg("-D").arg(directory.join("data")).args(["-d", &primary, "-R", "-c", "fast", "--no-sync"]);
-                account::run(&mut command)
+                os_user::run(&mut command)
             },
         )
     }
 
     fn made(
-        site: Site,
+        work_dir: WorkDir,
         installation: Installation,
         password: String,
         options: &Options,
-        make: impl FnOnce(Account, &Installation, &Path, &str) -> Result<()>,
+        make: impl FnOnce(OsUser, &Installation, &Path, &str) -> Result<()>,
     ) -> Result<Self> {
-        let (directory, held) = site.new_directory()?;
-        make(site.account(), &installation, &directory, &password)?;
+        let (directory, held) = work_dir.new_directory()?;
+        make(work_dir.os_user(), &installation, &directory, &password)?;
         options.append_to(&directory.join("data/postgresql.conf"), &directory)?;
         let mut cluster = Self {
             server: Server::new(0, password, installation.clone()),
@@ -108,7 +108,7 @@ impl Cluster {
             postmaster: None,
             keep_log: false,
             _held: held,
-            site,
+            work_dir,
         };
         if let Err(error) = cluster.launch_on_free_port() {
             cluster.keep_log();
@@ -137,7 +137,7 @@ impl Cluster {
         [
             (DATABASE_VARIABLE, self.server.url("postgres").into()),
             (PROGRAMS_VARIABLE, self.installation.programs().into()),
-            (SITE_VARIABLE, self.site.directory().into()),
+            (WORK_DIR_VARIABLE, self.work_dir.directory().into()),
         ]
     }
 
@@ -165,7 +165,7 @@ impl Cluster {
 
     fn launch_on_free_port(&mut self) -> Result<()> {
         for _ in 0..PORT_ATTEMPTS {
-            self.server.set_port(site::free_port()?);
+            self.server.set_port(work_dir::free_port()?);
             match self.try_launch() {
                 Ok(()) => return Ok(()),
                 Err(NotReady::PortTaken) => continue,
@@ -177,7 +177,7 @@ impl Cluster {
 
     fn try_launch(&mut self) -> Result<(), NotReady> {
         let data = self.directory.join("data");
-        let mut command = self.site.account().command(self.installation.program("postgres"));
+        let mut command = self.work_dir.os_user().command(self.installation.program("postgres"));
         command.arg("-D").arg(&data).args(["-p", &self.server.port().to_string()]);
         self.postmaster = Some(Postmaster::launch(command, &self.log(), &data)?);
         Ok(())
@@ -193,7 +193,7 @@ impl Cluster {
             return stopped;
         }
         let rubbish = if self.keep_log || stopped.is_err() || thread::panicking() {
-            self.site.keep();
+            self.work_dir.keep();
             eprintln!("the log of the PostgreSQL server is in {} until the next run", self.log().display());
             &data
         } else {
@@ -218,15 +218,15 @@ impl Drop for Cluster {
     }
 }
 
-fn initialize(account: Account, installation: &Installation, directory: &Path, password_file: &Path) -> Result<()> {
-    let mut command = account.command(installation.program("initdb"));
+fn initialize(os_user: OsUser, installation: &Installation, directory: &Path, password_file: &Path) -> Result<()> {
+    let mut command = os_user.command(installation.program("initdb"));
     command
         .arg("-D")
         .arg(directory.join("data"))
         .args(["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256"])
         .args(["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions", "--pwfile"])
         .arg(password_file);
-    account::run(&mut command)
+    os_user::run(&mut command)
 }
 
 fn random_password() -> String {

@@ -5,7 +5,7 @@ use std::{fs::File, io::Write, path::Path};
 use anyhow::Result;
 
 /// Settings of a new cluster. The default is made for tests: nothing is forced to disk, and the session time zone is
-/// not UTC, so that whoever forgets to convert a timestamp hears of it.
+/// not UTC, so that a missing conversion of a timestamp fails a test.
 #[derive(Clone, Debug)]
 pub struct Options {
     settings: Vec<(String, String)>,

@@ -1,4 +1,4 @@
-//! The server process: launched as our own child, so that its pid is certain, and waited for.
+//! The server process: launched as a child, so that its pid is certain, and waited for.
 
 use std::{
     fs::{self, File},
@@ -140,7 +140,7 @@ impl Drop for Postmaster {
     }
 }
 
-/// The postmaster tells pg_ctl, and us, its state in the eighth line of its pid file.
+/// The postmaster writes its state into the eighth line of its pid file, for pg_ctl.
 fn state_of(pid: Pid, data: &Path) -> Option<String> {
     let file = fs::read_to_string(data.join("postmaster.pid")).ok()?;
     let mut lines = file.lines().map(str::trim);

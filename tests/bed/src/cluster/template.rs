@@ -15,7 +15,7 @@ pub const SAMPLE: &str = include_str!("../../../../sql/sample/sample.sql");
 /// What a new database holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Template {
-    /// Nothing: for restores and for set-ups of one's own.
+    /// Nothing: for restores and for other set-ups.
     Empty,
     /// The application's tables with the sample organizations and users, and the extension, not attached.
     Installed,

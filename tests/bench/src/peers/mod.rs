@@ -1,8 +1,8 @@
-//! Other queues in Postgres beside ours, with the same job: take in the edits of the application's UPDATE in its
+//! Other queues in Postgres beside that of pfa-sync, with the same job: take in the edits of the application's UPDATE in its
 //! transaction, hand them over in batches of 100, and mark them done.
 //!
 //! Nothing is sent anywhere: what is measured is the queues. Each works over one session, the worker of graphile_worker
-//! over one more that listens. What each guarantees is told in `docs/PERFORMANCE.md`.
+//! over one more that listens. `docs/PERFORMANCE.md` says what each guarantees.
 
 mod graphile;
 mod ours;

@@ -6,7 +6,7 @@ use testbed::application::{Application, EDITOR, RIO, pems_record};
 use testbed::cluster::{Database, Login, Server, Template, shared};
 use tokio_postgres::{Client, Row};
 
-pub struct World {
+pub struct Scenario {
     /// The superuser: DBA and, in these tests, the relay's functions.
     pub client: Client,
     /// The application's own login.
@@ -14,12 +14,12 @@ pub struct World {
     pub database: Database,
 }
 
-impl World {
+impl Scenario {
     /// A database with records "1", "2" and "3" of RIO.
     pub async fn new() -> Result<Self> {
-        let world = Self::empty().await?;
-        world.ingest(&["1", "2", "3"].map(|id| pems_record("RIO", id))).await?;
-        Ok(world)
+        let scenario = Self::empty().await?;
+        scenario.ingest(&["1", "2", "3"].map(|id| pems_record("RIO", id))).await?;
+        Ok(scenario)
     }
 
     /// A database without records.
@@ -51,7 +51,7 @@ impl World {
         Ok(self.client.query_one("select * from pfa_sync.ingest('RIO', $1)", &[&json!(records)]).await?)
     }
 
-    /// PEMS changes a record of RIO: the mirror hears of it.
+    /// Changes a record of RIO in PEMS, and ingests it into the mirror.
     pub async fn foreign_edit(&self, pfa_id: &str, version: i64, changes: Value) -> Result<()> {
         let mut record = pems_record("RIO", pfa_id);
         for (field, value) in changes.as_object().expect("changes are an object") {
@@ -131,7 +131,7 @@ impl World {
     }
 }
 
-/// What a relay needs to know of a claimed record.
+/// A claimed record.
 #[derive(Debug, Clone)]
 pub struct Claimed {
     pub queue_id: i64,

@@ -1,22 +1,21 @@
-//! The parts under chaos: a Postgres that may crash, PEMS, and relays that may be killed.
+//! The parts of a chaos run: a Postgres that may crash, PEMS, and relays that may be killed.
 
 use std::fs::File;
-use std::io::Write;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value, json};
-use tempfile::{NamedTempFile, TempDir};
+use anyhow::{Context, Result};
+use serde_json::json;
+use tempfile::TempDir;
 use tokio_postgres::Client;
 
 use super::plan::{ORGANIZATIONS, RECORDS, key};
 use pems_simulator::export::Record;
-use pems_simulator::{Config, Credentials, Simulator};
-use testbed::application::pems_record;
+use pems_simulator::{Config, Simulator};
 use testbed::cluster::{Cluster, Database, Login, Options, Shutdown, Template};
 use testbed::process::Process;
 use testbed::proxy::Proxy;
+use testbed::stack::{self, stored_record, wait_until_drained};
 
 /// PEMS admits ten times as much as the real one, and the slots are ten times as close, so that minutes do for hours.
 const PER_SECOND: usize = 100;
@@ -26,9 +25,8 @@ pub const SLOT_INTERVAL: f64 = 10.5;
 const REQUEST_TIMEOUT: &str = "6 s";
 /// Shorter than PEMS may take: who stops a relay does not always wait for its last request.
 const DRAIN_TIMEOUT: &str = "3 s";
-const PASSWORD: &str = "secret";
 
-/// What the database needs besides the sample: a third organization, its people, short waits, and a record of every slot.
+/// Set-up beside the sample: a third organization with its users, short waits, and a table of all granted slots.
 const SET_UP: &str = r#"
     insert into organizations (id, code, name, "updatedAt") values ('org_DEPOT_1', 'DEPOT', 'Depot', now() at time zone 'utc');
     insert into user_organizations (id, "userId", "organizationId", role, "perm_EditForecast", "perm_EditActuals", "perm_Delete",
@@ -57,16 +55,15 @@ const SET_UP: &str = r#"
 "#;
 
 /// All parts of a run.
-pub struct Plant {
-    pub pems: Simulator,
+pub struct Stack {
+    base: stack::Stack,
     network: Proxy,
     database: Database,
     cluster: Cluster,
-    ca: NamedTempFile,
     logs: TempDir,
 }
 
-impl Plant {
+impl Stack {
     /// Starts Postgres and PEMS, both with the same records, and the network between Postgres and the relays; no relay yet.
     pub async fn start() -> Result<Self> {
         let cluster = tokio::task::block_in_place(|| Cluster::start(&Options::default()))?;
@@ -75,47 +72,35 @@ impl Plant {
         let client = database.client().await?;
         client.batch_execute(SET_UP).await?;
         let organizations = ORGANIZATIONS.map(|(_, code)| code.to_owned()).to_vec();
-        let pems = Simulator::start(Config { organizations, per_second: Some(PER_SECOND), ..Config::default() }).await?;
-        pems.load((0..RECORDS).map(stored));
+        let base = stack::Stack::start(Config { organizations, per_second: Some(PER_SECOND), ..Config::default() }).await?;
+        base.pems.load((0..RECORDS).map(stored));
         for (_, code) in ORGANIZATIONS {
-            client.query("select * from pfa_sync.ingest($1, $2)", &[&code, &json!(pems.records(code))]).await?;
+            client.query("select * from pfa_sync.ingest($1, $2)", &[&code, &json!(base.pems.records(code))]).await?;
         }
-        let mut ca = NamedTempFile::new()?;
-        ca.write_all(pems.ca_pem().as_bytes())?;
         let network = Proxy::start(cluster.server().port()).await?;
-        Ok(Self { pems, network, database, cluster, ca, logs: TempDir::new()? })
+        Ok(Self { base, network, database, cluster, logs: TempDir::new()? })
     }
 
-    /// Starts a relay; what it logs goes to a file of that name.
+    /// Starts a relay that logs to a file of this name.
     pub fn relay(&self, name: &str, subcommand: &str) -> Result<Process> {
         let url = self.database.url_as(Login::Relay);
         let url = url.replace(&format!(":{}/", self.database.server().port()), &format!(":{}/", self.network.port()));
         let log = File::options().create(true).append(true).open(self.logs.path().join(format!("{name}.log")))?;
-        Process::start("pfa-relay", |command| {
+        self.base.relay(&self.database, subcommand, |command| {
             command
-                .arg(subcommand)
-                .args([
-                    "--name",
-                    name,
-                    "--request-timeout",
-                    REQUEST_TIMEOUT,
-                    "--connect-timeout",
-                    "1 s",
-                    "--drain-timeout",
-                    DRAIN_TIMEOUT,
-                ])
-                .args(["--requests-per-second", &PER_SECOND.to_string()])
+                .args(["--name", name, "--connect-timeout", "1 s", "--drain-timeout", DRAIN_TIMEOUT])
+                .args(["--request-timeout", REQUEST_TIMEOUT, "--requests-per-second", &PER_SECOND.to_string()])
                 .env("DATABASE_URL", url)
-                .env("PEMS_URL", self.pems.url())
-                .env("PEMS_CA", self.ca.path())
-                .env("PEMS_USER", "pfa-sync")
-                .env("PEMS_PASSWORD", PASSWORD)
-                .env("PEMS_TENANT", "TEST")
                 .stderr(log);
         })
     }
 
-    /// Postgres crashes, and recovers.
+    /// The simulator.
+    pub fn pems(&self) -> &Simulator {
+        &self.base.pems
+    }
+
+    /// Crashes Postgres and starts it again.
     pub fn crash(&mut self) -> Result<()> {
         tokio::task::block_in_place(|| {
             self.cluster.halt(Shutdown::Immediate)?;
@@ -130,15 +115,14 @@ impl Plant {
         Ok(())
     }
 
-    /// The relays' connections to Postgres die, and neither end is told.
+    /// The relays' connections to Postgres go silent: neither end is notified.
     pub fn silence(&self) {
         self.network.silence();
     }
 
     /// PEMS lets the relays in or not; when it does again, who runs them resumes what was held.
     pub async fn let_in(&self, accepted: bool) -> Result<()> {
-        let password = if accepted { PASSWORD } else { "changed" };
-        self.pems.set_credentials(Credentials::Basic { user: "pfa-sync".to_owned(), password: password.to_owned() });
+        self.base.set_password(if accepted { "secret" } else { "changed" });
         if accepted {
             self.client().await?.batch_execute("select pfa_sync.resume()").await?;
         }
@@ -155,28 +139,9 @@ impl Plant {
         (self.database.url(), self.database.url_as(Login::Application))
     }
 
-    /// Waits until nothing is queued, and says what is when it takes too long.
+    /// Waits until nothing is queued.
     pub async fn drain(&self, patience: Duration) -> Result<()> {
-        let client = self.client().await?;
-        let drained = async {
-            while client.query_one("select exists (select from pfa_sync.queue)", &[]).await?.get(0) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-            Ok(())
-        };
-        match tokio::time::timeout(patience, drained).await {
-            Ok(drained) => drained,
-            Err(_) => {
-                let queue = "select count(*), (select string_agg(concat_ws(' ', q.queue_id, q.pfa_id, q.status, q.head, q.scheduled_at - now(), q.lease_until - now(), q.last_error), '; ')
-                      from (select * from pfa_sync.queue order by queue_id limit 10) q) from pfa_sync.queue";
-                let row = client.query_one(queue, &[]).await?;
-                bail!(
-                    "after {patience:?} still queued: {}, the first: {}",
-                    row.get::<_, i64>(0),
-                    row.get::<_, Option<&str>>(1).unwrap_or_default()
-                )
-            }
-        }
+        wait_until_drained(&self.database, patience).await
     }
 
     /// Leaves the logs of Postgres and the relays, and says where.
@@ -190,7 +155,5 @@ impl Plant {
 
 fn stored(record: usize) -> Record {
     let (code, pfa_id) = key(record);
-    let mut fields: Map<String, Value> = pems_record(&code, &pfa_id).as_object().cloned().unwrap_or_default();
-    fields.retain(|field, _| !["organization", "version", "updatedAt"].contains(&field.as_str()));
-    Record { organization: code, fields }
+    stored_record(&code, &pfa_id)
 }

@@ -1,4 +1,4 @@
-//! The system account that runs PostgreSQL: ours, or `postgres` if we are root, which PostgreSQL refuses.
+//! The system user that runs PostgreSQL: the current one, or `postgres` for root, which PostgreSQL refuses.
 
 use std::{
     env,
@@ -10,29 +10,29 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-/// Whom PostgreSQL and everything that it must read or write belongs to.
+/// The owner of the PostgreSQL processes and of all files that they read or write.
 #[derive(Clone, Copy)]
-pub(super) enum Account {
-    Ours,
+pub(super) enum OsUser {
+    Current,
     Postgres { uid: u32, gid: u32 },
 }
 
-impl Account {
+impl OsUser {
     pub(super) fn current() -> Result<Self> {
         if !rustix::process::geteuid().is_root() {
-            return Ok(Self::Ours);
+            return Ok(Self::Current);
         }
         Ok(Self::Postgres { uid: id("-u")?, gid: id("-g")? })
     }
 
-    /// A command that runs as this account and is interrupted when we die, so that no server outlives us.
+    /// A command that runs as this user and is interrupted when this process dies, so that no server outlives it.
     pub(super) fn command(self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "INT"]);
         if let Self::Postgres { uid, gid } = self {
             command.args(["--reuid", &uid.to_string(), "--regid", &gid.to_string(), "--init-groups"]);
         }
-        // Somebody's PGDATA, PGOPTIONS or PGSERVICE must not reach our server.
+        // PGDATA, PGOPTIONS or PGSERVICE of the user must not reach the server.
         for (name, _) in env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("PG")) {
             command.env_remove(name);
         }
@@ -40,17 +40,17 @@ impl Account {
         command
     }
 
-    /// Makes the account the owner of a file or directory that we made.
+    /// Makes the user the owner of a file or directory.
     pub(super) fn give(self, path: &Path) -> Result<()> {
         match self {
-            Self::Ours => Ok(()),
+            Self::Current => Ok(()),
             Self::Postgres { uid, gid } => {
                 chown(path, Some(uid), Some(gid)).with_context(|| format!("giving {} to postgres", path.display()))
             }
         }
     }
 
-    /// Whether the account can work in this directory: it may hold it, and every parent lets it through.
+    /// Whether the user can work in this directory: it may hold it, and every parent lets it through.
     pub(super) fn reaches(self, directory: &Path) -> Result<bool> {
         let mut command = self.command("test");
         command.arg("-w").arg(directory).args(["-a", "-x"]).arg(directory);

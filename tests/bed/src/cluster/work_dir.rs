@@ -12,51 +12,51 @@ use std::{
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::account::Account;
+use super::os_user::OsUser;
 
 /// The environment variable by which child processes put their clusters into the same place.
-pub(super) const SITE_VARIABLE: &str = "PFA_TEST_SITE";
+pub(super) const WORK_DIR_VARIABLE: &str = "PFA_TEST_WORK_DIR";
 
 /// What the names of the clusters' directories begin with.
 const CLUSTER: &str = "cluster-";
 
-/// A socket's path is limited to 107 bytes; `/cluster-XXXXXX/.s.PGSQL.NNNNN` follows the site's.
+/// A socket's path is limited to 107 bytes; `/cluster-XXXXXX/.s.PGSQL.NNNNN` follows the directory's.
 const LONGEST_PATH: usize = 70;
 
-/// Below the range from which Linux picks the local ports of outgoing connections, so that nobody takes the port of a
-/// server that is down for a moment.
+/// Below the range from which Linux picks the local ports of outgoing connections, so that no other process
+/// takes the port of a server that is down for a moment.
 const PORTS: std::ops::Range<u16> = 20_000..32_000;
 
-/// A directory that belongs to the account which runs PostgreSQL, and can be reached by it: beside our own program in
-/// cargo's target directory, or, if that does not do, a new one under the system's temporary directory.
-pub(super) struct Site {
+/// A directory that belongs to the user who runs PostgreSQL, and can be reached by it: beside this program in cargo's
+/// target directory, or, if that is not possible, a new one under the system's temporary directory.
+pub(super) struct WorkDir {
     directory: PathBuf,
-    account: Account,
+    os_user: OsUser,
     temporary: Option<TempDir>,
 }
 
-impl Site {
+impl WorkDir {
     pub(super) fn open() -> Result<Self> {
-        let account = Account::current()?;
-        if let Some(inherited) = env::var_os(SITE_VARIABLE) {
-            return Ok(Self { directory: inherited.into(), account, temporary: None });
+        let os_user = OsUser::current()?;
+        if let Some(inherited) = env::var_os(WORK_DIR_VARIABLE) {
+            return Ok(Self { directory: inherited.into(), os_user, temporary: None });
         }
         let directory = profile_directory()?.join("postgres");
         fs::create_dir_all(&directory)?;
-        account.give(&directory)?;
-        if directory.as_os_str().len() <= LONGEST_PATH && account.reaches(&directory)? {
-            let site = Self { directory, account, temporary: None };
-            site.sweep()?;
-            return Ok(site);
+        os_user.give(&directory)?;
+        if directory.as_os_str().len() <= LONGEST_PATH && os_user.reaches(&directory)? {
+            let work_dir = Self { directory, os_user, temporary: None };
+            work_dir.sweep()?;
+            return Ok(work_dir);
         }
         let temporary = tempfile::Builder::new().prefix("pfa-sync-").tempdir()?;
-        account.give(temporary.path())?;
+        os_user.give(temporary.path())?;
         eprintln!("PostgreSQL can't use {}: its files are in {}", directory.display(), temporary.path().display());
-        Ok(Self { directory: temporary.path().to_path_buf(), account, temporary: Some(temporary) })
+        Ok(Self { directory: temporary.path().to_path_buf(), os_user, temporary: Some(temporary) })
     }
 
-    pub(super) fn account(&self) -> Account {
-        self.account
+    pub(super) fn os_user(&self) -> OsUser {
+        self.os_user
     }
 
     /// The directory itself.
@@ -64,11 +64,11 @@ impl Site {
         &self.directory
     }
 
-    /// A directory for a new cluster, and the lock that says that somebody uses it.
+    /// A directory for a new cluster, and the lock that marks it as used.
     pub(super) fn new_directory(&self) -> Result<(PathBuf, File)> {
         let _lock = self.lock()?;
         let directory = tempfile::Builder::new().prefix(CLUSTER).tempdir_in(&self.directory)?.keep();
-        self.account.give(&directory)?;
+        self.os_user.give(&directory)?;
         let held = File::open(&directory)?;
         held.lock()?;
         Ok((directory, held))
@@ -93,7 +93,7 @@ impl Site {
         Ok(lock)
     }
 
-    /// Leaves a temporary site in place.
+    /// Leaves a temporary directory in place.
     pub(super) fn keep(&mut self) {
         if let Some(temporary) = self.temporary.take() {
             let _ = temporary.keep();
@@ -101,7 +101,7 @@ impl Site {
     }
 }
 
-/// A port of 127.0.0.1 that nobody listens on at this moment.
+/// A port of 127.0.0.1 on which no process listens at this moment.
 pub(super) fn free_port() -> Result<u16> {
     let somewhere = RandomState::new().hash_one(0) as usize % PORTS.len();
     PORTS
@@ -112,7 +112,7 @@ pub(super) fn free_port() -> Result<u16> {
         .context("every port from 20000 to 31999 of 127.0.0.1 is taken")
 }
 
-/// `target/debug` or `target/release`: where our own program is, and the extension's library beside it.
+/// `target/debug` or `target/release`: where this program is, and the extension's library beside it.
 pub(super) fn profile_directory() -> Result<PathBuf> {
     let program = env::current_exe()?;
     let directory = program.parent().context("a program is in a directory")?;

@@ -1,19 +1,16 @@
-//! What the benchmarks of the road run on: a database with a full mirror, PEMS with the same records, and the real relay.
+//! What the benchmarks of the whole path run on: a database with a full mirror, PEMS with the same records, and real relays.
 
 use std::fs;
-use std::io::Write;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use tempfile::NamedTempFile;
 use tokio_postgres::Client;
 
 use super::commit::fill;
-use pems_simulator::export::Record;
 use pems_simulator::{Config, Simulator};
-use testbed::application::pems_record;
 use testbed::cluster::{Database, Login, Server, Template};
 use testbed::process::Process;
+use testbed::stack::{self, stored_record, wait_until, wait_until_drained};
 
 /// Longest that anything may take between two signs of progress.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -23,22 +20,21 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) enum Pace {
     /// 10 a second, as PEMS does.
     Limited,
-    /// As fast as they come, with every limit of ours at its loosest.
+    /// Without a limit of PEMS, and with the loosest limits of the relay.
     Free,
 }
 
 /// The parts, started and stopped together.
-pub(super) struct Plant {
+pub(super) struct Stack {
     /// A session of the superuser.
     pub client: Client,
-    pub pems: Simulator,
+    base: stack::Stack,
     relays: Vec<Process>,
     pace: Pace,
-    ca: NamedTempFile,
     pub database: Database,
 }
 
-impl Plant {
+impl Stack {
     /// Starts everything, with so many records of RIO in the mirror and in PEMS, and waits until the relay is ready.
     pub async fn start(server: &Server, pace: Pace, records: usize) -> Result<Self> {
         let database = Database::create(server, Template::Attached).await?;
@@ -47,55 +43,53 @@ impl Plant {
         // A pull would take slots of its own.
         client.batch_execute("select pfa_sync.set('inbound', 'off')").await?;
         let per_second = (pace == Pace::Limited).then_some(10);
-        let pems = Simulator::start(Config { per_second, ..Config::default() }).await?;
-        pems.load((0..records).map(|id| stored("RIO", &format!("{id:05}"))));
+        let base = stack::Stack::start(Config { per_second, ..Config::default() }).await?;
+        base.pems.load((0..records).map(|id| stored_record("RIO", &format!("{id:05}"))));
         if pace == Pace::Free {
             client.batch_execute("select pfa_sync.set('slot_interval', '1 ms')").await?;
         }
         // The relay's sessions account for the functions they call.
         let account = format!("alter role {} in database {} set track_functions = 'pl'", Login::Relay.name(), database.name());
         client.batch_execute(&account).await?;
-        let mut ca = NamedTempFile::new()?;
-        ca.write_all(pems.ca_pem().as_bytes())?;
-        let mut plant = Self { client, pems, relays: Vec::new(), pace, ca, database };
-        plant.join().await?;
-        Ok(plant)
+        let mut stack = Self { client, base, relays: Vec::new(), pace, database };
+        stack.join().await?;
+        Ok(stack)
     }
 
     /// One more relay, and waits until it is ready. How many there are now.
     pub async fn join(&mut self) -> Result<usize> {
-        let relay = Process::start("pfa-relay", |command| {
+        let relay = self.base.relay(&self.database, "run", |command| {
             command
-                .args(["run", "--log-level", "warn"])
-                .args((self.pace == Pace::Free).then_some(["--requests-per-second", "1000"]).into_iter().flatten())
-                .env("DATABASE_URL", self.database.url_as(Login::Relay))
-                .env("PEMS_URL", self.pems.url())
-                .env("PEMS_CA", self.ca.path())
-                .env("PEMS_USER", "pfa-sync")
-                .env("PEMS_PASSWORD", "secret")
-                .env("PEMS_TENANT", "TEST");
+                .args(["--log-level", "warn"])
+                .args((self.pace == Pace::Free).then_some(["--requests-per-second", "1000"]).into_iter().flatten());
         })?;
         self.relays.push(relay);
         let relays = self.relays.len();
-        self.holds(&format!("select count(*) = {relays} from pfa_sync_private.relay"), "the relay does not come up").await?;
+        let running = format!("select count(*) = {relays} from pfa_sync_private.relay");
+        wait_until(&self.database, &running, PATIENCE).await.context("the relay does not start")?;
         Ok(relays)
+    }
+
+    /// The simulator.
+    pub fn pems(&self) -> &Simulator {
+        &self.base.pems
     }
 
     /// Writes that PEMS has applied so far.
     pub fn written(&self) -> usize {
-        self.pems.log().iter().map(|request| request.writes.len()).sum()
+        self.base.pems.log().iter().map(|request| request.writes.len()).sum()
     }
 
     /// Waits until PEMS has applied so many writes.
     pub async fn until(&self, written: usize) -> Result<()> {
-        let arrived = self.pems.wait_for(|log| log.iter().map(|request| request.writes.len()).sum::<usize>() >= written);
+        let arrived = self.base.pems.wait_for(|log| log.iter().map(|request| request.writes.len()).sum::<usize>() >= written);
         tokio::time::timeout(PATIENCE, arrived).await.context("the edits don't arrive in PEMS")?;
         Ok(())
     }
 
     /// Waits until the outcomes are recorded too.
     pub async fn drained(&self) -> Result<()> {
-        self.holds("select not exists (select from pfa_sync.queue)", "the outcomes are not recorded").await
+        wait_until_drained(&self.database, PATIENCE).await
     }
 
     /// A figure of the first relay's memory in MiB, by its name in `/proc/<pid>/status`: `VmRSS` now, `VmHWM` at its highest.
@@ -113,8 +107,8 @@ impl Plant {
         for relay in self.relays {
             ensure!(relay.stop().await?.success(), "a relay failed");
         }
-        ensure!(self.pems.log().iter().all(|request| request.status == Some(200)), "PEMS refused a request");
-        self.pems.stop().await;
+        ensure!(self.base.pems.log().iter().all(|request| request.status == Some(200)), "PEMS refused a request");
+        self.base.pems.stop().await;
         // A session's figures are complete when it has ended.
         let select = "select coalesce(sum(total_time), 0) / 1000 from pg_stat_user_functions where schemaname in ('pfa_sync', 'pfa_sync_private') and funcname = $1";
         let mut seconds = [0.0; N];
@@ -123,21 +117,4 @@ impl Plant {
         }
         Ok(seconds)
     }
-
-    async fn holds(&self, condition: &str, otherwise: &'static str) -> Result<()> {
-        let waiting = async {
-            while !self.client.query_one(condition, &[]).await?.get::<_, bool>(0) {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-            Ok::<_, anyhow::Error>(())
-        };
-        tokio::time::timeout(PATIENCE, waiting).await.context(otherwise)?
-    }
-}
-
-/// A record of an organization as the simulator takes it.
-pub(super) fn stored(code: &str, pfa_id: &str) -> Record {
-    let mut fields = pems_record(code, pfa_id).as_object().cloned().unwrap_or_default();
-    fields.retain(|field, _| !["organization", "version", "updatedAt"].contains(&field.as_str()));
-    Record { organization: code.to_owned(), fields }
 }

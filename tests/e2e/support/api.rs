@@ -1,4 +1,4 @@
-//! The API as a process of its own, and the tokens that it takes.
+//! The API as a process, and the tokens that it accepts.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use testbed::cluster::Login;
 use testbed::process::Process;
 
-use crate::support::world::World;
+use crate::support::scenario::Scenario;
 
 pub const SECRET: &str = "a secret of the tests, thirty-two bytes long";
 
@@ -20,13 +20,13 @@ pub struct Api {
 }
 
 impl Api {
-    pub async fn start(world: &World, arguments: &[&str]) -> Result<Self> {
+    pub async fn start(scenario: &Scenario, arguments: &[&str]) -> Result<Self> {
         let mut process = Process::start("pfa-api", |command| {
             command
                 .arg("serve")
                 .args(["--listen", "127.0.0.1:0", "--body-limit", "10000", "--allowed-origins", "https://pfa.example.com"])
                 .args(arguments)
-                .env("DATABASE_URL", world.database.url_as(Login::Api))
+                .env("DATABASE_URL", scenario.database.url_as(Login::Api))
                 .env("PFA_API_JWT_SECRET", SECRET);
         })?;
         let line = process.line().await?;
