@@ -11,7 +11,9 @@ async fn plpgsql_check_finds_nothing() -> Result<()> {
     let findings = world.client.query(include_str!("../contract/plpgsql_check.sql"), &[]).await?;
     let lines: Vec<String> = findings
         .iter()
-        .map(|row| format!("{}:{} {}", row.get::<_, &str>(0), row.get::<_, Option<i32>>(1).unwrap_or_default(), row.get::<_, &str>(4)))
+        .map(|row| {
+            format!("{}:{} {}", row.get::<_, &str>(0), row.get::<_, Option<i32>>(1).unwrap_or_default(), row.get::<_, &str>(4))
+        })
         .collect();
     assert_eq!(lines, Vec::<String>::new());
     let checked: i64 = world

@@ -92,7 +92,8 @@ fn the_errors_are_those_of_the_code() -> Result<()> {
 
     let rules = fs::read_to_string(Path::new(REPOSITORY).join("pg_extension/rules/src/problem.rs"))?;
     let codes = names(&table(page.split("## Codes of validation").nth(1).unwrap_or_default(), "| code | meaning |"));
-    let known = rules.lines().filter(|line| line.trim_start().starts_with("Code::") && line.contains("=> \"")).collect::<String>();
+    let known =
+        rules.lines().filter(|line| line.trim_start().starts_with("Code::") && line.contains("=> \"")).collect::<String>();
     assert_eq!(codes, quoted(&known, "=> \"", '"'));
     Ok(())
 }
