@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fs, path::Path};
 
 use anyhow::Result;
 
-use crate::support::world::World;
+use crate::support::scenario::Scenario;
 
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
@@ -44,8 +44,8 @@ fn names(rows: &BTreeSet<String>) -> BTreeSet<String> {
 
 #[tokio::test]
 async fn the_settings_are_those_of_the_database() -> Result<()> {
-    let world = World::empty().await?;
-    let rows: Vec<String> = world
+    let scenario = Scenario::empty().await?;
+    let rows: Vec<String> = scenario
         .value(
             "select array_agg(format('| `%s` | %s | %s | %s | %s | %s |', name, type, default_value, \
                     coalesce(array_to_string(choices, ', '), minimum || ' to ' || maximum), \
@@ -59,8 +59,8 @@ async fn the_settings_are_those_of_the_database() -> Result<()> {
 
 #[tokio::test]
 async fn the_log_entries_and_events_are_those_of_the_database() -> Result<()> {
-    let world = World::empty().await?;
-    let rows: Vec<String> = world
+    let scenario = Scenario::empty().await?;
+    let rows: Vec<String> = scenario
         .value(
             "select array_agg(format('| `%s` | %s | %s |', event_type, coalesce('`' || event || '`', '–'), meaning)) \
                from pfa_sync_private.event_type",

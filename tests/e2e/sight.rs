@@ -288,7 +288,7 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
     let withdrawn = session.query_one("select verdict from pfa_sync.withdraw($1, null)", &[&vec![&modification]]).await?;
     assert_eq!(withdrawn.get::<_, String>(0), "unknown");
     // The functions behind the views hide as much, even from a session that can name them.
-    world.client.batch_execute("grant usage on schema pfa_sync_private to pfa_sync_api, pfa_sync_reader").await?;
+    scenario.client.batch_execute("grant usage on schema pfa_sync_private to pfa_sync_api, pfa_sync_reader").await?;
     for nothing in [
         format!("select count(*) from pfa_sync.state('{{{modification}}}')"),
         format!("select count(pfa_sync.conflict_state({conflict}))"),
