@@ -1,5 +1,5 @@
 # What people and CI run. Everything is built in target/, and nothing of the system is touched except by `make setup`
-# (packages that are missing) and `make install`.
+# (packages that are missing), `make install` and `make uninstall`.
 
 # The PostgreSQL to build for, and to copy for the private clusters: Debian's newest, else the one on PATH.
 PG_CONFIG ?= $(shell ls -v /usr/lib/postgresql/*/bin/pg_config 2>/dev/null | tail -n 1 | grep . || command -v pg_config)
@@ -42,15 +42,16 @@ install: setup-build ## Install extension and programs (PREFIX=/usr/local; DESTD
 uninstall: ## Remove what `make install` installed under the same PREFIX and DESTDIR
 	@scripts/install remove
 
-lint: setup ## Check format and lints
+lint: setup checks ## Check format and lints, and the sources by `make checks`
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- --deny warnings
 	$(if $(shell command -v shellcheck),shellcheck $(shell grep -l '^#!/bin/sh' scripts/* .ci/run))
 
-checks: ## Run the checks of sources that need no build
+checks: setup ## Check sources without a build: SQL, imports, search_path (pgspot), licences (cargo-deny)
 	scripts/check-sql
 	scripts/check-imports
 	scripts/check-security
+	scripts/check-dependencies
 
 doc: setup-build ## Build the documentation of the code (rustdoc) in target/doc
 	RUSTDOCFLAGS='--deny warnings' cargo doc --workspace --no-deps --document-private-items
@@ -58,7 +59,7 @@ doc: setup-build ## Build the documentation of the code (rustdoc) in target/doc
 fmt: ## Format the code
 	cargo fmt --all
 
-bench: setup ## Measure, with commits forced to disk; a table and JSON (SECTIONS='commit road': only these)
+bench: setup-build ## Measure, with commits forced to disk; a table and JSON (SECTIONS='commit road': only these)
 	cargo build --release $(foreach package,$(bench_packages),--package $(package)) --features pfa-bench/peers
 	target/release/bench $(SECTIONS)
 

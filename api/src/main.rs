@@ -25,10 +25,19 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Serve until stopped by SIGTERM or SIGINT
+    #[command(after_help = SERVE_EXAMPLES)]
     Serve,
     /// Print the description of the service (OpenAPI 3.1)
     Openapi,
 }
+
+const SERVE_EXAMPLES: &str = "\
+Examples (jwt-secret-file, jwks-file or jwks-url is required):
+  With everything in the environment (DATABASE_URL, PFA_API_JWT_SECRET):
+    pfa-api serve --listen 127.0.0.1:8080
+  With a config file, the password in a file, and public keys:
+    pfa-api serve --config /etc/pfa-sync/pfa-api.toml --database-password-file /run/secrets/database \\
+        --jwks-url https://login.example.com/.well-known/jwks.json";
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -17,7 +17,12 @@ use url::Url;
 use crate::auth::token::{Rules, Source};
 
 /// How the settings of the service are read.
-pub const PROGRAM: Program = Program { prefix: "PFA_API_", shipped: include_str!("../pfa-api.toml") };
+pub const PROGRAM: Program = Program {
+    prefix: "PFA_API_",
+    shipped: include_str!("../pfa-api.toml"),
+    // The description of the service depends on no setting.
+    uses: |subcommand, _| subcommand != "openapi",
+};
 
 /// Shortest secret that is accepted, in bytes. A shorter one can be guessed from one token.
 const MIN_SECRET_LENGTH: usize = 32;

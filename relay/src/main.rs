@@ -28,16 +28,39 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Command {
     /// Run until stopped by SIGTERM or SIGINT
+    #[command(after_help = RUN_EXAMPLES)]
     Run,
     /// Read all records of PEMS into the mirror, once
+    #[command(after_help = PULL_EXAMPLES)]
     Pull {
         /// Only this organization, by id or code; may be given several times [default: all active ones]
         #[arg(long = "organization", value_name = "CODE|ID")]
         organizations: Vec<String>,
     },
     /// Check settings, database, extension, notifications, PEMS and credentials
+    #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
 }
+
+const RUN_EXAMPLES: &str = "\
+Examples:
+  With everything in the environment (DATABASE_URL, PEMS_URL, PEMS_TENANT, PEMS_USER, PEMS_PASSWORD):
+    pfa-relay run
+  With a config file, passwords in files, and figures for a monitor:
+    pfa-relay run --config /etc/pfa-sync/pfa-relay.toml --monitoring 127.0.0.1:9464 \\
+        --database-password-file /run/secrets/database --pems-password-file /run/secrets/pems";
+
+const PULL_EXAMPLES: &str = "\
+Examples:
+  All active organizations:
+    pfa-relay pull --config /etc/pfa-sync/pfa-relay.toml
+  Two of them:
+    pfa-relay pull --organization RIO --organization HARBOUR";
+
+const DOCTOR_EXAMPLES: &str = "\
+Example:
+  Before the first start, or when nothing arrives in PEMS; exits with 1 if something is wrong:
+    pfa-relay doctor --config /etc/pfa-sync/pfa-relay.toml";
 
 #[tokio::main]
 async fn main() -> ExitCode {

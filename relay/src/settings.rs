@@ -18,7 +18,16 @@ use crate::{
 };
 
 /// How the relay's settings are read.
-pub const PROGRAM: Program = Program { prefix: "PFA_RELAY_", shipped: include_str!("../pfa-relay.toml") };
+pub const PROGRAM: Program = Program { prefix: "PFA_RELAY_", shipped: include_str!("../pfa-relay.toml"), uses };
+
+/// Batches and monitoring are for the running relay, pages for whatever pulls.
+fn uses(subcommand: &str, setting: &str) -> bool {
+    match setting {
+        "max-in-flight" | "batch-size" | "drain-timeout" | "monitoring" => subcommand == "run",
+        "page-size" => subcommand != "doctor",
+        _ => true,
+    }
+}
 
 /// Every setting of the relay.
 #[derive(Args, Clone, Debug)]
@@ -50,13 +59,13 @@ pub struct Settings {
     #[command(flatten)]
     pub database: DatabaseSettings,
 
-    /// Base address of PEMS, without /api/pems
+    /// Base address of PEMS, without /api/pems [required]
     #[arg(long, value_name = "URL", hide_env_values = true, help_heading = "PEMS")]
     pub pems_url: Option<String>,
     /// PEM file of further authorities to check PEMS' certificate against
     #[arg(long, value_name = "FILE", help_heading = "PEMS")]
     pub pems_ca: Option<PathBuf>,
-    /// The tenant header of every request
+    /// The tenant header of every request [required]
     #[arg(long, value_name = "TENANT", help_heading = "PEMS")]
     pub pems_tenant: Option<String>,
     /// How to log in to PEMS.

@@ -61,3 +61,23 @@ fn no_secret_is_shown() {
         }
     }
 }
+
+/// The help of a subcommand shows the settings that it uses, with examples; it accepts the others all the same.
+#[rstest]
+#[case::run("run", "--max-in-flight", None)]
+#[case::pull("pull", "--page-size", Some("--max-in-flight"))]
+#[case::doctor("doctor", "--pems-url", Some("--page-size"))]
+fn the_help_of_a_subcommand_shows_its_own_settings(#[case] command: &str, #[case] shown: &str, #[case] hidden: Option<&str>) {
+    let help = |arguments: &[&str]| {
+        let arguments = [&[command], arguments, &["--help"]].concat();
+        let output = Command::new(env!("CARGO_BIN_EXE_pfa-relay")).env_clear().args(arguments).output().unwrap();
+        assert!(output.status.success());
+        text(&output.stdout)
+    };
+    let text = help(&[]);
+    assert!(text.contains(shown) && text.contains("Example") && text.contains("[required]"), "{text}");
+    if let Some(hidden) = hidden {
+        assert!(!text.contains(hidden), "{text}");
+        help(&[hidden, "20"]);
+    }
+}

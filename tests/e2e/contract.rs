@@ -39,7 +39,7 @@ async fn the_api_answers_as_it_is_described() -> Result<()> {
 /// Where `make setup` installs it.
 fn schemathesis() -> Result<PathBuf> {
     let target = program("pfa-api")?.ancestors().nth(2).context("the tests run outside of target/")?.to_owned();
-    let program = target.join("contract/bin/schemathesis");
+    let program = target.join("tools/bin/schemathesis");
     ensure!(program.is_file(), "{} is not installed: make setup", program.display());
     Ok(program)
 }

@@ -6,11 +6,12 @@ use serde_json::json;
 
 use crate::support::scenario::Scenario;
 
-/// A hold ends when a relay has other credentials, whether a write or a pull met the refusal; the same credentials, or
-/// those of a hold without a known fingerprint, end nothing.
+/// A hold ends when a relay has other credentials, whether a write or a pull met the refusal; the same credentials end
+/// nothing.
 #[rstest]
 #[case::of_a_write("write")]
 #[case::of_a_pull("pull")]
+#[case::of_a_pull_by_hand("pull_by_hand")]
 #[tokio::test]
 async fn a_hold_ends_with_other_credentials(#[case] refused: &str) -> Result<()> {
     let scenario = Scenario::new().await?;
@@ -23,10 +24,13 @@ async fn a_hold_ends_with_other_credentials(#[case] refused: &str) -> Result<()>
         let sent = scenario.send().await?;
         scenario.report("fail", &sent, json!({"outcome": "unauthorized", "error": "401", "http_status": 401})).await?;
     } else {
+        // A pull by hand comes from a relay that sends no heartbeat.
+        let relay = if refused == "pull" { "relay-1" } else { "by-hand" };
         let pull =
-            scenario.client.query_one("select pull_id, fencing_token from pfa_sync.begin_pull('relay-1', 'RIO')", &[]).await?;
-        let end = "select pfa_sync.end_pull($1, $2, 'PEMS answered 401', unauthorized => true)";
-        scenario.client.execute(end, &[&pull.get::<_, i64>(0), &pull.get::<_, i32>(1)]).await?;
+            scenario.client.query_one("select pull_id, fencing_token from pfa_sync.begin_pull($1, 'RIO')", &[&relay]).await?;
+        let end = "select pfa_sync.end_pull($1, $2, 'PEMS answered 401', unauthorized => true, credentials => $3)";
+        let fingerprint = (refused == "pull_by_hand").then_some("aaaaaa");
+        scenario.client.execute(end, &[&pull.get::<_, i64>(0), &pull.get::<_, i32>(1), &fingerprint]).await?;
     }
     assert_eq!(health().await?, "held");
     heartbeat("aaaaaa").await?;

@@ -135,8 +135,8 @@ impl Calls {
         resume: bool,
         unauthorized: bool,
     ) -> Result<(), DatabaseError> {
-        let sql = "select pfa_sync.end_pull($1, $2, $3, $4, $5)";
-        self.call(sql, &[&pull.id, &pull.fencing_token, &error, &resume, &unauthorized]).await.map(drop)
+        let sql = "select pfa_sync.end_pull($1, $2, $3, $4, $5, $6)";
+        self.call(sql, &[&pull.id, &pull.fencing_token, &error, &resume, &unauthorized, &self.credentials]).await.map(drop)
     }
 
     /// The organizations whose records may be pulled; only the one with that id or code, if given.

@@ -26,9 +26,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Pulls the organizations named by id or code in full, or all active ones. `Ok(false)` = at least one failed.
 pub async fn pull(settings: &Settings, only: &[String]) -> Result<bool> {
     let database = Database::new(settings.database()?, settings.database.database_ca.as_deref(), 2, "pfa-relay")?;
-    let calls = Calls::new(database, settings.relay_name());
+    let endpoint = settings.pems()?;
+    let calls = Calls::new(database, settings.relay_name()).with_credentials(endpoint.fingerprint());
     let puller = Puller {
-        pems: Arc::new(JsonPems::new(settings.pems()?)?),
+        pems: Arc::new(JsonPems::new(endpoint)?),
         slots: Arc::new(Slots::new(calls.clone(), settings.requests_per_second)),
         calls,
         page_size: settings.page_size,

@@ -37,8 +37,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
         "pfa-relay",
     )?;
     let endpoint = settings.pems()?;
-    let calls = Calls::new(database.clone(), settings.relay_name())
-        .with_credentials(endpoint.credentials.fingerprint(&[endpoint.url.as_str(), &endpoint.tenant]));
+    let calls = Calls::new(database.clone(), settings.relay_name()).with_credentials(endpoint.fingerprint());
     if let Some(address) = settings.monitoring.monitoring {
         Monitoring { address, database: database.clone(), figures_of_database: true }.start().await?;
     }

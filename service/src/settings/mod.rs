@@ -8,7 +8,7 @@ mod groups;
 
 use std::{collections::BTreeMap, ffi::OsString, fs, io, path::PathBuf, time::Duration};
 
-use clap::{ArgMatches, Command, parser::ValueSource};
+use clap::{Arg, ArgMatches, Command, parser::ValueSource};
 use secrecy::SecretString;
 use thiserror::Error;
 
@@ -81,6 +81,9 @@ pub struct Program {
     pub prefix: &'static str,
     /// The config file as shipped: the defaults.
     pub shipped: &'static str,
+    /// Whether a subcommand uses a setting: its help shows the settings that it uses. It accepts the others all the same, so
+    /// that one environment and one file serve all subcommands.
+    pub uses: fn(subcommand: &str, setting: &str) -> bool,
 }
 
 /// Parses arguments of a command whose settings, one of them `config`, come from flags, environment and config file.
@@ -113,12 +116,21 @@ pub fn read(
 /// The command with environment variables and defaults for its settings, which every subcommand accepts too. An empty
 /// variable counts as not set.
 fn complete(command: Command, program: Program, defaults: &BTreeMap<String, String>) -> Command {
-    command.mut_args(|argument| {
+    let command = command.mut_args(|argument| {
         let Some(setting) = argument.get_long().map(ToOwned::to_owned) else { return argument };
         let variable = variable(program.prefix, &setting);
         let is_empty = std::env::var_os(&variable).is_some_and(|value| value.is_empty());
         let argument = if is_empty { argument } else { argument.env(variable) };
         argument.global(true).required(false).default_values(defaults.get(&setting).cloned())
+    });
+    let settings: Vec<Arg> = command.get_arguments().filter(|argument| argument.get_long().is_some()).cloned().collect();
+    let unused = |subcommand: &str| {
+        let is_unused = |argument: &&Arg| argument.get_long().is_some_and(|setting| !(program.uses)(subcommand, setting));
+        settings.iter().filter(is_unused).map(|argument| argument.clone().hide(true)).collect::<Vec<_>>()
+    };
+    command.mut_subcommands(|subcommand| {
+        let hidden = unused(subcommand.get_name());
+        subcommand.args(hidden)
     })
 }
 

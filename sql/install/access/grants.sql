@@ -28,7 +28,7 @@ grant execute on function
     extend_lease(text, jsonb, interval), take_slots(text, int), heartbeat(text, text, text), sweep(), maintain(),
     ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text), next_pull_ms(),
     ingest_page(bigint, int, jsonb, text), missing_records(bigint, int), report_missing(bigint, int, jsonb),
-    end_pull(bigint, int, text, boolean, boolean)
+    end_pull(bigint, int, text, boolean, boolean, text)
     to pfa_sync_relay;
 grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 

@@ -187,9 +187,10 @@ $$;
 
 -- Ends a pull: completed when all of it is read; failed for good with an error; with resume, it continues from where it
 -- is, at once, or after an error at the next time. unauthorized: PEMS refused the credentials, and the organization is
--- held.
+-- held. credentials: their fingerprint, from a relay that sends no heartbeat.
 create function pfa_sync.end_pull(pull_id bigint, fencing_token int, error text default null,
-                                  resume boolean default false, unauthorized boolean default false)
+                                  resume boolean default false, unauthorized boolean default false,
+                                  credentials text default null)
     returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -209,11 +210,11 @@ begin
                          then now() + setting('pull_interval', p.organization_id)::interval end
      where p.pull_id = pull.pull_id;
     if unauthorized then
-        perform hold_organization(pull.organization_id, pull.relay, error);
+        perform hold_organization(pull.organization_id, pull.relay, error, credentials);
     end if;
 end
 $$;
-comment on function pfa_sync.end_pull(bigint, int, text, boolean, boolean) is
+comment on function pfa_sync.end_pull(bigint, int, text, boolean, boolean, text) is
     'Relay: ends work on a pull. Without error: completed if all pages were read; with error: failed; resume: it '
     'is continued later from where it is. unauthorized: PEMS refused the credentials, and the organization is '
     'held.';

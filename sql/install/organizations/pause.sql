@@ -61,15 +61,18 @@ comment on function pfa_sync.resume(text, text) is
     'many became dead letters. Needs perm_ManageSettings.';
 
 -- PEMS refused the credentials with which a relay wrote or read for an organization. Nothing is sent or pulled for it
--- until resume(), or until a relay has other credentials: trying on might lock them. No try is used up, and no other
+-- until resume(), or until a relay has other credentials: trying on might lock them. credentials: their fingerprint; null
+-- = that of the relay's last heartbeat. No try is used up, and no other
 -- organization is concerned.
-create function hold_organization(organization_id text, relay text, reason text) returns void
+create function hold_organization(organization_id text, relay text, reason text, credentials text default null)
+    returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     update sync_organization s
        set held_since = now(), hold_reason = reason,
-           held_credentials = (select r.credentials from relay r where r.relay = hold_organization.relay)
+           held_credentials = coalesce(credentials, (select r.credentials from relay r
+                                                      where r.relay = hold_organization.relay))
      where s.organization_id = hold_organization.organization_id and s.held_since is null;
     if found then
         perform log_event('CREDENTIALS_REFUSED', organization_id, error => reason, success => false);

@@ -50,6 +50,13 @@ pub struct Endpoint {
     pub connect_timeout: Duration,
 }
 
+impl Endpoint {
+    /// Distinguishes its credentials from others for the same PEMS and tenant; see [`Credentials::fingerprint`].
+    pub fn fingerprint(&self) -> String {
+        self.credentials.fingerprint(&[self.url.as_str(), &self.tenant])
+    }
+}
+
 /// Settings with which no client can be built.
 #[derive(Debug, Error)]
 pub enum SetupError {

@@ -80,7 +80,7 @@ struct Source {
     library: PathBuf,
     /// The directory that holds the three others.
     prefix: PathBuf,
-    /// Version and place: a copy that was made of another is made anew.
+    /// Version, place and libraries: a copy that was made of another installation is made again.
     identity: String,
 }
 
@@ -103,7 +103,11 @@ impl Source {
             .find(|ancestor| share.starts_with(ancestor) && library.starts_with(ancestor))
             .context("absolute paths have the root in common")?
             .to_path_buf();
-        Ok(Self { bin, share, library, prefix, identity: answer })
+        // A library that was added since, such as plpgsql_check, belongs to the copy too.
+        let mut libraries: Vec<_> =
+            fs::read_dir(&library)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<Result<_>>()?;
+        libraries.sort();
+        Ok(Self { bin, share, library, prefix, identity: format!("{answer}{}\n", libraries.join("\n")) })
     }
 
     fn copy_to(&self, root: &Path, work_dir: &WorkDir) -> Result<()> {
