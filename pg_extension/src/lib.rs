@@ -5,6 +5,7 @@
 mod doorbell;
 mod record;
 mod rules;
+mod table_owner;
 
 pgrx::pg_module_magic!();
 

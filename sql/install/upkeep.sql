@@ -4,6 +4,7 @@
 -- work that attach() found. Paused organizations are left alone. What is invalid or forbidden becomes a dead letter.
 create function pfa_sync.sweep() returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -40,8 +41,9 @@ begin
     if cardinality(modification_ids) = 0 then
         return;
     end if;
-    update modification m set sync_status = 'queued', updated_at = now() at time zone 'utc'
-     where m.modification_id = any (modification_ids) and m.sync_status <> 'queued';
+    perform change_modifications((
+        select jsonb_agg(jsonb_build_object('id', m.modification_id, 'syncStatus', 'queued'))
+          from modification m where m.modification_id = any (modification_ids) and m.sync_status <> 'queued'));
     return query select * from enqueue(modification_ids, kind, false);
 end
 $$;
@@ -66,6 +68,7 @@ $$;
 -- Makes the log's next partitions; prunes pages of records and answers to repeated requests.
 create function pfa_sync.maintain() returns table (object text, action text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 begin

@@ -28,6 +28,9 @@ const WANTED: &str = "select datallowconn and not datistemplate \
 /// A notification need not wait for the disk, and the database's own search_path is not trusted.
 const SESSION: &str = "set synchronous_commit = off; set search_path = pg_catalog, pg_temp";
 
+/// The role that owns the extension's functions.
+const OWNER: &str = "select oid from pg_catalog.pg_roles where rolname operator(pg_catalog.=) 'pfa_sync_owner'";
+
 /// Whether this database may have a worker.
 pub(super) fn wanted() -> bool {
     one(WANTED)
@@ -60,7 +63,13 @@ pub extern "C-unwind" fn pfa_sync_doorbell(argument: pg_sys::Datum) {
     };
     // SAFETY: the callback is a function of this library, and its argument lies in shared memory: both outlive the worker.
     unsafe { pg_sys::before_shmem_exit(Some(unregister), pg_sys::Datum::from(std::ptr::from_ref(entry))) };
-    BackgroundWorker::transaction(|| Spi::run(SESSION).unwrap_or_report());
+    let owner = BackgroundWorker::transaction(|| {
+        Spi::run(SESSION).unwrap_or_report();
+        Spi::get_one::<pg_sys::Oid>(OWNER).unwrap_or_report()
+    });
+    let Some(owner) = owner else { return };
+    // SAFETY: called between transactions, by a process without a client. From here on SQL runs without superuser rights.
+    unsafe { pg_sys::SetUserIdAndSecContext(owner, 0) };
     serve(entry);
     entry.unregister();
     if entry.take_signal() {

@@ -1,6 +1,8 @@
 -- Who may call what. Nothing is granted to PUBLIC; only functions write. Triggers run as their definer.
 
+revoke all on schema pfa_sync, pfa_sync_private from public;
 revoke execute on all functions in schema pfa_sync, pfa_sync_private from public;
+grant usage on schema pfa_sync to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
 grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, jsonb, jsonb), canonical(jsonb)
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
@@ -32,33 +34,21 @@ grant execute on function
     to pfa_sync_relay;
 grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 
--- The settings and field rules, which views show with the rights of their reader.
-grant select on field, field_override, field_rules, setting_definition, setting_value, settings
-    to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+-- Stays the installer's, so that its owner cannot put another function in its place.
+grant execute on function run_as_table_owner(regclass, text, jsonb) to pfa_sync_owner;
+grant execute on function
+    application_columns(), all_permissions(), typed_field_columns(), installed_version(), database_oid() to pfa_sync_owner;
 grant execute on function fleet_setting(text)
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
--- The views, the columns beneath them except those that may hold prices, and the functions that their policies and
--- columns call.
+-- The views filter by organization and mask prices. Nothing is granted on tables.
+grant select on field_rules, settings to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 grant select on queue, conflicts, dead_letters, jobs, batches, changes, pulls, audit
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant select (id, organization_id, job_id, batch_id, mirror_id, pfa_id, modification_id, author, operation, status,
-              priority, retry_count, head, scheduled_at, created_at, completed_at, relay, lease_until, sent_at)
-    on pfa_write_queue, pfa_write_queue_archive to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant select (id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, status, created_at)
-    on pfa_sync_conflict to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant select (queue_id, organization_id, pfa_id, modification_id, code, http_status, failed_at, status)
-    on pfa_write_queue_dlq to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant select on sync_job, sync_batch to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant select (pull_id, organization_id, kind, status, relay, records_read, records_changed, records_unchanged,
-              records_rejected, discontinued, pages, updated_since, started_at, ended_at)
-    on sync_pull to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant select (id, at, event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, batch_id,
-              success)
-    on pfa_audit_log to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+-- The functions that the views call are called with the rights of the view's reader.
 grant execute on function
-    organization_of(text), can_see(text, text), visible_organizations(), masked_change(bigint),
-    masked_dead_letter(bigint), masked_sides(bigint), masked_event(bigint, timestamptz, text), masked_pull(bigint)
+    organization_of(text), masked_change(bigint), masked_dead_letter(bigint), masked_sides(bigint),
+    masked_event(bigint, timestamptz, text), masked_pull(bigint)
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
--- The policy on setting_value calls them for every reader of settings.
-grant execute on function can_see(text, text), visible_organizations() to pfa_sync_relay;
+grant execute on function can_see(text, text), visible_organizations()
+    to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

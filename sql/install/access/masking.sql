@@ -59,6 +59,7 @@ $$;
 -- not read the columns themselves.
 create function masked_change(queue_id bigint, out changes jsonb, out last_error text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     select masked(q.payload, q.organization_id), masked(q.last_error, q.organization_id) into changes, last_error
@@ -73,6 +74,7 @@ comment on function masked_change(bigint) is
 
 create function masked_dead_letter(queue_id bigint, out error text, out pems_response jsonb)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     select masked(d.error, p.priced), case when p.priced then d.pems_response end into error, pems_response
@@ -85,6 +87,7 @@ comment on function masked_dead_letter(bigint) is 'Why a change is a dead letter
 
 create function masked_sides(conflict_id bigint, out base jsonb, out ours jsonb, out theirs jsonb, out message text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     select masked(c.base_data, p.priced), masked(c.local_data, p.priced), masked(c.pems_data, p.priced),
@@ -100,6 +103,7 @@ comment on function masked_sides(bigint) is 'The three sides of a conflict, as t
 create function masked_event(event_id bigint, event_at timestamptz, organization text,
                              out changes jsonb, out pems_response jsonb, out error_message text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     select masked(l.changes, p.priced), case when p.priced then l.pems_response end, masked(l.error_message, p.priced)
@@ -116,6 +120,7 @@ comment on function masked_event(bigint, timestamptz, text) is
 
 create function masked_pull(pull_id bigint, out last_error text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     select masked(p.last_error, p.organization_id) into last_error

@@ -13,6 +13,7 @@ select pg_catalog.pg_extension_config_dump('reader', '');
 -- moment; user_id null = nothing any more. For a DBA.
 create function pfa_sync.set_reader(login name, user_id text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     if user_id is null then
@@ -69,6 +70,7 @@ $$;
 -- the whole fleet, which administrators see. By the permissions of this moment.
 create function can_see(organization_id text, permission text default 'perm_Read') returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     return can_see_all() or permission = any (permissions_of(visibility_user(), organization_id));
@@ -78,6 +80,7 @@ $$;
 -- The organizations whose rows the session may see, those that the application has deleted included.
 create function pfa_sync.visible_organizations() returns text[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     if can_see(null) then

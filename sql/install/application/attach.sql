@@ -28,6 +28,10 @@ begin
         for item in select * from add_application_columns(app_schema) loop
             report := report || array[['pfa_modification', 'changed', item]];
         end loop;
+        perform create_application_statements(app_schema);
+        for item in select * from grant_application(app_schema) loop
+            report := report || array[['role pfa_sync_owner', 'granted', item]];
+        end loop;
         for item in select * from create_application_views(app_schema) loop
             report := report || array[['view pfa_sync_private.' || item, 'in place', '']];
         end loop;
@@ -68,6 +72,9 @@ begin
             report := report || array[['organization ' || line.organization_id, 'found',
                 format('%s committed changes were never sent; they are queued after resume()', line.waiting)]];
         end loop;
+        for item in select * from trigger_owners(app_schema) loop
+            report := report || array[['tables in ' || app_schema, 'found', item]];
+        end loop;
         if dry_run then
             raise exception 'taken back' using errcode = 'PF000';
         end if;
@@ -88,6 +95,49 @@ comment on function pfa_sync.attach(name, boolean) is
     'organization that it sees for the first time. Returns a row for each object created, changed or found. '
     'Repeatable; required again after an upgrade. dry_run: reports and changes nothing. Nothing is sent before '
     'resume(). PF007: a table or column is missing or has another type.';
+
+-- Grants pfa_sync_owner what the functions need: to read the tables, and to lock rows of two of them, which takes UPDATE.
+-- Writes run as the tables' owners. Returns what was not granted before.
+create function grant_application(app_schema name) returns setof text
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    wanted record;
+begin
+    if not has_schema_privilege('pfa_sync_owner', app_schema, 'usage') then
+        execute format('grant usage on schema %I to pfa_sync_owner', app_schema);
+        return next format('usage on schema %I', app_schema);
+    end if;
+    for wanted in
+        select distinct c.table_name, p.privilege
+          from application_columns() c
+         cross join lateral (values ('select'), ('update')) p (privilege)
+         where (p.privilege = 'select' or c.table_name in ('pfa_mirror', 'pfa_modification'))
+           and not has_table_privilege('pfa_sync_owner', format('%I.%I', app_schema, c.table_name), p.privilege)
+         order by 1, 2
+    loop
+        execute format('grant %s on %I.%I to pfa_sync_owner', wanted.privilege, app_schema, wanted.table_name);
+        return next format('%s on %I.%I', wanted.privilege, app_schema, wanted.table_name);
+    end loop;
+end
+$$;
+
+-- The roles whose code runs when the extension writes to the application's tables, in words: with the rights of the
+-- table's owner, since anyone who may create a trigger on a table may use those.
+create function trigger_owners(app_schema name) returns setof text
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select format('role %I may create triggers on %I.%I, whose code runs with the rights of its owner %I%s',
+                  g.grantee::regrole::text, app_schema, t.relname, r.rolname,
+                  case when r.rolsuper then ', a superuser' else '' end)
+      from pg_class t
+      join pg_namespace n on n.oid = t.relnamespace and n.nspname = app_schema
+      join pg_roles r on r.oid = t.relowner
+     cross join lateral aclexplode(t.relacl) g
+     where t.relname in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification')
+       and g.privilege_type = 'TRIGGER' and g.grantee not in (0, t.relowner)
+     order by 1
+$$;
 
 -- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again.
 create function pfa_sync.detach() returns table (object text, action text, detail text)
@@ -118,6 +168,9 @@ begin
         execute format('drop view if exists pfa_sync_private.%I', owned.viewname);
         return query select 'view pfa_sync_private.' || owned.viewname, 'dropped', '';
     end loop;
+    execute format('revoke all on all tables in schema %1$I from pfa_sync_owner; '
+                   'revoke usage on schema %1$I from pfa_sync_owner', here.app_schema);
+    delete from application_statement;
     delete from installation;
     return query select 'pfa_sync', 'detached', 'all data is left; drop extension pfa_sync removes it';
 end

@@ -13,18 +13,25 @@ create function sync_status_of(sync_state text) returns text
     language sql immutable security invoker
     return case sync_state when 'committed' then 'queued' when 'sync_error' then 'failed' else sync_state end;
 
+-- The typed copies of a record's fields that the mirror has beside data: names and types. The names are those of the
+-- fields.
+create function typed_field_columns() returns text
+    language sql immutable security invoker
+    return 'category text, class text, source text, dor text, areaSilo text, manufacturer text, model text, '
+           'monthlyRate double precision, purchasePrice double precision, forecastStart timestamp, '
+           'forecastEnd timestamp, originalStart timestamp, originalEnd timestamp, actualStart timestamp, '
+           'actualEnd timestamp, isActualized boolean, isDiscontinued boolean, isFundsTransferable boolean, '
+           'hasPlan boolean, hasActuals boolean';
+
 -- Every table and column that this extension relies on, with the column's name in our view of the table. A column is
 -- listed as: name, type, and the name in the view where that is not the name in snake_case.
 create function application_columns() returns table (table_name name, column_name name, type text, view_column name)
     language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
     with record (columns) as (values
-        ('organizationId text, pfaId text, data jsonb, version integer, category text, class text, source text, '
-         'dor text, areaSilo text, manufacturer text, model text, monthlyRate double, purchasePrice double, '
-         'forecastStart timestamp, forecastEnd timestamp, originalStart timestamp, originalEnd timestamp, '
-         'actualStart timestamp, actualEnd timestamp, isActualized boolean, isDiscontinued boolean, '
-         'isFundsTransferable boolean, hasPlan boolean, hasActuals boolean, pemsVersion text, lastSyncedAt timestamp, '
-         'syncBatchId text, createdAt timestamp, updatedAt timestamp')),
+        ('organizationId text, pfaId text, data jsonb, version integer, pemsVersion text, lastSyncedAt timestamp, '
+         'syncBatchId text, createdAt timestamp, updatedAt timestamp, '
+         || replace(typed_field_columns(), ' precision', ''))),
     listed (table_name, columns) as (
         values
         ('organizations', 'id text, code text, name text, isActive boolean, serviceStatus text, enableSync boolean'),
@@ -64,6 +71,12 @@ as $$
       left join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
       left join pg_attribute a on a.attrelid = t.oid and a.attname = c.column_name and not a.attisdropped
      where a.attname is null or not format_type(a.atttypid, null) like c.type || '%'
+     union all
+    -- A history row is copied from the mirror by a statement that runs as the history's owner.
+    select format('%I.pfa_mirror and %I.pfa_mirror_history have different owners', app_schema, app_schema)
+      from pg_class m join pg_class h on h.relnamespace = m.relnamespace and h.relname = 'pfa_mirror_history'
+     where m.relnamespace = (select oid from pg_namespace where nspname = app_schema) and m.relname = 'pfa_mirror'
+       and m.relowner <> h.relowner
      order by 1
 $$;
 
@@ -96,29 +109,4 @@ begin
         return next format('"syncStatus" filled in %s rows of %s', filled, relation);
     end if;
 end
-$$;
-
--- The typed copies of a record's fields, as the mirror has them beside data.
-create type mirror_columns as (
-    category text, class text, source text, dor text, area_silo text, manufacturer text, model text,
-    monthly_rate double precision, purchase_price double precision,
-    forecast_start timestamp, forecast_end timestamp, original_start timestamp, original_end timestamp,
-    actual_start timestamp, actual_end timestamp,
-    is_actualized boolean, is_discontinued boolean, is_funds_transferable boolean, has_plan boolean, has_actuals boolean
-);
-
--- The typed columns of a record; null where its value can't be read as the type.
-create function typed_columns(record jsonb) returns mirror_columns
-    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set timezone = 'UTC'
-as $$
-    select row(
-        data->>'category', data->>'class', data->>'source', data->>'dor', data->>'areaSilo', data->>'manufacturer',
-        data->>'model', (data->>'monthlyRate')::double precision, (data->>'purchasePrice')::double precision,
-        (data->>'forecastStart')::timestamptz::timestamp(3), (data->>'forecastEnd')::timestamptz::timestamp(3),
-        (data->>'originalStart')::timestamptz::timestamp(3), (data->>'originalEnd')::timestamptz::timestamp(3),
-        (data->>'actualStart')::timestamptz::timestamp(3), (data->>'actualEnd')::timestamptz::timestamp(3),
-        (data->>'isActualized')::boolean, (data->>'isDiscontinued')::boolean, (data->>'isFundsTransferable')::boolean,
-        (data->>'hasPlan')::boolean, (data->>'hasActuals')::boolean)::mirror_columns
-      from typed(record) t
 $$;

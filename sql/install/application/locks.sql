@@ -44,15 +44,3 @@ begin
                   order by r.mirror_id for no key update);
 end
 $$;
-
--- Sets the state of modifications; the trigger modification_stamped derives syncStatus from it.
-create function set_sync_state(modification_ids text[], sync_state text) returns void
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
-as $$
-begin
-    update modification m
-       set sync_state = set_sync_state.sync_state, updated_at = now() at time zone 'utc'
-     where m.modification_id = any (modification_ids) and m.sync_state <> set_sync_state.sync_state;
-end
-$$;

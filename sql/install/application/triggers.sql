@@ -3,6 +3,7 @@
 -- Before a row of pfa_modification changes state: syncStatus always follows syncState.
 create function modification_stamped() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     new."syncStatus" := sync_status_of(new."syncState");
@@ -31,6 +32,7 @@ $$;
 -- After each statement: rows that came into committed are judged and queued, rows that left it are withdrawn.
 create function modifications_inserted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     perform commit_modifications(array(select id from new_rows where "syncState" = 'committed'));
@@ -40,6 +42,7 @@ $$;
 
 create function modifications_updated() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     committed text[];
@@ -63,6 +66,7 @@ $$;
 
 create function modifications_deleted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     perform withdraw_queued(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')));

@@ -47,5 +47,9 @@ begin
                "pemsVersion" as pems_version
           from %I.pfa_modification $view$, columns, app_schema);
     return next 'modification';
+    for translated in select unnest(array['organization', 'users', 'member', 'mirror', 'mirror_history', 'modification']) as view
+    loop
+        execute format('alter view pfa_sync_private.%I owner to pfa_sync_owner', translated.view);
+    end loop;
 end
 $$;

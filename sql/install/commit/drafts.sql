@@ -6,13 +6,14 @@ create function pfa_sync.save_draft(organization text, user_id text, pfa_id text
                                     reason text default null, session_id text default null)
     returns table (modification_id text, conflicts jsonb, errors jsonb)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
     scope  text := organization_of(organization);
     actor  text := acting_user(user_id);
     record mirror;
-    draft  text;
+    draft  modification;
 begin
     perform require_permission(actor, scope, 'perm_SaveDraft');
     if jsonb_typeof(delta) is distinct from 'object' then
@@ -25,25 +26,22 @@ begin
     end if;
     -- Two saves at once would each find no draft and make one.
     perform pg_advisory_xact_lock(hashtextextended('pfa_sync draft ' || actor || ' ' || record.mirror_id, 0));
-    select m.modification_id into draft from modification m
+    select m.* into draft from modification m
      where m.mirror_id = record.mirror_id and m.user_id = actor and m.sync_state = 'draft'
        and (save_draft.session_id is null or m.session_id is not distinct from save_draft.session_id)
      order by m.created_at desc, m.modification_id limit 1 for no key update;
-    if draft is null then
-        draft := gen_random_uuid()::text;
-        insert into modification (modification_id, mirror_id, organization_id, user_id, delta, session_id, sync_state,
-                                  base_version, change_reason, updated_at)
-            values (draft, record.mirror_id, scope, actor, save_draft.delta, save_draft.session_id, 'draft',
-                    record.version, reason, now() at time zone 'utc');
+    if draft.modification_id is null then
+        draft.modification_id := gen_random_uuid()::text;
+        perform write_application('insert_draft', jsonb_build_object('id', draft.modification_id,
+            'mirrorId', record.mirror_id, 'organizationId', scope, 'userId', actor, 'delta', save_draft.delta,
+            'sessionId', save_draft.session_id, 'baseVersion', record.version, 'changeReason', reason));
     else
-        update modification m
-           set delta = m.delta || save_draft.delta, change_reason = coalesce(reason, m.change_reason),
-               updated_at = now() at time zone 'utc'
-         where m.modification_id = draft;
+        perform change_modifications(jsonb_build_array(jsonb_build_object('id', draft.modification_id,
+            'delta', draft.delta || save_draft.delta, 'changeReason', coalesce(reason, draft.change_reason))));
     end if;
     return query
         select j.modification_id, masked(conflict_values(j.conflicts, j.base, j.delta, j.seen), scope), j.errors
-          from judge_modifications(array[draft]) j;
+          from judge_modifications(array[draft.modification_id]) j;
 end
 $$;
 comment on function pfa_sync.save_draft(text, text, text, jsonb, text, text) is
@@ -77,6 +75,7 @@ create function pfa_sync.commit_drafts(organization text, user_id text, pfa_ids 
     returns table (pfa_id text, modification_id text, verdict text, errors jsonb, missing_permissions text[],
                    conflicts jsonb)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -115,6 +114,7 @@ create function pfa_sync.discard_drafts(organization text, user_id text, pfa_ids
                                         session_id text default null)
     returns table (pfa_id text, modification_id text, verdict text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -137,6 +137,7 @@ create function pfa_sync.state(modification_ids text[])
     returns table (modification_id text, sync_state text, sync_status text, queue_status text,
                    scheduled_at timestamptz, retry_count int, error text, conflict_id bigint)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 begin

@@ -5,6 +5,7 @@
 create function pfa_sync.withdraw(modification_ids text[], user_id text)
     returns table (modification_id text, verdict text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare

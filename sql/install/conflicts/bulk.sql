@@ -41,6 +41,7 @@ $$;
 create function pfa_sync.preview_resolution(filter jsonb, resolution text, user_id text default null)
     returns table (conflicts bigint, records bigint, sends bigint, refused bigint, by_field jsonb, digest text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -77,6 +78,7 @@ $$;
 create function pfa_sync.resolve_conflicts(filter jsonb, resolution text, resolved_by text, digest text)
     returns table (resolved bigint, queued bigint, refused bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     actor     text := acting_user(resolved_by);

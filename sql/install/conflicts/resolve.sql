@@ -3,6 +3,7 @@
 -- A conflict as it stands now: what a person needs to decide, and what the answer to a refused resolution holds.
 create function pfa_sync.conflict_state(conflict_id bigint) returns jsonb
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     return (
@@ -33,6 +34,7 @@ create function pfa_sync.resolve_conflict(conflict_id bigint, resolution text, r
                                           merged jsonb default null, expected_version int default null)
     returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     actor           text := acting_user(resolved_by);
@@ -104,17 +106,16 @@ begin
            resolved_at = now(), merged_data = case when apply_resolutions.resolution = 'merge' then j.delta end
       from unnest(judgements) j
      where c.modification_id = j.modification_id and c.status = 'unresolved';
-    update modification m
-       set sync_state = 'draft', delta = j.delta, base_version = j.base_version, updated_at = now() at time zone 'utc'
-      from unnest(sending) j
-     where m.modification_id = j.modification_id;
+    perform change_modifications((
+        select jsonb_agg(jsonb_build_object('id', j.modification_id, 'syncState', 'draft', 'delta', j.delta,
+                                            'baseVersion', j.base_version))
+          from unnest(sending) j));
     perform enqueue_judged(sending, 'resolution');
-    update modification m
-       set sync_state = case when j.to_send = '{}' then 'synced' else 'committed' end,
-           synced_at = case when j.to_send = '{}' then now() at time zone 'utc' end,
-           updated_at = now() at time zone 'utc'
-      from unnest(judgements) j
-     where m.modification_id = j.modification_id;
+    perform change_modifications((
+        select jsonb_agg(jsonb_build_object('id', j.modification_id,
+                   'syncState', case when j.to_send = '{}' then 'synced' else 'committed' end,
+                   'syncedAt', case when j.to_send = '{}' then now() at time zone 'utc' end))
+          from unnest(judgements) j));
 end
 $$;
 

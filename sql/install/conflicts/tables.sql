@@ -41,12 +41,12 @@ create index pfa_sync_conflict_record on pfa_sync_conflict (mirror_id, id);
 select pg_catalog.pg_extension_config_dump('pfa_sync_conflict', '');
 select pg_catalog.pg_extension_config_dump('pfa_sync_conflict_id_seq', '');
 
-create view pfa_sync.conflicts with (security_invoker = true) as
+create view pfa_sync.conflicts with (security_barrier) as
     select c.id as conflict_id, c.organization_id, c.pfa_id, c.modification_id, c.author, c.detected, c.conflict_fields,
            m.base, m.ours, m.theirs, m.message, c.created_at
       from pfa_sync_conflict c
      cross join lateral masked_sides(c.id) m
-     where c.status = 'unresolved';
+     where c.status = 'unresolved' and c.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.conflicts is
     'Open conflicts: edits that conflict with a change in PEMS. resolve_conflict() decides one, '
     'resolve_conflicts() many.';

@@ -119,7 +119,7 @@ comment on function judge(jsonb, jsonb, jsonb, jsonb, text[], boolean) is
     'answer too; base and seen: the changed fields of base and record.';
 
 -- Every field rule in force, in the form the library compiles.
-create view pfa_sync.field_rules with (security_invoker = true) as
+create view pfa_sync.field_rules with (security_barrier) as
     select f.name, f.type, f.scale, f.minimum, f.maximum,
            case when f.type = 'text' then coalesce(f.max_length, fleet_setting('text_limit')::int) end as max_length,
            f.choices, f.nullable, f.permission, f.price

@@ -18,6 +18,7 @@ select pg_catalog.pg_extension_config_dump('idempotent_request', '');
 -- request under the key is refused.
 create function pfa_sync.begin_idempotent(key text, request text) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     actor  text := acting_user(null);
@@ -44,6 +45,7 @@ comment on function pfa_sync.begin_idempotent(text, text) is
 
 create function pfa_sync.finish_idempotent(key text, answer jsonb) returns void
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
     update idempotent_request r set answer = $2 where r.user_id = acting_user(null) and r.key = $1
 $$;

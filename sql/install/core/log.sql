@@ -136,8 +136,6 @@ create function index_log_partition(part name) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    -- A partition is read through its parent, under the parent's policies; by itself it shows nothing.
-    execute format('alter table %I enable row level security, force row level security', part);
     execute format('create index on %I (organization_id, pfa_id, id)', part);
     execute format('create index on %I (organization_id, at)', part);
     execute format('create index on %I (xid)', part);

@@ -10,7 +10,8 @@ declare
 begin
     select string_agg(wanted, ', ')
       into missing
-      from unnest(array['pfa_sync_application', 'pfa_sync_relay', 'pfa_sync_api', 'pfa_sync_reader']) wanted
+      from unnest(array['pfa_sync_owner', 'pfa_sync_application', 'pfa_sync_relay', 'pfa_sync_api',
+                        'pfa_sync_reader']) wanted
      where not exists (select from pg_catalog.pg_roles where rolname = wanted);
     if missing is not null then
         raise exception 'the roles of pfa-sync do not exist: %', missing
@@ -28,9 +29,6 @@ comment on schema pfa_sync is
     'The documented functions and views of pfa-sync. \df+ pfa_sync.* and \dv+ pfa_sync.* list them.';
 comment on schema pfa_sync_private is
     'Tables, trigger functions and inner functions of pfa-sync. Not an interface: any version may change them.';
-revoke all on schema pfa_sync, pfa_sync_private from public;
-grant usage on schema pfa_sync to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-
 -- From here on, what is created without a schema is private.
 set local search_path = pfa_sync_private, pfa_sync, pg_temp;
 

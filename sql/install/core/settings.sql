@@ -92,7 +92,7 @@ as $$ select setting(name) $$;
 comment on function fleet_setting(text) is
     'The value in force for the whole fleet; the view settings shows those of organizations.';
 
-create view pfa_sync.settings with (security_invoker = true) as
+create view pfa_sync.settings with (security_barrier) as
     select d.name, null::text as organization_id, coalesce(v.value, d.default_value) as value, d.default_value,
            d.description, v.changed_at, v.changed_by
       from setting_definition d
@@ -101,7 +101,8 @@ create view pfa_sync.settings with (security_invoker = true) as
     select v.name, nullif(v.organization_id, ''), v.value, d.default_value, d.description, v.changed_at, v.changed_by
       from setting_value v
       join setting_definition d on d.name = split_part(v.name, '.', 1)
-     where v.organization_id <> '' or v.name <> d.name
+     where (v.organization_id <> '' or v.name <> d.name)
+       and (v.organization_id = '' or v.organization_id = any ((select visible_organizations())::text[]))
      order by name, organization_id nulls first;
 comment on view pfa_sync.settings is
     'Every setting with its fleet value, and one more row for each value of an organization or of a field. Change '
@@ -118,6 +119,7 @@ comment on column pfa_sync.settings.changed_by is 'the user who set it; null: th
 create function pfa_sync.set(name text, value text, organization text default null, user_id text default null)
     returns text
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     definition setting_definition;

@@ -99,6 +99,7 @@ $$;
 -- Takes the shape of PEMS' next records as the known one.
 create function pfa_sync.accept_shape(organization text, user_id text default null) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     scope text := organization_of(organization);

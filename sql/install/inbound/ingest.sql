@@ -7,6 +7,7 @@ create function pfa_sync.ingest(organization text, page jsonb, source text defau
     returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint,
                    rejects jsonb, stopped text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare

@@ -4,6 +4,7 @@
 -- were read. None when a page of the pull is not here any more, or when more are missing than discontinue_limit allows.
 create function pfa_sync.missing_records(pull_id bigint, fencing_token int) returns table (pfa_id text, version int)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -47,6 +48,7 @@ comment on function pfa_sync.missing_records(bigint, int) is
 -- discontinued in the mirror, unless that moved since, and never deleted. PEMS' version of it is unknown from then on.
 create function pfa_sync.report_missing(pull_id bigint, fencing_token int, items jsonb) returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare

@@ -7,6 +7,7 @@ create function pfa_sync.begin_pull(relay text, organization text default null)
     returns table (pull_id bigint, fencing_token int, organization_id text, organization_code text, kind text,
                    updated_since timestamptz, next_page text, whole boolean)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -86,6 +87,7 @@ $$;
 -- Milliseconds until a pull is due; null = none will be.
 create function pfa_sync.next_pull_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     return (select greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now()) - clock_timestamp()))
@@ -98,6 +100,7 @@ comment on function pfa_sync.next_pull_ms() is 'Relay: milliseconds until a pull
 create function pfa_sync.inbound_organizations(organization text default null)
     returns table (organization_id text, organization_code text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -121,6 +124,7 @@ create function pfa_sync.ingest_page(pull_id bigint, fencing_token int, page jso
     returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint,
                    rejects jsonb, stopped text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -193,6 +197,7 @@ create function pfa_sync.end_pull(pull_id bigint, fencing_token int, error text 
                                   credentials text default null)
     returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -219,13 +224,14 @@ comment on function pfa_sync.end_pull(bigint, int, text, boolean, boolean, text)
     'is continued later from where it is. unauthorized: PEMS refused the credentials, and the organization is '
     'held.';
 
-create view pfa_sync.pulls with (security_invoker = true) as
+create view pfa_sync.pulls with (security_barrier) as
     select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed,
            p.records_unchanged, p.records_rejected, p.discontinued, p.pages, p.updated_since, p.started_at, p.ended_at,
            extract(epoch from coalesce(p.ended_at, clock_timestamp()) - p.started_at)::double precision as seconds,
            m.last_error
       from sync_pull p
-     cross join lateral masked_pull(p.pull_id) m;
+     cross join lateral masked_pull(p.pull_id) m
+     where p.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.pulls is
     'Every pull of PEMS'' records that is running or has ended within bronze_retention, with its progress and '
     'result.';

@@ -3,6 +3,7 @@
 -- Everything about one modification before it is committed, or as it stands.
 create function pfa_sync.explain(modification_id text) returns jsonb
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     judged judgement;

@@ -9,6 +9,7 @@ create function pfa_sync.audit_page(organization text, filter jsonb default '{}'
                    modification_id text, queue_id bigint, job_id bigint, batch_id bigint, changes jsonb,
                    pems_response jsonb, success boolean, error_message text, cursor text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -64,6 +65,7 @@ create function pfa_sync.timeline(organization text, pfa_id text)
     returns table (at timestamptz, event_type text, user_id text, modification_id text, changes jsonb, success boolean,
                    error_message text, pems_response jsonb)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -81,11 +83,13 @@ $$;
 comment on function pfa_sync.timeline(text, text) is
     'The log entries of one record, oldest first. organization: id or code.';
 
-create view pfa_sync.audit with (security_invoker = true) as
+create view pfa_sync.audit with (security_barrier) as
     select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
            l.job_id, l.batch_id, m.changes, m.pems_response, l.success, m.error_message
       from pfa_audit_log l
-     cross join lateral masked_event(l.id, l.at, l.organization_id) m;
+     cross join lateral masked_event(l.id, l.at, l.organization_id) m
+     where l.organization_id = any ((select visible_organizations())::text[])
+        or l.organization_id is null and (select can_see(null));
 comment on view pfa_sync.audit is
     'The log: every entry of the organizations that the session may see, and of the fleet for a session that sees '
     'all.';

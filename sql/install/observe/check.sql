@@ -1,6 +1,7 @@
 -- Invariants that hold between any two transactions; a row for each that is broken.
 create function pfa_sync.check() returns table (invariant text, object text, detail text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 begin

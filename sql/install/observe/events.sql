@@ -8,6 +8,7 @@
 
 create function pfa_sync.event_position() returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     perform ensure_sending();
@@ -126,6 +127,7 @@ $$;
 
 create function pfa_sync.events_of_all(since text, max_rows int default 1000) returns setof pfa_sync.event
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$ select * from events_among(since, null, max_rows, null) $$;
 comment on function pfa_sync.events_of_all(text, int) is
     'API: events after a position, of all organizations; the API filters them for each listener. Errors as of '
@@ -134,6 +136,7 @@ comment on function pfa_sync.events_of_all(text, int) is
 create function pfa_sync.events(since text, until text default null, max_rows int default 1000)
     returns setof pfa_sync.event
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$ select * from events_among(since, until, max_rows, visible_organizations()) $$;
 comment on function pfa_sync.events(text, text, int) is
     'Events after a position, in the order in which they were written, of the organizations that the session may '

@@ -1,7 +1,9 @@
 -- What users started, what became of it, and what the relays pushed.
 
-create view pfa_sync.jobs with (security_invoker = true) as
-    select job_id, kind, organization_id, user_id, records, created_at from sync_job;
+create view pfa_sync.jobs with (security_barrier) as
+    select job_id, kind, organization_id, user_id, records, created_at
+      from sync_job
+     where organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.jobs is
     'What users started: commits, write-syncs, resolutions and requeues; and sweeps. progress() counts a job''s '
     'changes.';
@@ -14,8 +16,10 @@ comment on column pfa_sync.jobs.records is
     'number of changes it began with; of a write-sync, the number of queued changes it asked for';
 comment on column pfa_sync.jobs.created_at is 'when it was started';
 
-create view pfa_sync.batches with (security_invoker = true) as
-    select batch_id, organization_id, relay, step, records, claimed_at, sent_at from sync_batch;
+create view pfa_sync.batches with (security_barrier) as
+    select batch_id, organization_id, relay, step, records, claimed_at, sent_at
+      from sync_batch
+     where organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.batches is 'What relays claimed together: one write request, or one round of reads.';
 comment on column pfa_sync.batches.batch_id is 'id of the batch';
 comment on column pfa_sync.batches.organization_id is 'id of the organization';
@@ -25,7 +29,7 @@ comment on column pfa_sync.batches.records is 'number of records';
 comment on column pfa_sync.batches.claimed_at is 'when it was claimed';
 comment on column pfa_sync.batches.sent_at is 'when it was marked as sent; null: nothing was sent';
 
-create view pfa_sync.changes with (security_invoker = true) as
+create view pfa_sync.changes with (security_barrier) as
     select c.id as queue_id, c.organization_id, c.job_id, c.batch_id, c.pfa_id, c.modification_id, c.author,
            c.operation, m.changes, c.status, c.retry_count, c.created_at, c.completed_at, m.last_error
       from (select id, organization_id, job_id, batch_id, pfa_id, modification_id, author, operation, status,
@@ -35,7 +39,8 @@ create view pfa_sync.changes with (security_invoker = true) as
             select id, organization_id, job_id, batch_id, pfa_id, modification_id, author, operation, status,
                    retry_count, created_at, completed_at
               from pfa_write_queue_archive) c
-     cross join lateral masked_change(c.id) m;
+     cross join lateral masked_change(c.id) m
+     where c.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.changes is 'Every change that was ever queued: waiting, in flight or ended.';
 comment on column pfa_sync.changes.queue_id is 'id of the change in the queue';
 comment on column pfa_sync.changes.organization_id is 'id of the organization';
@@ -61,6 +66,7 @@ create function pfa_sync.progress(job_id bigint)
     returns table (pending bigint, processing bigint, completed bigint, conflict bigint, failed bigint,
                    withdrawn bigint)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 begin

@@ -2,6 +2,7 @@
 
 create function pfa_sync.metrics() returns table (name text, labels jsonb, value double precision, help text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     return query

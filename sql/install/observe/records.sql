@@ -12,6 +12,7 @@ create function pfa_sync.records(organization text, filter jsonb default '{}', s
                         max_rows int default 50, user_id text default null)
     returns table (pfa_id text, version int, data jsonb, state text, changed_fields text[], cursor text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare

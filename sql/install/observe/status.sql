@@ -15,6 +15,7 @@ create function pfa_sync.status(organization text default null, status text defa
                    conflicts bigint, avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz,
                    wake text, health text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -74,12 +75,13 @@ comment on function pfa_sync.status(text, text, timestamptz, timestamptz) is
     'default of the last day. status filters by health: held, paused, pems_down, failing, waiting_for_resolution '
     'or ok.';
 
-create view pfa_sync.queue with (security_invoker = true) as
+create view pfa_sync.queue with (security_barrier) as
     select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation, m.changes, q.status,
            q.priority, q.retry_count, q.head, q.scheduled_at, q.created_at, q.relay, q.lease_until, q.sent_at,
            m.last_error
       from pfa_write_queue q
-     cross join lateral masked_change(q.id) m;
+     cross join lateral masked_change(q.id) m
+     where q.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.queue is 'Live changes: those that wait and those in flight, one row each.';
 comment on column pfa_sync.queue.queue_id is 'id of the change in the queue';
 comment on column pfa_sync.queue.organization_id is 'id of the organization';

@@ -4,6 +4,7 @@
 -- for one that the session may not see.
 create function pfa_sync.organization_of(organization text) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     found_id text;

@@ -5,6 +5,7 @@ create function pfa_sync.pause(organization text, reason text, until timestamptz
                                user_id text default null)
     returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     scope text := organization_of(organization);
@@ -27,6 +28,7 @@ comment on function pfa_sync.pause(text, text, timestamptz, text) is
 create function pfa_sync.resume(organization text default null, user_id text default null)
     returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare

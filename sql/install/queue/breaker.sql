@@ -123,7 +123,7 @@ begin
 end
 $$;
 
-create view pfa_sync.breakers with (security_invoker = true) as
+create view pfa_sync.breakers with (security_barrier) as
     select p.pems, breaker_state(p) as state, p.failures, p.opened_at, p.open_until
       from pems p;
 comment on view pfa_sync.breakers is 'The circuit breaker of each PEMS.';

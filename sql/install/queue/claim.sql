@@ -8,6 +8,7 @@ create function pfa_sync.claim(relay text, organization text default null, max_r
                    organization_code text, pfa_id text, version bigint, request jsonb, modified_by text, reason text,
                    idempotency_key text, ambiguous boolean, wait_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
@@ -249,6 +250,7 @@ $$;
 -- that was down. Null = nothing.
 create function pfa_sync.next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare

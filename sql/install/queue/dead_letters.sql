@@ -4,7 +4,7 @@
 -- and a field that one of them wrote becomes a conflict: an old value never silently replaces a later one, not even
 -- one of the same author.
 
-create view pfa_sync.dead_letters with (security_invoker = true) as
+create view pfa_sync.dead_letters with (security_barrier) as
     select d.queue_id, d.organization_id, d.pfa_id, d.modification_id, a.author, c.changes, d.code, m.error,
            d.http_status, m.pems_response, a.retry_count, d.failed_at,
            (select count(*) from pfa_write_queue q where q.mirror_id = a.mirror_id and q.id > a.id) as later_queued,
@@ -14,7 +14,7 @@ create view pfa_sync.dead_letters with (security_invoker = true) as
       join pfa_write_queue_archive a on a.id = d.queue_id
      cross join lateral masked_change(d.queue_id) c
      cross join lateral masked_dead_letter(d.queue_id) m
-     where d.status = 'open';
+     where d.status = 'open' and d.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.dead_letters is 'Changes that failed for good and are neither requeued nor discarded yet.';
 comment on column pfa_sync.dead_letters.queue_id is 'id of the change in the queue';
 comment on column pfa_sync.dead_letters.organization_id is 'id of the organization';
@@ -43,6 +43,7 @@ create function pfa_sync.attempts(queue_id bigint)
     returns table (attempt bigint, asked_at timestamptz, request jsonb, answered_at timestamptz, response jsonb,
                    success boolean, error_message text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare
@@ -118,6 +119,7 @@ $$;
 create function pfa_sync.preview_dead_letters(filter jsonb, user_id text default null)
     returns table (dead_letters bigint, records bigint, overtaken bigint, by_code jsonb, digest text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare

@@ -65,11 +65,10 @@ begin
         array(select row(d.queue_id, null, d.response, d.error)::log_entry from unnest(dead) d));
     update pfa_write_queue q set last_error = d.error from unnest(dead) d where q.id = d.queue_id;
     perform finalize_rows(array(select d.queue_id from unnest(dead) d), 'failed', null);
-    update modification m
-       set sync_state = 'sync_error', sync_error = d.error, updated_at = now() at time zone 'utc'
-      from unnest(dead) d
-      join pfa_write_queue_dlq l on l.queue_id = d.queue_id
-     where m.modification_id = l.modification_id;
+    perform change_modifications((
+        select jsonb_agg(jsonb_build_object('id', l.modification_id, 'syncState', 'sync_error', 'syncError', d.error))
+          from unnest(dead) d
+          join pfa_write_queue_dlq l on l.queue_id = d.queue_id));
 end
 $$;
 
@@ -147,13 +146,12 @@ begin
     perform log_changes('SYNCED', true,
         array(select row(w.queue_id, null, w.response, null)::log_entry from unnest(written) w));
     perform finalize_rows(queue_ids, 'completed', null);
-    update modification m
-       set sync_state = 'synced', synced_at = now() at time zone 'utc', sync_error = null,
-           updated_at = now() at time zone 'utc', pems_version = coalesce(w.version, p.pems_version)
-      from unnest(written) w
-      join pfa_write_queue_archive q on q.id = w.queue_id
-      left join pems_record p on p.mirror_id = q.mirror_id
-     where m.modification_id = q.modification_id;
+    perform change_modifications((
+        select jsonb_agg(jsonb_build_object('id', q.modification_id, 'syncState', 'synced', 'syncError', null,
+                   'syncedAt', now() at time zone 'utc', 'pemsVersion', coalesce(w.version, p.pems_version)))
+          from unnest(written) w
+          join pfa_write_queue_archive q on q.id = w.queue_id
+          left join pems_record p on p.mirror_id = q.mirror_id));
 end
 $$;
 

@@ -8,6 +8,7 @@ create function pfa_sync.write_sync(organization text, modification_ids text[] d
                                     user_id text default null)
     returns table (job_id bigint, queued bigint, estimate interval)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 #variable_conflict use_column
 declare

@@ -5,6 +5,7 @@
 -- judged again.
 create function pfa_sync.report_conflict(relay text, items jsonb) returns table (queue_id bigint, status text)
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$ select * from judge_read(report_items(items), false) $$;
 comment on function pfa_sync.report_conflict(text, jsonb) is
@@ -15,6 +16,7 @@ comment on function pfa_sync.report_conflict(text, jsonb) is
 -- Before a write: PEMS' record as read, because its version was unknown or an earlier outcome is ambiguous.
 create function pfa_sync.reconcile(relay text, items jsonb) returns table (queue_id bigint, status text)
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$ select * from judge_read(report_items(items), true) $$;
 comment on function pfa_sync.reconcile(text, jsonb) is
@@ -30,6 +32,7 @@ comment on function pfa_sync.reconcile(text, jsonb) is
 -- and read.
 create function pfa_sync.lost_since(items jsonb) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     return (

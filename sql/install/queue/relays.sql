@@ -17,6 +17,7 @@ select pg_catalog.pg_extension_config_dump('relay', '');
 -- paused or held and the PEMS that are down, and holds the settings for relays.
 create function pfa_sync.heartbeat(relay text, version text, credentials text default null) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     insert into relay as r (relay, version, credentials)

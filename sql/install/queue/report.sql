@@ -30,6 +30,7 @@ $$;
 create function pfa_sync.mark_sent(relay text, items jsonb, request_timeout interval default '30 s')
     returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
@@ -63,6 +64,7 @@ comment on function pfa_sync.mark_sent(text, jsonb, interval) is
 -- Records what PEMS confirmed. Items carry version (the new one), updated_at and response besides.
 create function pfa_sync.complete(relay text, items jsonb) returns table (queue_id bigint, status text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
@@ -88,6 +90,7 @@ comment on function pfa_sync.complete(text, jsonb) is
 create function pfa_sync.fail(relay text, items jsonb)
     returns table (queue_id bigint, status text, retry_in_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 #variable_conflict use_column
@@ -167,6 +170,7 @@ $$;
 -- Gives back what was claimed and not sent; no try is used up.
 create function pfa_sync.release(relay text, items jsonb) returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
@@ -183,6 +187,7 @@ comment on function pfa_sync.release(text, jsonb) is
 -- Extends leases from now on; returns those that are still the caller's.
 create function pfa_sync.extend_lease(relay text, items jsonb, lease interval) returns setof bigint
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
     update pfa_write_queue q

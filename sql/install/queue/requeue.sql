@@ -7,6 +7,7 @@ create function pfa_sync.requeue_dead_letters(filter jsonb, changes jsonb defaul
                                               user_id text default null)
     returns table (requeued bigint, conflicts bigint, refused bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     actor     text := acting_user(user_id);
@@ -39,10 +40,11 @@ begin
         perform log_event('REQUEUED', j.organization_id, actor, j.delta, pfa_id => j.pfa_id,
                           modification_id => j.modification_id) from unnest(sending) j;
         -- Through draft, so that the triggers see an ordinary change of ours.
-        update modification m
-           set sync_state = 'draft', delta = m.delta || coalesce(requeue_dead_letters.changes, '{}'),
-               sync_error = null, updated_at = now() at time zone 'utc'
-          from unnest(sending) j where m.modification_id = j.modification_id;
+        perform change_modifications((
+            select jsonb_agg(jsonb_build_object('id', m.modification_id, 'syncState', 'draft', 'syncError', null,
+                       'delta', m.delta || coalesce(requeue_dead_letters.changes, '{}')))
+              from unnest(sending) j
+              join modification m on m.modification_id = j.modification_id));
         perform enqueue_judged(sending, 'requeue');
         perform set_sync_state(array(
             select q.modification_id from pfa_write_queue q
@@ -85,6 +87,7 @@ create function pfa_sync.discard_dead_letters(filter jsonb, reason text, digest 
                                               user_id text default null)
     returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     actor         text := acting_user(user_id);

@@ -5,6 +5,7 @@
 -- would bunch requests.
 create function pfa_sync.take_slots(pems text, n int) returns setof double precision
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 declare
     pace  interval := setting('slot_interval')::interval;
