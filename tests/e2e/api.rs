@@ -1,7 +1,6 @@
 //! The API as a process, over HTTP.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result};
 use rstest::rstest;

@@ -101,8 +101,8 @@ async fn a_dead_letter_is_given_up_with_a_reason_by_those_who_may() -> Result<()
 
     assert_eq!(scenario.value::<i64>("select pfa_sync.discard_dead_letters('{}', 'wrong crane')").await?, 1);
     assert_eq!(scenario.state(&id).await?, "discarded/discarded");
-    let told = "select error_message from pfa_sync.timeline('RIO', '1') where event_type = 'DISCARDED'";
-    assert_eq!(scenario.value::<String>(told).await?, "wrong crane");
+    let listed = "select error_message from pfa_sync.timeline('RIO', '1') where event_type = 'DISCARDED'";
+    assert_eq!(scenario.value::<String>(listed).await?, "wrong crane");
     assert_eq!(scenario.value::<String>("select health from pfa_sync.status('RIO')").await?, "ok");
     scenario.check().await
 }

@@ -71,8 +71,8 @@ async fn committing_drafts_gives_a_verdict_for_each() -> Result<()> {
             &[&EDITOR],
         )
         .await?;
-    let told: Vec<(&str, &str)> = verdicts.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(told, [("1", "queued"), ("2", "invalid"), ("3", "conflict")]);
+    let listed: Vec<(&str, &str)> = verdicts.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(listed, [("1", "queued"), ("2", "invalid"), ("3", "conflict")]);
     assert_eq!(verdicts[1].get::<_, Value>(2)[0]["code"], "INVALID_RANGE");
     assert_eq!(verdicts[2].get::<_, Value>(3)[0]["theirs"], 8);
 
@@ -100,8 +100,8 @@ async fn withdrawing_is_the_authors_right_until_the_claim() -> Result<()> {
     assert_eq!(scenario.state(&waiting).await?, "draft/draft");
     let states =
         session.query("select sync_state, queue_status from pfa_sync.state($1) order by 1", &[&vec![waiting, under_way]]).await?;
-    let told: Vec<(&str, Option<&str>)> = states.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(told, [("draft", None), ("syncing", Some("processing"))]);
+    let listed: Vec<(&str, Option<&str>)> = states.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(listed, [("draft", None), ("syncing", Some("processing"))]);
     scenario.check().await
 }
 

@@ -26,19 +26,19 @@ struct Event {
 
 impl Event {
     /// What happened to which record.
-    fn told(&self) -> String {
+    fn described(&self) -> String {
         format!("{} {}", self.name, self.data["pfaId"].as_str().unwrap_or("-"))
     }
 }
 
 /// An open stream of events.
-struct Ear {
+struct Stream {
     response: Response,
     text: String,
-    heard: VecDeque<Event>,
+    received: VecDeque<Event>,
 }
 
-impl Ear {
+impl Stream {
     async fn open(api: &Api, user: &str, last: Option<&str>) -> Result<Self> {
         let request = api.request("GET", "/api/pems/events", Some(user));
         let request = match last {
@@ -47,21 +47,21 @@ impl Ear {
         };
         let response = request.send().await?.error_for_status()?;
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        Ok(Self { response, text: String::new(), heard: VecDeque::new() })
+        Ok(Self { response, text: String::new(), received: VecDeque::new() })
     }
 
     /// Listens from now on; the id of now.
     async fn ready(api: &Api, user: &str) -> Result<(Self, String)> {
-        let mut ear = Self::open(api, user, None).await?;
-        let ready = ear.next().await?.context("the stream ended")?;
+        let mut stream = Self::open(api, user, None).await?;
+        let ready = stream.next().await?.context("the stream ended")?;
         assert_eq!(ready.name, "ready");
-        Ok((ear, ready.id))
+        Ok((stream, ready.id))
     }
 
     /// The next event; `None` = the stream has ended.
     async fn next(&mut self) -> Result<Option<Event>> {
         loop {
-            if let Some(event) = self.heard.pop_front() {
+            if let Some(event) = self.received.pop_front() {
                 return Ok(Some(event));
             }
             let Some(chunk) = timeout(PATIENCE, self.response.chunk()).await?? else { return Ok(None) };
@@ -69,7 +69,11 @@ impl Ear {
             while let Some((block, rest)) = self.text.split_once("\n\n") {
                 let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).map(str::trim_start);
                 if let (Some(id), Some(name), Some(data)) = (field("id:"), field("event:"), field("data:")) {
-                    self.heard.push_back(Event { id: id.to_owned(), name: name.to_owned(), data: serde_json::from_str(data)? });
+                    self.received.push_back(Event {
+                        id: id.to_owned(),
+                        name: name.to_owned(),
+                        data: serde_json::from_str(data)?,
+                    });
                 }
                 self.text = rest.to_owned();
             }
@@ -77,11 +81,11 @@ impl Ear {
     }
 
     /// All up to an event, which is the last of them.
-    async fn until(&mut self, told: &str) -> Result<Vec<Event>> {
+    async fn until(&mut self, described: &str) -> Result<Vec<Event>> {
         let mut events = Vec::new();
         loop {
-            let Some(event) = self.next().await? else { bail!("the stream ended before {told}: {events:?}") };
-            let found = event.told() == told;
+            let Some(event) = self.next().await? else { bail!("the stream ended before {described}: {events:?}") };
+            let found = event.described() == described;
             events.push(event);
             if found {
                 return Ok(events);
@@ -90,16 +94,16 @@ impl Ear {
     }
 }
 
-fn told(events: &[Event]) -> Vec<String> {
-    events.iter().map(Event::told).collect()
+fn described(events: &[Event]) -> Vec<String> {
+    events.iter().map(Event::described).collect()
 }
 
 #[tokio::test]
 async fn everybody_hears_what_happens_in_their_organizations_and_nothing_else() -> Result<()> {
     let scenario = two_tenants().await?;
     let api = Api::start(&scenario, &[]).await?;
-    let (mut rio, _) = Ear::ready(&api, "usr_second").await?;
-    let (mut both, _) = Ear::ready(&api, "usr_viewer").await?;
+    let (mut rio, _) = Stream::ready(&api, "usr_second").await?;
+    let (mut both, _) = Stream::ready(&api, "usr_viewer").await?;
     scenario.client.execute("select * from pfa_sync.ingest('HARBOUR', $1)", &[&json!([pems_record("HARBOUR", "9")])]).await?;
     scenario.ingest(&[pems_record("RIO", "8"), pems_record("RIO", "7")]).await?;
     scenario.application().draft(EDITOR, HARBOUR, "9", json!({"model": "Mine"})).await?;
@@ -113,14 +117,16 @@ async fn everybody_hears_what_happens_in_their_organizations_and_nothing_else() 
     scenario.report("fail", &seven, json!({"outcome": "rejected", "error": "no", "http_status": 422})).await?;
     scenario.client.batch_execute("select pfa_sync.pause('RIO', 'works')").await?;
 
-    let heard = rio.until("pause -").await?;
-    let of = |id: &str| -> Vec<String> { told(&heard).into_iter().filter(|told| told.ends_with(&format!(" {id}"))).collect() };
+    let received = rio.until("pause -").await?;
+    let of = |id: &str| -> Vec<String> {
+        described(&received).into_iter().filter(|described| described.ends_with(&format!(" {id}"))).collect()
+    };
     assert_eq!(of("8"), ["queued 8", "withdrawn 8"]);
     assert_eq!(of("7"), ["queued 7", "syncing 7", "attempt_failed 7", "failed 7"]);
-    assert!(of("9").is_empty(), "another organization's: {heard:?}");
-    assert!(heard.iter().all(|event| event.data["organizationId"] == RIO), "{heard:?}");
-    assert!(!heard.iter().any(|event| event.data.to_string().contains("4321")), "an event holds no values");
-    assert!(told(&both.until("pause -").await?).contains(&"queued 9".to_owned()));
+    assert!(of("9").is_empty(), "another organization's: {received:?}");
+    assert!(received.iter().all(|event| event.data["organizationId"] == RIO), "{received:?}");
+    assert!(!received.iter().any(|event| event.data.to_string().contains("4321")), "an event holds no values");
+    assert!(described(&both.until("pause -").await?).contains(&"queued 9".to_owned()));
     Ok(())
 }
 
@@ -131,7 +137,7 @@ async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
     let scenario = Scenario::empty().await?;
     let first = Api::start(&scenario, &["--rate-limit", "100000"]).await?;
     let second = Api::start(&scenario, &["--rate-limit", "100000"]).await?;
-    let (mut ear, mut last) = Ear::ready(&first, "usr_viewer").await?;
+    let (mut stream, mut last) = Stream::ready(&first, "usr_viewer").await?;
     let insert = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', $1 || n from generate_series(1, 3) n";
     let mut writers = Vec::new();
     for _ in 0..4 {
@@ -147,18 +153,18 @@ async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
             writer.batch_execute("commit").await?;
             let api = if number % 2 == 0 { &first } else { &second };
             for row in 1..=3 {
-                let event = ear.until(&format!("queued {round}-{number}-{row}")).await?;
+                let event = stream.until(&format!("queued {round}-{number}-{row}")).await?;
                 assert_eq!(event.iter().filter(|event| event.name != "ready").count(), 1, "no gap, no doublet: {event:?}");
                 last = event.last().context("an event")?.id.clone();
-                ear = Ear::open(api, "usr_viewer", Some(&last)).await?;
+                stream = Stream::open(api, "usr_viewer", Some(&last)).await?;
             }
         }
     }
     // After a long absence, everything since the beginning of the last round is sent.
-    drop(ear);
+    drop(stream);
     scenario.client.execute(insert, &[&"away-"]).await?;
-    let mut ear = Ear::open(&first, "usr_viewer", Some(&last)).await?;
-    assert_eq!(told(&ear.until("ready -").await?), ["queued away-1", "queued away-2", "queued away-3", "ready -"]);
+    let mut stream = Stream::open(&first, "usr_viewer", Some(&last)).await?;
+    assert_eq!(described(&stream.until("ready -").await?), ["queued away-1", "queued away-2", "queued away-3", "ready -"]);
     Ok(())
 }
 
@@ -166,19 +172,19 @@ async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
 async fn what_cannot_be_told_one_by_one_is_said_to_be_so() -> Result<()> {
     let scenario = Scenario::empty().await?;
     let api = Api::start(&scenario, &[]).await?;
-    let (mut ear, before) = Ear::ready(&api, "usr_viewer").await?;
+    let (mut stream, before) = Stream::ready(&api, "usr_viewer").await?;
     let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) select 'COMMITTED', 'org_RIO_173', n from generate_series(1, 6000) n";
     scenario.client.execute(flood, &[]).await?;
-    assert_eq!(ear.until("reload -").await?.len(), 1);
+    assert_eq!(stream.until("reload -").await?.len(), 1);
     for (why, position) in
         [("too much has happened", before.as_str()), ("no position", "x"), ("of the future", "0/999999999:999999999:")]
     {
-        let mut ear = Ear::open(&api, "usr_viewer", Some(position)).await?;
-        assert_eq!(told(&ear.until("ready -").await?), ["reload -", "ready -"], "{why}");
+        let mut stream = Stream::open(&api, "usr_viewer", Some(position)).await?;
+        assert_eq!(described(&stream.until("ready -").await?), ["reload -", "ready -"], "{why}");
     }
     scenario.client.batch_execute("select pfa_sync.adopt()").await?;
-    let mut ear = Ear::open(&api, "usr_viewer", Some(&before)).await?;
-    assert_eq!(told(&ear.until("ready -").await?), ["reload -", "ready -"], "of before a copy took the original's place");
+    let mut stream = Stream::open(&api, "usr_viewer", Some(&before)).await?;
+    assert_eq!(described(&stream.until("ready -").await?), ["reload -", "ready -"], "of before a copy took the original's place");
     Ok(())
 }
 
@@ -188,13 +194,13 @@ async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<(
     let api = Api::start(&scenario, &["--rights-interval", "50 ms"]).await?;
     let short = token(&json!({"userId": "usr_viewer", "exp": now() + 2}));
     let response = api.request("GET", "/api/pems/events", None).bearer_auth(short).send().await?.error_for_status()?;
-    let mut ear = Ear { response, text: String::new(), heard: VecDeque::new() };
-    assert_eq!(ear.next().await?.context("ready")?.name, "ready");
-    assert!(ear.next().await?.is_none(), "the token has ended");
+    let mut stream = Stream { response, text: String::new(), received: VecDeque::new() };
+    assert_eq!(stream.next().await?.context("ready")?.name, "ready");
+    assert!(stream.next().await?.is_none(), "the token has ended");
 
     // It reads nothing while more is sent than the hub buffers.
-    let (slow, _) = Ear::ready(&api, "usr_viewer").await?;
-    let (mut quick, _) = Ear::ready(&api, "usr_viewer").await?;
+    let (slow, _) = Stream::ready(&api, "usr_viewer").await?;
+    let (mut quick, _) = Stream::ready(&api, "usr_viewer").await?;
     let padded = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, pfa_id) \
                   select 'COMMITTED', 'org_RIO_173', repeat('x', 4000) || n from generate_series(1, 400) n";
     for _ in 0..40 {
@@ -202,14 +208,14 @@ async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<(
         quick.until(&format!("queued {}400", "x".repeat(4000))).await?;
     }
     let mut slow = slow;
-    let mut heard = 0;
+    let mut received = 0;
     while slow.next().await?.is_some() {
-        heard += 1;
+        received += 1;
     }
-    assert!(heard < 16_000, "it is dropped: {heard}");
+    assert!(received < 16_000, "it is dropped: {received}");
 
     // A revoked permission ends the events.
-    let mut denied = Ear::ready(&api, "usr_second").await?.0;
+    let mut denied = Stream::ready(&api, "usr_second").await?.0;
     let revoke = r#"update user_organizations set "perm_Read" = false where "userId" = 'usr_second'"#;
     scenario.client.batch_execute(revoke).await?;
     for _ in 0..5 {
@@ -223,11 +229,11 @@ async fn a_stream_ends_with_its_token_its_service_and_its_patience() -> Result<(
     assert_eq!(session.query("select * from pfa_sync.events($1)", &[&since]).await?.len(), 0);
 
     assert!(api.process.stop().await?.success(), "it does not wait for streams to end");
-    let mut overheard = 0;
+    let mut unexpected = 0;
     while denied.next().await?.is_some() {
-        overheard += 1;
+        unexpected += 1;
     }
-    assert!(overheard < 5, "no events after the permission is revoked");
+    assert!(unexpected < 5, "no events after the permission is revoked");
     Ok(())
 }
 
@@ -237,11 +243,11 @@ async fn a_user_holds_so_many_streams_and_no_more() -> Result<()> {
     let api = Api::start(&scenario, &[]).await?;
     let mut ears = Vec::new();
     for _ in 0..20 {
-        ears.push(Ear::ready(&api, "usr_viewer").await?);
+        ears.push(Stream::ready(&api, "usr_viewer").await?);
     }
     let refused = api.request("GET", "/api/pems/events", Some("usr_viewer")).send().await?;
     assert_eq!(refused.status(), 429);
-    Ear::ready(&api, "usr_editor").await?;
+    Stream::ready(&api, "usr_editor").await?;
     Ok(())
 }
 
@@ -250,12 +256,12 @@ async fn a_user_holds_so_many_streams_and_no_more() -> Result<()> {
 async fn a_breaker_is_told_to_all_whom_it_stops() -> Result<()> {
     let scenario = Scenario::new().await?;
     let api = Api::start(&scenario, &[]).await?;
-    let (mut ear, _) = Ear::ready(&api, "usr_viewer").await?;
+    let (mut stream, _) = Stream::ready(&api, "usr_viewer").await?;
     scenario.client.batch_execute("select pfa_sync.set('breaker_threshold', '1')").await?;
     scenario.edit("1", json!({"model": "Mine"})).await?;
     let sent = scenario.send().await?;
     scenario.report("fail", &sent, json!({"outcome": "unavailable", "error": "no answer", "whole": true})).await?;
-    let breaker = ear.until("breaker -").await?;
+    let breaker = stream.until("breaker -").await?;
     assert_eq!(breaker.last().context("an event")?.data["eventType"], "BREAKER_OPENED");
     Ok(())
 }

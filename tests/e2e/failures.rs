@@ -73,8 +73,8 @@ async fn an_outage_opens_the_breaker_and_burns_no_tries() -> Result<()> {
     stack.until_drained().await?;
     assert_eq!(stack.applied().len(), 1);
     assert!(stack.scenario.value::<i32>("select retry_count from pfa_sync_private.pfa_write_queue_archive").await? <= 1);
-    let told = "select array_agg(event_type order by id) from pfa_sync_private.pfa_audit_log where event_type like 'BREAKER%'";
-    assert_eq!(stack.scenario.value::<Vec<String>>(told).await?, ["BREAKER_OPENED", "BREAKER_CLOSED"]);
+    let listed = "select array_agg(event_type order by id) from pfa_sync_private.pfa_audit_log where event_type like 'BREAKER%'";
+    assert_eq!(stack.scenario.value::<Vec<String>>(listed).await?, ["BREAKER_OPENED", "BREAKER_CLOSED"]);
     assert_eq!(stack.scenario.value::<String>("select state from pfa_sync.breakers").await?, "closed");
     stack.check().await
 }

@@ -38,14 +38,14 @@ async fn completion_moves_mirror_history_modification_and_log_together() -> Resu
         .query_one(r#"select "pemsVersion", "syncedAt" is not null from pfa_modification where id = $1"#, &[&id])
         .await?;
     assert_eq!((modification.get::<_, i32>(0), modification.get::<_, bool>(1)), (2, true));
-    let told: Vec<String> = scenario
+    let listed: Vec<String> = scenario
         .client
         .query("select event_type from pfa_sync.timeline('RIO', '1')", &[])
         .await?
         .iter()
         .map(|r| r.get(0))
         .collect();
-    assert_eq!(told, ["COMMITTED", "WRITE_ATTEMPT", "SYNCED"]);
+    assert_eq!(listed, ["COMMITTED", "WRITE_ATTEMPT", "SYNCED"]);
     scenario.check().await
 }
 

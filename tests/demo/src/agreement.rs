@@ -5,23 +5,23 @@ use std::collections::HashMap;
 use anyhow::Result;
 use serde_json::{Map, Value};
 
-use super::Plant;
+use super::Stack;
 
 /// What PEMS answers besides the record itself, and what is derived from it.
 const NOT_COMPARED: [&str; 4] = ["version", "updatedAt", "hasPlan", "hasActuals"];
 
 /// Every record in which they differ, and every broken invariant, in words.
-pub async fn disagreements(plant: &Plant) -> Result<Vec<String>> {
+pub async fn disagreements(stack: &Stack) -> Result<Vec<String>> {
     let mut found = Vec::new();
-    for code in plant.organizations() {
+    for code in stack.organizations() {
         let select = r#"
             select r."pfaId", r.data, p.pems_version from pfa_mirror r
               join organizations o on o.id = r."organizationId"
               left join pfa_sync_private.pems_record p on p.mirror_id = r.id and p.mirror_version = r.version
              where o.code = $1"#;
         let mirror: HashMap<String, (Value, Option<i64>)> =
-            plant.client.query(select, &[code]).await?.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
-        let pems = plant.pems_records(code).await?;
+            stack.client.query(select, &[code]).await?.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect();
+        let pems = stack.pems_records(code).await?;
         if pems.len() != mirror.len() {
             found.push(format!("{code}: PEMS has {} records, the mirror {}", pems.len(), mirror.len()));
         }
@@ -42,10 +42,10 @@ pub async fn disagreements(plant: &Plant) -> Result<Vec<String>> {
             }
         }
     }
-    for row in plant.client.query("select pfa_id, status from pfa_sync.queue", &[]).await? {
+    for row in stack.client.query("select pfa_id, status from pfa_sync.queue", &[]).await? {
         found.push(format!("record {} is still {} in the queue", row.get::<_, &str>(0), row.get::<_, &str>(1)));
     }
-    for row in plant.client.query("select invariant, object, detail from pfa_sync.check()", &[]).await? {
+    for row in stack.client.query("select invariant, object, detail from pfa_sync.check()", &[]).await? {
         found.push(format!("broken: {} ({}: {})", row.get::<_, &str>(0), row.get::<_, &str>(1), row.get::<_, &str>(2)));
     }
     Ok(found)

@@ -7,7 +7,7 @@ use anyhow::{Result, ensure};
 use serde_json::Value;
 use tokio_postgres::Client;
 
-use super::{Plant, say};
+use super::{Stack, say};
 use testbed::application::EDITOR;
 
 const EDITS: i64 = 1_000;
@@ -29,7 +29,7 @@ struct Sample {
 
 impl Edits {
     /// Drafts edits as the application does: a new price and a later end, on up to 1,000 records that may be edited so.
-    pub async fn draft(plant: &Plant) -> Result<Self> {
+    pub async fn draft(stack: &Stack) -> Result<Self> {
         let insert = r#"
             with edit as (
                 select m.id, m."organizationId", m.version,
@@ -45,40 +45,40 @@ impl Edits {
               from edit e
              where e.delta <> '{}' and not exists (select from pfa_sync.validate(e.data, e.delta))
              order by e.id limit $2"#;
-        let count = plant.client.execute(insert, &[&EDITOR, &EDITS]).await? as i64;
+        let count = stack.client.execute(insert, &[&EDITOR, &EDITS]).await? as i64;
         ensure!(count > 0, "no record of the export can be edited by its rules");
         let select = r#"
             select o.code, r."pfaId", m.delta from pfa_modification m
               join pfa_mirror r on r.id = m."mirrorId" join organizations o on o.id = r."organizationId"
              order by m.id limit $1"#;
-        let rows = plant.client.query(select, &[&SAMPLES]).await?;
+        let rows = stack.client.query(select, &[&SAMPLES]).await?;
         let samples = rows.iter().map(|row| Sample { code: row.get(0), pfa_id: row.get(1), delta: row.get(2) }).collect();
         Ok(Self { count, samples })
     }
 
     /// The samples as PEMS has them now.
-    pub async fn samples_in_pems(&self, plant: &Plant) -> Result<Vec<Value>> {
+    pub async fn samples_in_pems(&self, stack: &Stack) -> Result<Vec<Value>> {
         let mut records = Vec::new();
         for sample in &self.samples {
-            records.push(plant.pems_record(&sample.code, &sample.pfa_id).await?);
+            records.push(stack.pems_record(&sample.code, &sample.pfa_id).await?);
         }
         Ok(records)
     }
 
     /// Commits all drafts in one UPDATE, and shows a live line until every one is in PEMS.
-    pub async fn commit_and_watch(&self, plant: &Plant) -> Result<()> {
+    pub async fn commit_and_watch(&self, stack: &Stack) -> Result<()> {
         let update = r#"
             update pfa_modification
                set "syncState" = 'committed', "committedAt" = now() at time zone 'utc', "updatedAt" = now() at time zone 'utc'
              where "userId" = $1 and "syncState" = 'draft'"#;
         let started = Instant::now();
-        let committed = plant.client.execute(update, &[&EDITOR]).await?;
+        let committed = stack.client.execute(update, &[&EDITOR]).await?;
         let took = started.elapsed();
         say(&format!("{committed} edits committed in one UPDATE: {} ms, judged and queued", took.as_millis()));
 
         let committed_at = Instant::now();
         let synced = loop {
-            let (synced, ended) = ended(&plant.client).await?;
+            let (synced, ended) = ended(&stack.client).await?;
             let seconds = committed_at.elapsed().as_secs_f64();
             if stdout().is_terminal() {
                 print!("\r{synced} of {} in PEMS after {seconds:.1} s ", self.count);
@@ -109,8 +109,8 @@ impl Edits {
     }
 
     /// Shows the samples before and after, as PEMS has them.
-    pub async fn print_samples(&self, plant: &Plant, before: &[Value]) -> Result<()> {
-        let after = self.samples_in_pems(plant).await?;
+    pub async fn print_samples(&self, stack: &Stack, before: &[Value]) -> Result<()> {
+        let after = self.samples_in_pems(stack).await?;
         say("three records, read back from PEMS:");
         for ((sample, before), after) in self.samples.iter().zip(before).zip(&after) {
             let changes: Vec<String> = sample
@@ -134,19 +134,19 @@ impl Edits {
 }
 
 /// Commits one edit on the idle queue and prints how long it takes until PEMS has confirmed it.
-pub async fn single_edit(plant: &Plant) -> Result<()> {
+pub async fn single_edit(stack: &Stack) -> Result<()> {
     // An idle queue has a slot free: wait until the last request's has passed.
-    plant.slot().await?;
+    stack.slot().await?;
     tokio::time::sleep(Duration::from_millis(250)).await;
     let insert = r#"
         insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "sessionId", "baseVersion", "updatedAt")
         select 'mod_demo_single', m.id, m."organizationId", $1, '{"contract": "DEMO"}', 'committed', 'demo', m.version, now() at time zone 'utc'
           from pfa_mirror m where not exists (select from pfa_sync.validate(m.data, '{"contract": "DEMO"}')) order by m.id desc limit 1"#;
-    plant.client.execute(insert, &[&EDITOR]).await?;
+    stack.client.execute(insert, &[&EDITOR]).await?;
     let committed_at = Instant::now();
     let state = loop {
         let state: String =
-            plant.client.query_one(r#"select "syncState" from pfa_modification where id = 'mod_demo_single'"#, &[]).await?.get(0);
+            stack.client.query_one(r#"select "syncState" from pfa_modification where id = 'mod_demo_single'"#, &[]).await?.get(0);
         if !matches!(state.as_str(), "committed" | "syncing") {
             break state;
         }

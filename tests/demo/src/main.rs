@@ -3,7 +3,7 @@
 
 mod agreement;
 mod edits;
-mod plant;
+mod stack;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ use clap::Parser;
 use testbed::process::exit_code;
 use tokio::signal::unix::{SignalKind, signal};
 
-use plant::Plant;
+use stack::Stack;
 
 /// Shows an edit on its way from SQL to PEMS, on this machine and with nothing but what it starts itself.
 #[derive(Parser)]
@@ -40,39 +40,39 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> Result<()> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
-    let mut plant = None;
+    let mut stack = None;
     let outcome = tokio::select! {
-        outcome = perform(&arguments, &mut plant) => outcome,
+        outcome = perform(&arguments, &mut stack) => outcome,
         _ = interrupted.recv() => Ok(()),
         _ = terminated.recv() => Ok(()),
     };
-    if let Some(plant) = plant {
+    if let Some(stack) = stack {
         say("\nstopping");
-        plant.stop().await?;
+        stack.stop().await?;
     }
     outcome
 }
 
-async fn perform(arguments: &Arguments, plant: &mut Option<Plant>) -> Result<()> {
-    let plant = plant.insert(Plant::start(&arguments.input, &arguments.organizations).await?);
-    plant.fill_mirror().await?;
-    plant.start_relay().await?;
-    plant.start_api().await?;
+async fn perform(arguments: &Arguments, stack: &mut Option<Stack>) -> Result<()> {
+    let stack = stack.insert(Stack::start(&arguments.input, &arguments.organizations).await?);
+    stack.fill_mirror().await?;
+    stack.start_relay().await?;
+    stack.start_api().await?;
 
-    let edits = edits::Edits::draft(plant).await?;
-    let before = edits.samples_in_pems(plant).await?;
-    edits.commit_and_watch(plant).await?;
-    edits::single_edit(plant).await?;
-    edits.print_samples(plant, &before).await?;
+    let edits = edits::Edits::draft(stack).await?;
+    let before = edits.samples_in_pems(stack).await?;
+    edits.commit_and_watch(stack).await?;
+    edits::single_edit(stack).await?;
+    edits.print_samples(stack, &before).await?;
 
     if arguments.once {
-        let disagreements = agreement::disagreements(plant).await?;
+        let disagreements = agreement::disagreements(stack).await?;
         disagreements.iter().take(20).for_each(|disagreement| say(disagreement));
         ensure!(disagreements.is_empty(), "simulator, mirror and queue disagree in {} places", disagreements.len());
         say("simulator, mirror and queue agree, record by record");
         return Ok(());
     }
-    plant.print_how_to_connect()?;
+    stack.print_how_to_connect()?;
     std::future::pending().await
 }
 

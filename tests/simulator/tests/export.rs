@@ -112,9 +112,9 @@ fn a_row_that_can_not_be_read_stops_no_other() -> Result<()> {
     ]));
     let Export { records, refusals } = read(&bytes, &organizations())?;
     assert_eq!(records.iter().map(|record| &record.fields["pfaId"]).collect::<Vec<_>>(), ["1", "4"]);
-    let told: Vec<_> = refusals.iter().map(|refusal| (refusal.row, refusal.alias.as_str(), refusal.reason.as_str())).collect();
+    let message: Vec<_> = refusals.iter().map(|refusal| (refusal.row, refusal.alias.as_str(), refusal.reason.as_str())).collect();
     assert_eq!(
-        told,
+        message,
         [
             (2, "CELL", "the row has no cells"),
             (3, "ALIAS_NAME", "a cell has no alias"),
@@ -141,6 +141,9 @@ fn a_file_that_is_no_export_says_why() {
     assert!(error(&SHIPPED[..SHIPPED.len() / 2]).contains("gzip is damaged"));
     assert!(error(&export(json!([]))).contains("no rows"));
     let elsewhere = export(json!([row(&[("pfs_id", json!("1")), ("pfs_a_org", json!("LIMA"))])]));
-    let told = error(&elsewhere);
-    assert!(told.contains("of RIO, HARBOUR") && told.contains("its organizations are LIMA; ORGANIZATIONS='LIMA'"), "{told}");
+    let message = error(&elsewhere);
+    assert!(
+        message.contains("of RIO, HARBOUR") && message.contains("its organizations are LIMA; ORGANIZATIONS='LIMA'"),
+        "{message}"
+    );
 }

@@ -1,11 +1,9 @@
 //! Writing, reading and listing records.
 
-use std::time::Duration;
-
 use anyhow::{Context, Result};
-use pems_simulator::{Config, Credentials};
-use reqwest::{Certificate, Client, Method};
-use serde_json::{Value, json};
+use pems_simulator::Credentials;
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Map, Value, json};
 
 use crate::client::{Pems, answer, body};
 

@@ -1,14 +1,12 @@
 //! Visibility and grants in SQL: roles, tenants, prices, and sessions that claim to be another user.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use anyhow::Result;
-use serde_json::{Value, json};
-use testbed::application::{EDITOR, HARBOUR, RIO, pems_record};
+use testbed::application::{HARBOUR, RIO};
 use testbed::cluster::Login;
 use tokio_postgres::Client;
 
 use crate::support::scenario::{Scenario, refusal};
+use crate::support::tenants::two_tenants;
 
 /// The views with rows of organizations.
 const VIEWS: [&str; 8] = ["queue", "conflicts", "dead_letters", "jobs", "batches", "changes", "audit", "pulls"];

@@ -1,4 +1,4 @@
-//! What a batch reads stays the same however much waits or has ended, and nothing is lost behind a front.
+//! What a batch reads stays the same however much waits or has ended, and nothing is lost behind a watermark.
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -7,7 +7,7 @@ use tokio_postgres::{Client, IsolationLevel, Row, Transaction};
 
 use crate::support::scenario::Scenario;
 
-/// Makes every front lie at the present, as if all that waits had committed long after it was queued.
+/// Sets every watermark to the present, as if all that waits had committed long after it was queued.
 const PASS_BY: &str = "update pfa_sync_private.sync_organization
     set watermarks = array_fill(clock_timestamp(), array[3]), lease_watermark = clock_timestamp(),
         watermarks_checked_at = clock_timestamp()";

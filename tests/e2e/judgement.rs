@@ -1,4 +1,4 @@
-//! The verdict on a commit, straight in SQL: every code, every permission, and records that are not as they should be.
+//! The judgement of a commit in SQL: every error code, every permission, and records that are invalid themselves.
 
 use anyhow::Result;
 use rstest::rstest;
@@ -7,7 +7,7 @@ use testbed::application::{EDITOR, RIO, pems_record};
 
 use crate::support::scenario::{Scenario, refusal};
 
-/// PEMS' record "1" as the case wants it.
+/// The record "1" of PEMS, with the values of the case.
 async fn world_with(changes: Value) -> Result<Scenario> {
     let scenario = Scenario::empty().await?;
     let mut record = pems_record("RIO", "1");
@@ -58,8 +58,8 @@ async fn a_commit_is_judged_by_the_record_as_it_would_be(
             assert_eq!(code, "PF001");
             assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.queue").await?, 0);
             let errors = detail[0]["errors"].as_array().unwrap().clone();
-            let told = |e: &Value| format!("{} {}", e["field"].as_str().unwrap_or_default(), e["code"].as_str().unwrap());
-            errors.iter().map(told).collect()
+            let listed = |e: &Value| format!("{} {}", e["field"].as_str().unwrap_or_default(), e["code"].as_str().unwrap());
+            errors.iter().map(listed).collect()
         }
     };
     assert_eq!(refused, expected);

@@ -24,7 +24,7 @@ const PASSWORD: &str = "demo-password";
 const TENANT: &str = "DEMO";
 
 /// Everything that the demo started.
-pub struct Plant {
+pub struct Stack {
     /// A session of the superuser.
     pub client: Client,
     directory: PathBuf,
@@ -39,7 +39,7 @@ pub struct Plant {
     cluster: Cluster,
 }
 
-impl Plant {
+impl Stack {
     /// Starts the simulator with the export loaded, and a server with the application's tables and the extension.
     pub async fn start(input: &Path, organizations: &[String]) -> Result<Self> {
         let directory = program("demo")?.ancestors().nth(2).context("the demo runs outside of target/")?.join("demo");
@@ -58,10 +58,10 @@ impl Plant {
             cluster.server().port()
         ));
         let organizations = organizations.to_vec();
-        let plant =
+        let stack =
             Self { client, directory, organizations, pems_url, http, simulator, relay: None, api: None, database, cluster };
-        plant.write_environment(&[])?;
-        Ok(plant)
+        stack.write_environment(&[])?;
+        Ok(stack)
     }
 
     /// Fills the mirror from the simulator's list, as a new installation does.
