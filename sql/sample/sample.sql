@@ -23,7 +23,8 @@ insert into "user_organizations"
     ("id", "userId", "organizationId", "role", "perm_EditForecast", "perm_EditActuals", "perm_Delete", "perm_Import",
      "perm_RefreshData", "perm_Export", "perm_ViewFinancials", "perm_SaveDraft", "perm_Sync", "modifiedAt")
 select 'mbr_' || substr(may."user", 5) || '_' || o."code", may."user", o."id", may."role",
-       may."edits", may."actuals", may."actuals", may."actuals", may."edits", true, may."edits", may."edits", may."edits",
+       may."edits", may."actuals", may."actuals", may."actuals", may."edits", true, may."edits", may."edits",
+       may."edits",
        now() at time zone 'utc'
   from "organizations" o
   join (values

@@ -108,7 +108,8 @@ create table "pfa_mirror" (
 );
 create unique index "pfa_mirror_organizationId_pfaId_key" on "pfa_mirror" ("organizationId", "pfaId");
 create index "pfa_mirror_organizationId_category_source_idx" on "pfa_mirror" ("organizationId", "category", "source");
-create index "pfa_mirror_organizationId_forecastStart_forecastEnd_idx" on "pfa_mirror" ("organizationId", "forecastStart", "forecastEnd");
+create index "pfa_mirror_organizationId_forecastStart_forecastEnd_idx"
+    on "pfa_mirror" ("organizationId", "forecastStart", "forecastEnd");
 create index "pfa_mirror_organizationId_idx" on "pfa_mirror" ("organizationId");
 create index "pfa_mirror_syncBatchId_lastSyncedAt_idx" on "pfa_mirror" ("syncBatchId", "lastSyncedAt");
 
@@ -179,7 +180,11 @@ create table "pfa_modification" (
     constraint "pfa_modification_userId_fkey" foreign key ("userId")
         references "users" ("id") on delete cascade on update cascade
 );
-create index "pfa_modification_mirrorId_sessionId_syncState_idx" on "pfa_modification" ("mirrorId", "sessionId", "syncState");
-create index "pfa_modification_organizationId_sessionId_syncState_idx" on "pfa_modification" ("organizationId", "sessionId", "syncState");
-create index "pfa_modification_organizationId_syncState_committedAt_idx" on "pfa_modification" ("organizationId", "syncState", "committedAt");
-create index "pfa_modification_userId_sessionId_syncState_idx" on "pfa_modification" ("userId", "sessionId", "syncState");
+create index "pfa_modification_mirrorId_sessionId_syncState_idx"
+    on "pfa_modification" ("mirrorId", "sessionId", "syncState");
+create index "pfa_modification_organizationId_sessionId_syncState_idx"
+    on "pfa_modification" ("organizationId", "sessionId", "syncState");
+create index "pfa_modification_organizationId_syncState_committedAt_idx"
+    on "pfa_modification" ("organizationId", "syncState", "committedAt");
+create index "pfa_modification_userId_sessionId_syncState_idx"
+    on "pfa_modification" ("userId", "sessionId", "syncState");

@@ -136,7 +136,7 @@ async fn a_request_whose_transaction_met_another_one_is_executed_again(#[case] k
     let api = Api::start(&scenario, &[]).await?;
     scenario.edit("1", json!({"model": "X"})).await?;
     // A sequence counts the executions, since a rollback does not reset it.
-    let deadlock_once = "create sequence public.executions;
+    let deadlock_once = "create sequence public.executions; grant all on sequence public.executions to public;
         create function public.deadlock_once() returns trigger language plpgsql as $$ begin
             if nextval('public.executions') = 1 then raise exception 'deadlock detected' using errcode = '40P01'; end if;
             return new;

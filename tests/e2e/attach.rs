@@ -3,6 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Result, ensure};
+use rstest::rstest;
 use serde_json::json;
 use testbed::application::{Application, EDITOR, RIO, pems_record};
 use testbed::cluster::{Cluster, Database, Options, Template, shared};
@@ -119,8 +120,11 @@ async fn work_that_no_trigger_saw_is_swept_up() -> Result<()> {
 }
 
 /// Queued work survives a dump and its restore in another cluster, and waits there for `adopt()`.
+#[rstest]
+#[case::by_a_superuser(&[])]
+#[case::by_a_backup_role(&["--role", "pg_read_all_data"])]
 #[tokio::test]
-async fn a_restored_copy_sends_nothing_until_adopted() -> Result<()> {
+async fn a_restored_copy_sends_nothing_until_adopted(#[case] role: &[&str]) -> Result<()> {
     let scenario = Scenario::new().await?;
     let waiting = scenario.edit("1", json!({"model": "X"})).await?;
     scenario.edit("2", json!({"model": "Y"})).await?;
@@ -143,6 +147,7 @@ async fn a_restored_copy_sends_nothing_until_adopted() -> Result<()> {
         .server()
         .program("pg_dump")
         .args(["--dbname", &scenario.database.url()])
+        .args(role)
         .stdout(Stdio::piped())
         .spawn()?;
     let restored = copy

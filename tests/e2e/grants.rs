@@ -1,4 +1,4 @@
-//! Grants: what each function and view is open to, and that row security covers every table with rows of organizations.
+//! Grants: what each function and view is open to, who owns what, and that tables are closed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,10 +33,10 @@ const SURFACE: &str = "
     function event_position a - i d   function events a - i d              function events_of_all - - i -
     function progress a - i d         function records a - i -               relation changes a - i d
     relation audit a - i d            relation batches a - i d             relation conflicts a - i d
-    relation dead_letters a - i d     relation field a r i d               relation field_override a r i d
+    relation dead_letters a - i d     
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
-    relation setting_definition a r i d  relation setting_value a r i d
-    relation settings a r i d         relation sync_batch a - i d          relation sync_job a - i d
+      
+    relation settings a r i d         
     relation pulls a - i d";
 
 const ROLES: [(&str, &str); 4] =
@@ -68,15 +68,79 @@ async fn every_function_and_view_is_open_to_just_the_roles_that_need_it() -> Res
     Ok(())
 }
 
+/// Tables are open to their owner alone, and have no row security, under which no other role could dump them. A view with
+/// rows of organizations lets no condition of its reader run before its own.
 #[tokio::test]
-async fn every_table_with_an_organization_is_under_forced_row_security() -> Result<()> {
+async fn tables_are_closed_and_views_are_barriers() -> Result<()> {
     let scenario = Scenario::empty().await?;
-    let open = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c join pg_attribute a on a.attrelid = c.oid \
-                where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and c.relkind in ('r', 'p') and a.attname = 'organization_id' \
-                  and not (c.relrowsecurity and c.relforcerowsecurity)";
+    let ours = "n.nspname in ('pfa_sync', 'pfa_sync_private')";
+    let open = format!(
+        "select coalesce(string_agg(distinct c.relname || ' to ' || g.grantee::regrole, ', '), '') from pg_class c \
+           join pg_namespace n on n.oid = c.relnamespace cross join lateral aclexplode(c.relacl) g \
+          where {ours} and c.relkind in ('r', 'p', 'S') and g.grantee <> c.relowner"
+    );
+    assert_eq!(scenario.value::<String>(&open).await?, "");
+    let columns = format!(
+        "select count(*) from pg_attribute a join pg_class c on c.oid = a.attrelid join pg_namespace n on n.oid = c.relnamespace \
+          where {ours} and a.attacl is not null"
+    );
+    assert_eq!(scenario.value::<i64>(&columns).await?, 0);
+    let secured = format!(
+        "select count(*) from pg_class c join pg_namespace n on n.oid = c.relnamespace where {ours} and c.relrowsecurity"
+    );
+    assert_eq!(scenario.value::<i64>(&secured).await?, 0);
+    let unguarded = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c where c.relnamespace = 'pfa_sync'::regnamespace \
+                     and c.relkind = 'v' and c.reloptions is distinct from array['security_barrier=true']";
+    assert_eq!(scenario.value::<String>(unguarded).await?, "");
+    Ok(())
+}
+
+/// Everything is owned by a role without rights of its own, except what a superuser calls as invoker.
+#[tokio::test]
+async fn the_owner_is_no_superuser() -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let installers = "select array_agg(distinct p.proname::text order by p.proname::text) from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
+                      where n.nspname in ('pfa_sync', 'pfa_sync_private') and p.proowner <> 'pfa_sync_owner'::regrole";
+    let expected = [
+        "add_application_columns",
+        "all_permissions",
+        "application_columns",
+        "application_faults",
+        "attach",
+        "become_table_owner",
+        "create_application_triggers",
+        "create_application_views",
+        "create_write_function",
+        "create_write_functions",
+        "database_oid",
+        "detach",
+        "grant_application",
+        "installed_version",
+        "trigger_owners",
+        "typed_field_columns",
+    ];
+    assert_eq!(scenario.value::<Vec<String>>(installers).await?, expected);
+    let definers = "select coalesce(string_agg(p.proname, ', '), '') from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
+                    where n.nspname in ('pfa_sync', 'pfa_sync_private') and p.prosecdef and p.proowner <> 'pfa_sync_owner'::regrole";
+    assert_eq!(scenario.value::<String>(definers).await?, "");
+    let others = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c join pg_namespace n on n.oid = c.relnamespace \
+                  where n.nspname in ('pfa_sync', 'pfa_sync_private') and c.relkind <> 'i' and c.relowner <> 'pfa_sync_owner'::regrole";
+    assert_eq!(scenario.value::<String>(others).await?, "");
+    let role = "select rolsuper or rolbypassrls or rolcanlogin or rolcreaterole or rolcreatedb from pg_roles where rolname = 'pfa_sync_owner'";
+    assert!(!scenario.value::<bool>(role).await?);
+    Ok(())
+}
+
+/// A function that is called from outside reads the application's tables without their policies, or not at all.
+#[tokio::test]
+async fn entry_points_turn_row_security_off() -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let open = "select coalesce(string_agg(p.proname, ', '), '') from pg_proc p join pg_language l on l.oid = p.prolang \
+                 where p.prosecdef and l.lanname <> 'c' and not 'row_security=off' = any (p.proconfig) \
+                   and p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) \
+                   and (p.prorettype = 'trigger'::regtype and p.proname like 'modification%' \
+                        or exists (select from unnest(array['application', 'relay', 'api', 'reader']) r \
+                                    where has_function_privilege('pfa_sync_' || r, p.oid, 'execute')))";
     assert_eq!(scenario.value::<String>(open).await?, "");
-    let definers = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c where c.relnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) \
-                    and c.relkind = 'v' and not coalesce('security_invoker=true' = any (c.reloptions), false)";
-    assert_eq!(scenario.value::<String>(definers).await?, "", "a view with its owner's rights is above row security");
     Ok(())
 }

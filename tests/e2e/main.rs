@@ -2,6 +2,7 @@
 
 mod api;
 mod attach;
+mod attacks;
 mod commit;
 mod concurrency;
 mod conflict;

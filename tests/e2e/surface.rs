@@ -116,7 +116,7 @@ async fn tables_are_private() -> Result<()> {
 #[tokio::test]
 async fn a_schema_made_beforehand_is_refused() -> Result<()> {
     let scenario = Scenario::new().await?;
-    let open = "select count(*) from pg_namespace n, pg_roles r where n.nspname like 'pfa\\_sync%' and not r.rolsuper \
+    let open = "select count(*) from pg_namespace n, pg_roles r where n.nspname like 'pfa\\_sync%' and not r.rolsuper and r.rolname <> 'pfa_sync_owner' \
                 and has_schema_privilege(r.oid, n.oid, 'create')";
     assert_eq!(scenario.value::<i64>(open).await?, 0);
     let database = Database::create(&shared()?, Template::Empty).await?;

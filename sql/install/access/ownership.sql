@@ -1,6 +1,6 @@
 -- Everything belongs to pfa_sync_owner, which is no superuser: code that gets into our functions has its rights and no
--- more. What a superuser calls as invoker (attach, detach) stays the installer's, with all that it calls: pfa_sync_owner
--- could otherwise change what a superuser executes.
+-- more. What a superuser calls as invoker (attach, detach) stays the installer's, with all that it calls:
+-- pfa_sync_owner could otherwise change what a superuser executes.
 do $$
 declare
     owned record;
@@ -13,22 +13,24 @@ begin
          where n.nspname in ('pfa_sync', 'pfa_sync_private') and c.relkind in ('r', 'p', 'v', 'S')
            -- A sequence of an identity column follows its table.
            and not exists (select from pg_depend d
-                            where c.relkind = 'S' and d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'i')
+                            where c.relkind = 'S' and d.classid = 'pg_class'::regclass and d.objid = c.oid
+                              and d.deptype = 'i')
         union all
         select format('type %I.%I', n.nspname, t.typname)
           from pg_type t
           join pg_namespace n on n.oid = t.typnamespace
           left join pg_class c on c.oid = t.typrelid
-         where n.nspname in ('pfa_sync', 'pfa_sync_private') and t.typtype in ('c', 'e') and coalesce(c.relkind, 'c') = 'c'
+         where n.nspname in ('pfa_sync', 'pfa_sync_private') and t.typtype in ('c', 'e')
+           and coalesce(c.relkind, 'c') = 'c'
         union all
         select format('%s %s', case p.prokind when 'a' then 'aggregate' else 'function' end, p.oid::regprocedure)
           from pg_proc p
          where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace)
-           and p.proname <> all (array['attach', 'detach', 'application_columns', 'application_faults', 'all_permissions',
-                                       'typed_field_columns', 'add_application_columns', 'create_application_views',
-                                       'create_application_statements', 'create_application_triggers',
-                                       'grant_application', 'trigger_owners', 'installed_version', 'database_oid',
-                                       'run_as_table_owner'])
+           and p.proname <> all (array[
+               'attach', 'detach', 'application_columns', 'application_faults', 'all_permissions',
+               'typed_field_columns', 'add_application_columns', 'create_application_views', 'create_write_function',
+               'create_write_functions', 'create_application_triggers', 'grant_application', 'trigger_owners',
+               'installed_version', 'database_oid', 'become_table_owner'])
     loop
         execute format('alter %s owner to pfa_sync_owner', owned.object);
     end loop;

@@ -28,12 +28,14 @@ begin
         for item in select * from add_application_columns(app_schema) loop
             report := report || array[['pfa_modification', 'changed', item]];
         end loop;
-        perform create_application_statements(app_schema);
         for item in select * from grant_application(app_schema) loop
             report := report || array[['role pfa_sync_owner', 'granted', item]];
         end loop;
         for item in select * from create_application_views(app_schema) loop
             report := report || array[['view pfa_sync_private.' || item, 'in place', '']];
+        end loop;
+        for item in select * from create_write_functions(app_schema) loop
+            report := report || array[['function pfa_sync_private.' || item, 'in place', '']];
         end loop;
         if exists (select from pg_depend
                     where classid = 'pg_class'::regclass and objid = 'pfa_sync_private.modification'::regclass
@@ -96,8 +98,8 @@ comment on function pfa_sync.attach(name, boolean) is
     'Repeatable; required again after an upgrade. dry_run: reports and changes nothing. Nothing is sent before '
     'resume(). PF007: a table or column is missing or has another type.';
 
--- Grants pfa_sync_owner what the functions need: to read the tables, and to lock rows of two of them, which takes UPDATE.
--- Writes run as the tables' owners. Returns what was not granted before.
+-- Grants pfa_sync_owner what the functions need: to read the tables, and to lock rows of two of them, which takes
+-- UPDATE. Writes run as the tables' owners. Returns what was not granted before.
 create function grant_application(app_schema name) returns setof text
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -148,6 +150,7 @@ as $$
 declare
     here  installation;
     owned record;
+    write text;
 begin
     select * into here from installation;
     if not found then
@@ -162,6 +165,11 @@ begin
         execute format('drop trigger %I on %I.pfa_modification', owned.tgname, here.app_schema);
         return query select 'trigger ' || owned.tgname, 'dropped', '';
     end loop;
+    foreach write in array array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
+                                 'write_modifications'] loop
+        execute format('drop function if exists pfa_sync_private.%I(jsonb)', write);
+        return query select 'function pfa_sync_private.' || write, 'dropped', '';
+    end loop;
     for owned in
         select unnest(array['modification', 'mirror_history', 'mirror', 'member', 'users', 'organization']) as viewname
     loop
@@ -170,7 +178,6 @@ begin
     end loop;
     execute format('revoke all on all tables in schema %1$I from pfa_sync_owner; '
                    'revoke usage on schema %1$I from pfa_sync_owner', here.app_schema);
-    delete from application_statement;
     delete from installation;
     return query select 'pfa_sync', 'detached', 'all data is left; drop extension pfa_sync removes it';
 end

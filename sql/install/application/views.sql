@@ -5,8 +5,9 @@ create function create_application_views(app_schema name) returns setof name
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    translated record;
-    columns    text;
+    translated      record;
+    translated_view text;
+    columns         text;
 begin
     execute format($view$
         create or replace view pfa_sync_private.organization with (security_invoker = true) as
@@ -47,9 +48,9 @@ begin
                "pemsVersion" as pems_version
           from %I.pfa_modification $view$, columns, app_schema);
     return next 'modification';
-    for translated in select unnest(array['organization', 'users', 'member', 'mirror', 'mirror_history', 'modification']) as view
-    loop
-        execute format('alter view pfa_sync_private.%I owner to pfa_sync_owner', translated.view);
+    foreach translated_view in array array['organization', 'users', 'member', 'mirror', 'mirror_history',
+                                           'modification'] loop
+        execute format('alter view pfa_sync_private.%I owner to pfa_sync_owner', translated_view);
     end loop;
 end
 $$;

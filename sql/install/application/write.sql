@@ -1,114 +1,126 @@
--- Writes to the application's tables. Each runs as the owner of its table, with the one privilege that a trigger, default
--- or constraint of that table cannot use: those are code of the table's owner, and must not run with the rights of the
--- extension.
+-- Writes to the application's tables. A trigger, default or constraint of a table is code of the table's owner, which
+-- must not run with the rights of the extension: each write runs as the owner of its table, in a function that
+-- attach() makes of the table's columns and that does nothing else.
 
--- Executes a statement with one parameter as the owner of a relation, as a security-restricted operation; the number of
--- rows that it processed.
-create function run_as_table_owner(relation regclass, statement text, argument jsonb) returns bigint
-    language c volatile strict security invoker as 'MODULE_PATHNAME', 'run_as_table_owner_wrapper';
-comment on function run_as_table_owner(regclass, text, jsonb) is
-    'Executes a statement as the owner of a relation; $1 is the argument.';
+-- Makes the owner of a relation the current user, in a security-restricted operation, until the calling SECURITY
+-- DEFINER function returns.
+create function become_table_owner(relation regclass) returns void
+    language c volatile strict security invoker as 'MODULE_PATHNAME', 'become_table_owner_wrapper';
+comment on function become_table_owner(regclass) is
+    'Makes the owner of a relation the current user until the calling SECURITY DEFINER function returns.';
 
-create table application_statement (
-    name      text not null,
-    relation  text not null,
-    statement text not null,
-    constraint application_statement_pkey primary key (name)
-);
-comment on table application_statement is
-    'The statements by which the extension writes to the application''s tables, as attach() made them of their columns.';
-select pg_catalog.pg_extension_config_dump('application_statement', '');
+-- Makes one of the functions: it executes a statement on a table as the table's owner, and returns the number of rows
+-- that it wrote. The statement names its parameter argument.
+create function create_write_function(name text, relation text, statement text) returns void
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    execute format($function$
+        create or replace function pfa_sync_private.%1$I(argument jsonb) returns bigint
+            language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+            set jit = off set enable_seqscan = off
+        as $body$
+        declare
+            written bigint;
+        begin
+            perform become_table_owner(%2$L);
+            %3$s;
+            get diagnostics written = row_count;
+            return written;
+        end
+        $body$;
+        alter function pfa_sync_private.%1$I(jsonb) owner to pfa_sync_owner;
+        revoke execute on function pfa_sync_private.%1$I(jsonb) from public $function$, name, relation, statement);
+end
+$$;
 
--- Makes the statements. Called by attach() with the schema that holds the tables.
-create function create_application_statements(app_schema name) returns void
+-- Makes the functions. Called by attach() with the schema that holds the tables; the names of what was made.
+create function create_write_functions(app_schema name) returns setof name
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     mirror       text := format('%I.pfa_mirror', app_schema);
     history      text := format('%I.pfa_mirror_history', app_schema);
     modification text := format('%I.pfa_modification', app_schema);
-    names        text := (select string_agg(format('%I', split_part(c, ' ', 1)), ', ')
-                            from regexp_split_to_table(typed_field_columns(), ', ') c);
-    definitions  text := (select string_agg(format('%I %s', split_part(c, ' ', 1), substr(c, strpos(c, ' ') + 1)), ', ')
-                            from regexp_split_to_table(typed_field_columns(), ', ') c);
-    values       text := (select string_agg(format('t.%I', split_part(c, ' ', 1)), ', ')
-                            from regexp_split_to_table(typed_field_columns(), ', ') c);
-    copied       text := (select string_agg(format('%I', c.column_name), ', ')
-                            from application_columns() c
-                           where c.table_name = 'pfa_mirror' and c.column_name not in ('id', 'createdAt'));
+    names        text;
+    definitions  text;
+    copied       text[];
 begin
-    delete from application_statement;
-    insert into application_statement (name, relation, statement) values
-        -- [{id, organization, pfaId, data, typed, stamp}]
-        ('insert_mirror', mirror, format($insert$
-            insert into %s (id, "organizationId", "pfaId", data, version, "pemsVersion", "lastSyncedAt", "createdAt",
-                            "updatedAt", %s)
-            select r.id, r.organization, r."pfaId", r.data, 1, r.stamp, n.now, n.now, n.now, %s
-              from jsonb_to_recordset($1) r (id text, organization text, "pfaId" text, data jsonb, typed jsonb, stamp text)
-             cross join lateral jsonb_to_record(r.typed) t (%s)
-             cross join (select now() at time zone 'utc') n (now)
-            on conflict do nothing $insert$, mirror, names, values, definitions)),
-        -- [{id, data, typed, stamp, step}]
-        ('change_mirror', mirror, format($update$
-            update %s m
-               set data = r.data, version = m.version + r.step, "pemsVersion" = coalesce(r.stamp, m."pemsVersion"),
-                   "lastSyncedAt" = now() at time zone 'utc', "updatedAt" = now() at time zone 'utc',
-                   (%s) = (select t.* from jsonb_to_record(r.typed) t (%s))
-              from jsonb_to_recordset($1) r (id text, data jsonb, typed jsonb, stamp text, step int)
-             where m.id = r.id $update$, mirror, names, definitions)),
-        -- [{id, changedBy, reason}]
-        ('insert_history', history, format($insert$
-            insert into %1$s (id, "mirrorId", "changedBy", "changeReason", %2$s)
-            select gen_random_uuid()::text, m.id, r."changedBy", r.reason, %3$s
-              from jsonb_to_recordset($1) r (id text, "changedBy" text, reason text)
-              join %4$s m on m.id = r.id $insert$, history, copied,
-            (select string_agg('m.' || c, ', ') from regexp_split_to_table(copied, ', ') c), mirror)),
-        -- {id, mirrorId, organizationId, userId, delta, sessionId, baseVersion, changeReason}
-        ('insert_draft', modification, format($insert$
-            insert into %s (id, "mirrorId", "organizationId", "userId", delta, "sessionId", "syncState", "baseVersion",
-                            "changeReason", "updatedAt")
-            select r.id, r."mirrorId", r."organizationId", r."userId", r.delta, r."sessionId", 'draft', r."baseVersion",
-                   r."changeReason", now() at time zone 'utc'
-              from jsonb_to_record($1) r (id text, "mirrorId" text, "organizationId" text, "userId" text, delta jsonb,
-                                          "sessionId" text, "baseVersion" int, "changeReason" text) $insert$, modification)),
-        -- [{id, and the columns to set}]
-        ('change_modification', modification, format($update$
-            update %s m
-               set "syncState" = case when r ? 'syncState' then r->>'syncState' else m."syncState" end,
-                   "syncStatus" = case when r ? 'syncStatus' then r->>'syncStatus' else m."syncStatus" end,
-                   "syncError" = case when r ? 'syncError' then r->>'syncError' else m."syncError" end,
-                   "syncedAt" = case when r ? 'syncedAt' then (r->>'syncedAt')::timestamp else m."syncedAt" end,
-                   "pemsVersion" = case when r ? 'pemsVersion' then (r->>'pemsVersion')::int else m."pemsVersion" end,
-                   "changeReason" = case when r ? 'changeReason' then r->>'changeReason' else m."changeReason" end,
-                   "baseVersion" = case when r ? 'baseVersion' then (r->>'baseVersion')::int else m."baseVersion" end,
-                   delta = case when r ? 'delta' then r->'delta' else m.delta end,
-                   "updatedAt" = now() at time zone 'utc'
-              from jsonb_array_elements($1) r
-             where m.id = r->>'id' $update$, modification));
+    select string_agg(format('%I', split_part(c, ' ', 1)), ', '),
+           string_agg(format('%I %s', split_part(c, ' ', 1), substr(c, strpos(c, ' ') + 1)), ', ')
+      into names, definitions
+      from regexp_split_to_table(typed_field_columns(), ', ') c;
+    copied := array(select format('%I', c.column_name) from application_columns() c
+                     where c.table_name = 'pfa_mirror' and c.column_name not in ('id', 'createdAt'));
+
+    -- [{id, organization, pfaId, data, typed, stamp}]
+    perform create_write_function('write_new_mirrors', mirror, format($insert$
+        insert into %1$s (id, "organizationId", "pfaId", data, version, "pemsVersion", "lastSyncedAt", "createdAt",
+                          "updatedAt", %2$s)
+        select r.id, r.organization, r."pfaId", r.data, 1, r.stamp, n.now, n.now, n.now, t.*
+          from jsonb_to_recordset(argument) r (id text, organization text, "pfaId" text, data jsonb, typed jsonb,
+                                               stamp text)
+         cross join lateral jsonb_to_record(r.typed) t (%3$s)
+         cross join (select now() at time zone 'utc') n (now)
+        on conflict do nothing $insert$, mirror, names, definitions));
+    return next 'write_new_mirrors';
+
+    -- [{id, data, typed, stamp, step}]
+    perform create_write_function('write_mirrors', mirror, format($update$
+        update %1$s m
+           set data = r.data, version = m.version + r.step, "pemsVersion" = coalesce(r.stamp, m."pemsVersion"),
+               "lastSyncedAt" = now() at time zone 'utc', "updatedAt" = now() at time zone 'utc',
+               (%2$s) = (select t.* from jsonb_to_record(r.typed) t (%3$s))
+          from jsonb_to_recordset(argument) r (id text, data jsonb, typed jsonb, stamp text, step int)
+         where m.id = r.id $update$, mirror, names, definitions));
+    return next 'write_mirrors';
+
+    -- [{id, changedBy, reason}]
+    perform create_write_function('write_history', history, format($insert$
+        insert into %1$s (id, "mirrorId", "changedBy", "changeReason", %2$s)
+        select gen_random_uuid()::text, m.id, r."changedBy", r.reason, %3$s
+          from jsonb_to_recordset(argument) r (id text, "changedBy" text, reason text)
+          join %4$s m on m.id = r.id $insert$,
+        history, array_to_string(copied, ', '), 'm.' || array_to_string(copied, ', m.'), mirror));
+    return next 'write_history';
+
+    -- {id, mirrorId, organizationId, userId, delta, sessionId, baseVersion, changeReason}
+    perform create_write_function('write_draft', modification, format($insert$
+        insert into %1$s (id, "mirrorId", "organizationId", "userId", delta, "sessionId", "syncState", "baseVersion",
+                          "changeReason", "updatedAt")
+        select r.id, r."mirrorId", r."organizationId", r."userId", r.delta, r."sessionId", 'draft', r."baseVersion",
+               r."changeReason", now() at time zone 'utc'
+          from jsonb_to_record(argument) r (id text, "mirrorId" text, "organizationId" text, "userId" text, delta jsonb,
+                                            "sessionId" text, "baseVersion" int, "changeReason" text) $insert$,
+        modification));
+    return next 'write_draft';
+
+    -- [{id, and the columns to set}]
+    perform create_write_function('write_modifications', modification, format($update$
+        update %1$s m
+           set "syncState" = case when r ? 'syncState' then r->>'syncState' else m."syncState" end,
+               "syncStatus" = case when r ? 'syncStatus' then r->>'syncStatus' else m."syncStatus" end,
+               "syncError" = case when r ? 'syncError' then r->>'syncError' else m."syncError" end,
+               "syncedAt" = case when r ? 'syncedAt' then (r->>'syncedAt')::timestamp else m."syncedAt" end,
+               "pemsVersion" = case when r ? 'pemsVersion' then (r->>'pemsVersion')::int else m."pemsVersion" end,
+               "changeReason" = case when r ? 'changeReason' then r->>'changeReason' else m."changeReason" end,
+               "baseVersion" = case when r ? 'baseVersion' then (r->>'baseVersion')::int else m."baseVersion" end,
+               delta = case when r ? 'delta' then r->'delta' else m.delta end,
+               "updatedAt" = now() at time zone 'utc'
+          from jsonb_array_elements(argument) r
+         where m.id = r->>'id' $update$, modification));
+    return next 'write_modifications';
 end
 $$;
 
--- Executes one of the statements; the number of rows that it wrote.
-create function write_application(name text, argument jsonb) returns bigint
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
-as $$
-declare
-    chosen application_statement;
-begin
-    select * into chosen from application_statement s where s.name = write_application.name;
-    return run_as_table_owner(chosen.relation::regclass, chosen.statement, argument);
-end
-$$;
-
--- Sets columns of modifications: [{id, syncState, syncError, …}]; null = nothing to do. The trigger modification_stamped
--- derives syncStatus from syncState.
+-- Sets columns of modifications: [{id, syncState, syncError, …}]; null = nothing to do. The trigger
+-- modification_stamped derives syncStatus from syncState.
 create function change_modifications(changes jsonb) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     if changes is not null then
-        perform write_application('change_modification', changes);
+        perform write_modifications(changes);
     end if;
 end
 $$;

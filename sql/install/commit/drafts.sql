@@ -32,7 +32,7 @@ begin
      order by m.created_at desc, m.modification_id limit 1 for no key update;
     if draft.modification_id is null then
         draft.modification_id := gen_random_uuid()::text;
-        perform write_application('insert_draft', jsonb_build_object('id', draft.modification_id,
+        perform write_draft(jsonb_build_object('id', draft.modification_id,
             'mirrorId', record.mirror_id, 'organizationId', scope, 'userId', actor, 'delta', save_draft.delta,
             'sessionId', save_draft.session_id, 'baseVersion', record.version, 'changeReason', reason));
     else

@@ -88,6 +88,7 @@ comment on function setting(text, text) is
 
 create function fleet_setting(name text) returns text
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$ select setting(name) $$;
 comment on function fleet_setting(text) is
     'The value in force for the whole fleet; the view settings shows those of organizations.';

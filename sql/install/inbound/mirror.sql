@@ -31,7 +31,7 @@ begin
     if made is null then
         return 0;
     end if;
-    inserted := write_application('insert_mirror', made);
+    inserted := write_new_mirrors(made);
     insert into pems_record (mirror_id, pems_version, mirror_version, pems_updated_at, record_hash)
     select m.mirror_id, r.pems_version, 1, r.pems_stamp, r.record_hash
       from jsonb_to_recordset(made) i (id text, "pfaId" text)
@@ -52,10 +52,10 @@ declare
                          from unnest(changes) c where c.new_version);
 begin
     if archived is not null then
-        perform write_application('insert_history', archived);
+        perform write_history(archived);
     end if;
     if cardinality(changes) > 0 then
-        perform write_application('change_mirror', (
+        perform write_mirrors((
             select jsonb_agg(jsonb_build_object('id', c.mirror_id, 'data', c.data, 'typed', t.data,
                        'stamp', c.pems_stamp, 'step', c.new_version::int))
               from unnest(changes) c

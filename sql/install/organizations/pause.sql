@@ -63,9 +63,8 @@ comment on function pfa_sync.resume(text, text) is
     'many became dead letters. Needs perm_ManageSettings.';
 
 -- PEMS refused the credentials with which a relay wrote or read for an organization. Nothing is sent or pulled for it
--- until resume(), or until a relay has other credentials: trying on might lock them. credentials: their fingerprint; null
--- = that of the relay's last heartbeat. No try is used up, and no other
--- organization is concerned.
+-- until resume(), or until a relay has other credentials: trying on might lock them. credentials: their fingerprint;
+-- null = that of the relay's last heartbeat. No try is used up, and no other organization is concerned.
 create function hold_organization(organization_id text, relay text, reason text, credentials text default null)
     returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
