@@ -50,6 +50,12 @@ fn typed(record: JsonB) -> TableIterator<'static, (name!(data, JsonB), name!(pro
     TableIterator::once((json(typed.data), typed.problem.map(|p| p.message)))
 }
 
+/// Whether a JSON text can be read: it is not nested too deeply, and its numbers are numbers.
+#[pg_extern(sql = false)]
+fn readable(json: &str) -> bool {
+    serde_json::from_str::<Value>(json).is_ok()
+}
+
 #[pg_extern(sql = false)]
 fn three_way(
     base: Option<JsonB>,

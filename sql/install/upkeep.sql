@@ -32,11 +32,15 @@ comment on function pfa_sync.sweep() is
     'Relay: queues committed changes that no trigger saw, of organizations that may send; invalid and forbidden '
     'ones become dead letters. Returns a row for each organization that had any.';
 
--- Queues committed modifications that no trigger saw. The caller has locked them.
+-- Queues committed modifications that no trigger saw, singly where that fails: a modification that can't be judged ends
+-- as sync_error with the reason, and does not block the others. The caller has locked them.
 create function enqueue_unseen(modification_ids text[], kind text)
     returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+declare
+    middle int := cardinality(modification_ids) / 2;
+    reason text;
 begin
     if cardinality(modification_ids) = 0 then
         return;
@@ -44,7 +48,24 @@ begin
     perform change_modifications((
         select jsonb_agg(jsonb_build_object('id', m.modification_id, 'syncStatus', 'queued'))
           from modification m where m.modification_id = any (modification_ids) and m.sync_status <> 'queued'));
-    return query select * from enqueue(modification_ids, kind, false);
+    begin
+        return query select * from enqueue(modification_ids, kind, false);
+        return;
+    exception when others then
+        if left(sqlstate, 2) in ('40', '53', '55', '57', '58') then
+            raise;
+        end if;
+        reason := sqlerrm;
+    end;
+    if middle = 0 then
+        perform change_modifications((
+            select jsonb_agg(jsonb_build_object('id', id, 'syncState', 'sync_error',
+                       'syncError', format('the change can''t be judged: %s', reason)))
+              from unnest(modification_ids) id));
+    else
+        return query select * from enqueue_unseen(modification_ids[:middle], kind);
+        return query select * from enqueue_unseen(modification_ids[middle + 1:], kind);
+    end if;
 end
 $$;
 

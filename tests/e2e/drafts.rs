@@ -1,6 +1,7 @@
 //! Asking before committing: explain, drafts, verdicts, withdrawal.
 
 use anyhow::Result;
+use rstest::rstest;
 use serde_json::{Value, json};
 use testbed::application::{EDITOR, RIO, SECOND};
 use testbed::cluster::Login;
@@ -117,5 +118,26 @@ async fn an_unknown_record_user_or_delta_is_refused_clearly() -> Result<()> {
         let error = save(&scenario, user, record, delta.clone()).await.unwrap_err();
         assert_eq!(refusal(&error).0, code, "{user} {record} {delta}");
     }
+    Ok(())
+}
+
+/// A delta is bounded before it is stored: PostgreSQL writes numbers out in full, and lists of records read drafts again.
+#[rstest]
+#[case::exponent("'{\"monthlyRate\": 1e131071}'", "monthlyRate has too many digits")]
+#[case::fraction("'{\"monthlyRate\": 1e-16000}'", "monthlyRate has too many digits")]
+#[case::nested("'{\"model\": {\"a\": 1}}'", "model must be a single value")]
+#[case::list("'{\"model\": [1]}'", "model must be a single value")]
+#[case::long("jsonb_build_object('model', repeat('x', 100000))", "model is too long")]
+#[case::unknown("'{\"colour\": \"red\"}'", "colour is not a field of a PFA record")]
+#[case::long_name("jsonb_build_object(repeat('x', 100000), 1)", "is not a field of a PFA record")]
+#[tokio::test]
+async fn a_delta_that_is_no_short_edit_is_not_stored(#[case] delta: &str, #[case] expected: &str) -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let call = format!("select * from pfa_sync.save_draft('RIO', 'usr_editor', '1', {delta})");
+    let error = scenario.client.query(&call, &[]).await.unwrap_err().into();
+    let (code, message, _) = refusal(&error);
+    assert_eq!(code, "PF001");
+    assert!(message.ends_with(expected) && message.len() < 100, "{message}");
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_modification").await?, 0);
     Ok(())
 }

@@ -34,5 +34,6 @@ mod settings;
 mod support;
 mod surface;
 mod tokens;
+mod unreadable;
 mod visibility;
 mod watermarks;

@@ -36,11 +36,31 @@ pub(crate) async fn bytes<S: Send + Sync>(request: Request, state: &S) -> Result
     Bytes::from_request(request, state).await.map_err(|rejection| Problem::of_status(rejection.status()))
 }
 
+/// Longest number that is accepted, in characters, and largest exponent. PostgreSQL writes a number out in full, so that a
+/// short text such as 1e131071 would become a large value.
+const MAX_NUMBER: usize = 40;
+
 /// Parses the bytes of a body.
 pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
+    if serde_json::from_slice(bytes).is_ok_and(|value| !has_short_numbers(&value)) {
+        return Err(Problem::new("invalid", "A number has too many digits or too large an exponent."));
+    }
     match Json::<Object<T>>::from_bytes(bytes) {
         Ok(Json(Object(body))) => Ok(Body(body)),
         Err(rejection) => Err(Problem::new("malformed", reason(&rejection))),
+    }
+}
+
+fn has_short_numbers(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => {
+            let text = number.as_str();
+            let exponent = text.split_once(['e', 'E']).map_or(Ok(0), |(_, exponent)| exponent.parse::<i32>());
+            text.len() <= MAX_NUMBER && exponent.is_ok_and(|exponent| exponent.unsigned_abs() as usize <= MAX_NUMBER)
+        }
+        Value::Array(values) => values.iter().all(has_short_numbers),
+        Value::Object(fields) => fields.values().all(has_short_numbers),
+        _ => true,
     }
 }
 

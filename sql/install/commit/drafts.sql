@@ -16,10 +16,7 @@ declare
     draft  modification;
 begin
     perform require_permission(actor, scope, 'perm_SaveDraft');
-    if jsonb_typeof(delta) is distinct from 'object' then
-        raise exception 'a delta is a JSON object of changed fields, not %', coalesce(jsonb_typeof(delta), 'null')
-            using errcode = 'PF001';
-    end if;
+    perform require_delta(delta);
     select * into record from mirror r where r.organization_id = scope and r.pfa_id = save_draft.pfa_id;
     if not found then
         raise exception 'organization % has no record %', organization, save_draft.pfa_id using errcode = 'PF008';
@@ -49,6 +46,34 @@ comment on function pfa_sync.save_draft(text, text, text, jsonb, text, text) is
     'record as it is. organization: id or code. Returns the modification''s id, and the conflicts and errors that '
     'a commit would have now. Needs perm_SaveDraft. PF001: the delta is not a JSON object; PF002: permission '
     'missing; PF008: no such organization or record.';
+
+-- Raises PF001 unless a delta is an object of known fields with short scalar values. What a user hands in is read again
+-- with each list of records, so it is bounded before it is stored; whether it is valid is judged later.
+create function require_delta(delta jsonb) returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    fault text;
+begin
+    if jsonb_typeof(delta) is distinct from 'object' then
+        raise exception 'a delta is a JSON object of changed fields, not %', coalesce(jsonb_typeof(delta), 'null')
+            using errcode = 'PF001';
+    end if;
+    select format('%s %s', case when length(e.key) <= 40 then e.key else left(e.key, 40) || '…' end, f.fault) into fault
+      from jsonb_each(delta) e
+     cross join lateral (
+         select case when not exists (select from field_rules r where r.name = e.key)
+                         then 'is not a field of a PFA record'
+                     when jsonb_typeof(e.value) in ('array', 'object') then 'must be a single value'
+                     when jsonb_typeof(e.value) = 'number' and length(e.value::text) > 40 then 'has too many digits'
+                     when length(e.value::text) > 8000 then 'is too long' end) f (fault)
+     where f.fault is not null
+     order by e.key limit 1;
+    if found then
+        raise exception '%', fault using errcode = 'PF001', hint = 'pfa_sync.field_rules lists the fields.';
+    end if;
+end
+$$;
 
 -- The author's drafts of some records (null = all) and of one session (null = all), locked.
 create function drafts_of(organization_id text, user_id text, pfa_ids text[], session_id text) returns text[]

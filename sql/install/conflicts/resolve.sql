@@ -72,6 +72,9 @@ begin
     if resolution <> 'merge' and merged is not null then
         raise exception 'merged values come with the resolution merge only' using errcode = 'PF001';
     end if;
+    if merged is not null then
+        perform require_delta(merged);
+    end if;
     select * into judged from judge_resolutions(array[conflict_id], resolution, actor, merged);
     perform refuse(array[judged]);
     perform apply_resolutions(array[judged], resolution, actor);

@@ -108,6 +108,10 @@ comment on function typed(jsonb) is
     ' of '
     'those.';
 
+create function readable(json text) returns boolean
+    language c immutable strict security invoker parallel safe as 'MODULE_PATHNAME', 'readable_wrapper';
+comment on function readable(text) is 'Whether the other functions of the library can read a JSON value.';
+
 create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[],
                       unmoved boolean default false)
     returns table (errors jsonb, missing text[], operation text, delta jsonb, base jsonb, seen jsonb, to_send jsonb,

@@ -76,13 +76,15 @@ begin
                      where r.organization_id = parse_page.organization_id and r.pfa_id = e.record->>'pfaId')
                    is distinct from h.record_hash),
         versioned as (
-            select f.*, case when jsonb_typeof(f.record->'version') = 'number'
+            select f.*, readable(f.record::text) as is_readable, case when jsonb_typeof(f.record->'version') = 'number'
                                   and f.record->>'version' ~ '^[0-9]{1,18}$'
                              then (f.record->>'version')::bigint end as pems_version
               from fresh f)
         select row(v.row_number, v.record, v.record_hash, with_derived(t.data - 'version' - 'updatedAt'),
                    t.data->>'pfaId', v.record->>'updatedAt', v.pems_version,
-                   case when jsonb_typeof(v.record) <> 'object' then 'the record is not a JSON object'
+                   case when not v.is_readable
+                            then 'the record is nested too deeply, or has a number that can''t be read'
+                        when jsonb_typeof(v.record) <> 'object' then 'the record is not a JSON object'
                         when t.problem is not null then t.problem
                         when coalesce(t.data->>'pfaId', '') = '' then 'pfaId is missing'
                         when t.data->>'organization' is distinct from code
@@ -96,7 +98,8 @@ begin
                             then 'a second record of this pfaId in the page'
                    end)::inbound_record
           from versioned v
-         cross join lateral typed(case when jsonb_typeof(v.record) = 'object' then v.record else '{}' end) t
+         cross join lateral typed(case when v.is_readable and jsonb_typeof(v.record) = 'object' then v.record
+                                       else '{}' end) t
          order by v.row_number);
 end
 $$;
@@ -193,7 +196,7 @@ begin
                and q.head and q.status = 'pending' and q.id <> all (judged)
              order by q.id for update);
         exit when cardinality(heads) = 0;
-        perform from judge_queued(heads, 'pems');
+        perform from judge_queued_singly(heads, 'pems');
         judged := judged || heads;
     end loop;
 end

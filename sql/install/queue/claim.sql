@@ -143,7 +143,8 @@ begin
           into candidates, chosen.watermarks;
         taken := lock_for_claim(candidates);
         exit when cardinality(taken) = 0;
-        requests := array(select r from judge_queued(taken, 'claim') r order by array_position(taken, r.queue_id));
+        requests := array(select r from judge_queued_singly(taken, 'claim') r
+                           order by array_position(taken, r.queue_id));
         exit when cardinality(requests) > 0;
     end loop;
     update sync_organization s set watermarks = chosen.watermarks where s.organization_id = chosen.organization_id;

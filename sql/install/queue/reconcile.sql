@@ -129,7 +129,7 @@ begin
            rejudgements = q.rejudgements + (q.expected_version is not null)::int
       from unnest(decisions) d
      where q.id = d.queue_id and q.id = any (judged);
-    perform return_to_pending(array(select j.queue_id from judge_queued(judged, 'pems') j), interval '0');
+    perform return_to_pending(array(select j.queue_id from judge_queued_singly(judged, 'pems') j), interval '0');
     perform wake();
     perform record_pems_health(organizations_of(claimed), false, null);
     return query select * from row_statuses(claimed);

@@ -21,6 +21,7 @@ begin
             raise exception 'a fix is a JSON object for a single dead letter; the filter chooses %', cardinality(rest)
                 using errcode = 'PF001', hint = 'Name the one by {"dead_letters": [id]}.';
         end if;
+        perform require_delta(changes);
         perform require_fix(rest[1], changes, actor);
     end if;
     requeued := 0;

@@ -40,7 +40,7 @@ const SET_UP: &str = r#"
     create schema chaos;
     create table chaos.slot (at timestamptz not null);
     -- Only take_slots grants; a 429 moves the next slot out and grants none.
-    create function chaos.granted() returns trigger language plpgsql as $$
+    create function chaos.granted() returns trigger language plpgsql security definer as $$
     declare
         callers text;
     begin
