@@ -250,7 +250,7 @@ async fn only_organizations_of_the_relay_are_pulled(#[case] inbound: &str) -> Re
 async fn the_end_of_a_pull_that_the_database_refuses_is_reported_again() -> Result<()> {
     let stack = Stack::new(1).await?;
     // A sequence counts the reports, since a rollback does not reset it.
-    let refuse_twice = "create sequence public.reports;
+    let refuse_twice = "create sequence public.reports; grant all on sequence public.reports to public;
         create function public.refuse_twice() returns trigger language plpgsql as $$ begin
             if nextval('public.reports') <= 2 then raise exception 'refused' using errcode = '55000'; end if;
             return new;
