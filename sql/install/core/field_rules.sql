@@ -104,11 +104,10 @@ comment on function pfa_sync.canonical(jsonb) is
 create function typed(record jsonb) returns table (data jsonb, problem text)
     language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'typed_wrapper';
 comment on function typed(jsonb) is
-    'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first'
-    ' of '
-    'those.';
+    'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first '
+    'of those.';
 
-create function readable(json text) returns boolean
+create function readable(value text) returns boolean
     language c immutable strict security invoker parallel safe as 'MODULE_PATHNAME', 'readable_wrapper';
 comment on function readable(text) is 'Whether the other functions of the library can read a JSON value.';
 
