@@ -189,7 +189,7 @@ async fn a_relay_is_stopped_in_time_and_its_stuck_request_is_settled_by_the_next
     assert_eq!(stack.scenario.value::<i64>("select count(*) from pfa_sync.queue where sent_at is not null").await?, 20);
     stack.pems.release();
 
-    // Nobody settles it before the lease has ended, which outlasts the request.
+    // It is not reconciled before the lease has ended, which outlasts the request.
     stack.scenario.client.execute("update pfa_sync_private.pfa_write_queue set lease_until = now()", &[]).await?;
     let _relay = stack.relay("run")?;
     stack.until_drained().await?;

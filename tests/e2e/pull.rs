@@ -153,7 +153,7 @@ async fn an_empty_list_discontinues_nothing() -> Result<()> {
     stack.check().await
 }
 
-/// Whoever has mended what was wrong need not wait for the relays' next try.
+/// Once the cause is corrected, a user need not wait for the next try of the relays.
 #[tokio::test]
 async fn a_pull_by_hand_goes_on_with_one_that_failed() -> Result<()> {
     let stack = Stack::new(2).await?;

@@ -112,7 +112,7 @@ async fn tables_are_private() -> Result<()> {
     Ok(())
 }
 
-/// Nobody may create an object in our schemas, and a schema that is there before the extension is not taken over.
+/// No other role may create an object in our schemas, and a schema that exists before the extension is not used.
 #[tokio::test]
 async fn a_schema_made_beforehand_is_refused() -> Result<()> {
     let scenario = Scenario::new().await?;
