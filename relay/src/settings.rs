@@ -59,13 +59,13 @@ pub struct Settings {
     #[command(flatten)]
     pub database: DatabaseSettings,
 
-    /// Base address of PEMS, without /api/pems [required]
+    /// Base address of PEMS, without /api/pems (required)
     #[arg(long, value_name = "URL", hide_env_values = true, help_heading = "PEMS")]
     pub pems_url: Option<String>,
     /// PEM file of further authorities to check PEMS' certificate against
     #[arg(long, value_name = "FILE", help_heading = "PEMS")]
     pub pems_ca: Option<PathBuf>,
-    /// The tenant header of every request [required]
+    /// The tenant header of every request (required)
     #[arg(long, value_name = "TENANT", help_heading = "PEMS")]
     pub pems_tenant: Option<String>,
     /// How to log in to PEMS.

@@ -75,7 +75,7 @@ fn the_help_of_a_subcommand_shows_its_own_settings(#[case] command: &str, #[case
         text(&output.stdout)
     };
     let text = help(&[]);
-    assert!(text.contains(shown) && text.contains("Example") && text.contains("[required]"), "{text}");
+    assert!(text.contains(shown) && text.contains("Example") && text.contains("(required)"), "{text}");
     if let Some(hidden) = hidden {
         assert!(!text.contains(hidden), "{text}");
         help(&[hidden, "20"]);

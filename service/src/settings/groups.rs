@@ -11,7 +11,7 @@ use crate::secret;
 /// Where the database is and how to log in.
 #[derive(Args, Clone, Debug)]
 pub struct DatabaseSettings {
-    /// Connection string of the database; a password in it only by environment [required]
+    /// Connection string of the database; a password in it only by environment (required)
     #[arg(long, value_name = "URL", hide_env_values = true, value_parser = secret::parse, help_heading = "Database")]
     pub database_url: Option<SecretString>,
     /// PEM file of the authorities to check the database's certificate against
