@@ -3,6 +3,7 @@
 mod api;
 mod attach;
 mod attacks;
+mod bounds;
 mod commit;
 mod concurrency;
 mod conflict;
@@ -26,6 +27,7 @@ mod monitoring;
 mod outbound;
 mod outcome;
 mod plpgsql;
+mod prices;
 mod pull;
 mod references;
 mod resolution;

@@ -17,6 +17,20 @@ begin
 end
 $$;
 
+-- Before a delta is stored: it is listed and read with each list of records, whoever wrote it.
+create function modification_bounded() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    if (tg_op = 'INSERT' or new.delta is distinct from old.delta) and not is_bounded(new.delta) then
+        raise exception 'the delta of modification % is larger than 64 kB, nested too deeply or has a number of more '
+                        'than 30 digits', new.id using errcode = 'PF001';
+    end if;
+    return new;
+end
+$$;
+
 -- Before the content of a committed modification would change: what is queued is what was judged.
 create function modification_locked() returns trigger
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -85,6 +99,7 @@ declare
     wanted   record;
 begin
     for wanted in values
+        ('pfa_sync_bounded', 'modification_bounded', 'before insert or update of delta', 'for each row'),
         ('pfa_sync_stamped_on_insert', 'modification_stamped',
          'before insert', 'for each row when (new."syncState" <> ''draft'')'),
         ('pfa_sync_stamped', 'modification_stamped',

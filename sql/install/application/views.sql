@@ -51,6 +51,7 @@ begin
     foreach translated_view in array array['organization', 'users', 'member', 'mirror', 'mirror_history',
                                            'modification'] loop
         execute format('alter view pfa_sync_private.%I owner to pfa_sync_owner', translated_view);
+        perform revoke_grants(format('pfa_sync_private.%I', translated_view)::regclass);
     end loop;
 end
 $$;

@@ -12,6 +12,7 @@ declare
     actor text := acting_user(user_id);
 begin
     perform require_permission(actor, scope, 'perm_ManageSettings');
+    perform require_text('reason', reason, 2000);
     insert into sync_organization (organization_id, paused, pause_reason, paused_until, paused_by)
         values (scope, true, reason, until, actor)
         on conflict on constraint sync_organization_pkey
