@@ -41,7 +41,7 @@ insert into event_type (event_type, event, meaning) values
     ('CONFLICT_DETECTED',   'conflict',       'a change conflicts with one in PEMS; changes holds the three sides'),
     ('CONFLICT_RESOLVED',   'resolved',       'a conflict was resolved by a user or by a rule'),
     ('DEAD_LETTER',         'failed',         'a change failed for good'),
-    ('REQUEUED',            null,             'a dead letter was queued again; changes names the author, the fix and what is sent'),
+    ('REQUEUED',            null,             'a dead letter was queued again; changes names its author and the fix'),
     ('DISCARDED',           'discarded',      'a dead letter was given up, with its reason'),
     ('WITHDRAWN',           'withdrawn',      'a committed change was taken back before it was sent'),
     ('WRITE_SYNC',          null,             'a user asked for changes to be sent first'),

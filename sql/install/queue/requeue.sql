@@ -66,7 +66,8 @@ comment on function pfa_sync.requeue_dead_letters(jsonb, jsonb, text, text) is
     'records. changes: a fix for a single dead letter, laid over its change, which is then the acting user''s: it is '
     'sent in that user''s name and needs that user''s permissions. digest: of preview_dead_letters(); null: not '
     'checked. Returns the number of requeued ones, of those that became conflicts, and of refused ones, which stay '
-    'dead letters. Needs perm_ManageSettings. PF001, PF002: the fix is invalid or not permitted; PF006: something has changed since the preview.';
+    'dead letters. Needs perm_ManageSettings. PF001, PF002: the fix is invalid or not permitted; PF006: something has '
+    'changed since the preview.';
 
 -- Gives dead letters up. Their changes stay in the archive.
 create function pfa_sync.discard_dead_letters(filter jsonb, reason text, digest text default null,
