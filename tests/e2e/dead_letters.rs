@@ -90,6 +90,20 @@ async fn a_fix_is_its_users_change() -> Result<()> {
     Ok(())
 }
 
+/// The digest of a preview covers edits of the records that were queued since.
+#[tokio::test]
+async fn a_preview_ends_with_the_next_edit_of_a_record() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    dead(&scenario, json!({"model": "X"})).await?;
+    let digest: String = scenario.value("select digest from pfa_sync.preview_dead_letters('{}')").await?;
+    scenario.edit("1", json!({"areaSilo": "Silo 2"})).await?;
+    for call in ["requeue_dead_letters('{}', null, $1)", "discard_dead_letters('{}', 'wrong crane', $1)"] {
+        let error = scenario.client.execute(&format!("select pfa_sync.{call}"), &[&digest]).await.unwrap_err();
+        assert_eq!(refusal(&error.into()).0, "PF006", "{call}");
+    }
+    Ok(())
+}
+
 /// A DBA who is no user of the application fixes a change in its author's name.
 #[tokio::test]
 async fn a_dbas_fix_stays_the_authors_change() -> Result<()> {

@@ -30,6 +30,7 @@ mod plpgsql;
 mod prices;
 mod pull;
 mod references;
+mod refusals;
 mod resolution;
 mod routes;
 mod settings;

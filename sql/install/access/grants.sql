@@ -31,7 +31,7 @@ grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, 
 grant execute on function
     explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
-    resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text),
+    resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
     resolve_conflicts(jsonb, text, text, text), set(text, text, text, text), accept_shape(text, text),
     pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
     write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),

@@ -1,6 +1,6 @@
 -- The triggers on the application's modifications.
 
--- Before a row of pfa_modification changes state: syncStatus always follows syncState.
+-- Before a row of pfa_modification changes state: syncStatus always follows syncState, also when it alone was set.
 create function modification_stamped() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
@@ -33,11 +33,13 @@ $$;
 
 -- Before the content of a committed modification would change: what is queued is what was judged.
 create function modification_locked() returns trigger
-    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
-    raise exception 'modification % is committed and can''t be edited', old.id
-        using errcode = 'PF003',
+    raise exception 'an edit of record % is committed and can''t be changed',
+                    coalesce((select r.pfa_id from mirror r where r.mirror_id = old."mirrorId"), '(no pfaId)')
+        using errcode = 'PF003', detail = 'modification ' || old.id,
               hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; or commit '
                      'a further modification.';
 end
@@ -103,7 +105,8 @@ begin
         ('pfa_sync_stamped_on_insert', 'modification_stamped',
          'before insert', 'for each row when (new."syncState" <> ''draft'')'),
         ('pfa_sync_stamped', 'modification_stamped',
-         'before update', 'for each row when (new."syncState" is distinct from old."syncState")'),
+         'before update', 'for each row when (
+             new."syncState" is distinct from old."syncState" or new."syncStatus" is distinct from old."syncStatus")'),
         ('pfa_sync_locked', 'modification_locked',
          'before update', 'for each row when (
              old."syncState" in (''committed'', ''syncing'', ''conflict'') and new."syncState" <> ''draft''

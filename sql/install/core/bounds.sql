@@ -38,6 +38,29 @@ begin
 end
 $$;
 
+-- Raises PF001 when an argument is missing.
+create function require_given(name text, value text) returns void
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if value is null then
+        raise exception '% is missing', name using errcode = 'PF001';
+    end if;
+end
+$$;
+
+-- Raises PF001 unless a value is an array of objects.
+create function require_objects(name text, value jsonb) returns void
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if jsonb_typeof(value) is distinct from 'array' or value @? '$[*] ? (@.type() != "object")' then
+        raise exception '% is a JSON array of objects, not %', name, left(coalesce(value::text, 'null'), 40)
+            using errcode = 'PF001';
+    end if;
+end
+$$;
+
 -- Whether a delta is small enough to be stored and listed: 64 kB, nested at most 16 deep, numbers of at most 30 digits
 -- before and after the point. Postgres writes the number 1e131071 out in 131,072 characters.
 create function is_bounded(delta jsonb) returns boolean

@@ -28,6 +28,7 @@ declare
     digest bytea := sha256(convert_to(request, 'UTF8'));
     before idempotent_request;
 begin
+    perform require_given('key', key), require_given('request', request);
     perform require_text('key', key, 255);
     insert into idempotent_request as r (user_id, key, digest) values (actor, begin_idempotent.key, digest)
         on conflict on constraint idempotent_request_pkey do nothing;

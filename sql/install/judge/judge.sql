@@ -97,8 +97,11 @@ begin
       join author a using (user_id, organization_id)
      cross join lateral judge(s.theirs, s.delta, s.base, s.accepted, a.permissions, s.unmoved) j
      cross join lateral (
-         select case when s.organization_id = s.mirror_organization then j.errors
-                     else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION',
-                         'message', 'the modification names another organization than its record') end) e (errors);
+         select case when s.organization_id = s.mirror_organization and s.base_version <= s.version then j.errors
+                     else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION', 'message',
+                         case when s.organization_id <> s.mirror_organization
+                              then 'the modification names another organization than its record'
+                              else format('the edit is based on version %s of the record, which is at version %s',
+                                          s.base_version, s.version) end) end) e (errors);
 end
 $$;

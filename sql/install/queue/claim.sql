@@ -24,6 +24,7 @@ declare
 begin
     perform require_between('max_records', max_records, 0, 1000);
     perform require_between('lease', term, '1 second', '1 hour');
+    perform require_given('relay', relay);
     perform require_text('relay', relay, 200);
     perform ensure_sending();
     perform refresh_plans();

@@ -2,8 +2,15 @@
 -- whose fencing token is not the current one changes nothing and is missing from the answer.
 
 create function report_items(items jsonb) returns report_item[]
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$ select array(select i from jsonb_populate_recordset(null::report_item, items) i) $$;
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    perform require_objects('items', items);
+    return array(select i from jsonb_populate_recordset(null::report_item, items) i);
+exception when data_exception then
+    raise exception 'an item can''t be read: %', left(sqlerrm, 200) using errcode = 'PF001';
+end
+$$;
 
 -- Locks the rows of items that are still the caller's, in the lock order. Rows in flight are found by their lease here
 -- and below, so that the planner finds them by id and never reads the index of all leases for each.
