@@ -27,10 +27,11 @@ begin
           from pg_proc p
          where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace)
            and p.proname <> all (array[
-               'attach', 'detach', 'application_columns', 'application_faults', 'all_permissions',
-               'typed_field_columns', 'add_application_columns', 'create_application_views', 'create_write_function',
-               'create_write_functions', 'create_application_triggers', 'grant_application', 'trigger_owners',
-               'installed_version', 'database_oid', 'become_table_owner'])
+               'attach', 'detach', 'application_columns', 'application_faults', 'fitting_types',
+               'translated_columns', 'all_permissions', 'typed_field_columns', 'add_application_columns',
+               'create_application_views', 'create_write_function', 'create_write_functions',
+               'create_application_triggers', 'grant_application', 'trigger_owners', 'installed_version',
+               'database_oid', 'become_table_owner'])
     loop
         execute format('alter %s owner to pfa_sync_owner', owned.object);
     end loop;

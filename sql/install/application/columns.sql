@@ -23,54 +23,102 @@ create function typed_field_columns() returns text
            'actualEnd timestamp, isActualized boolean, isDiscontinued boolean, isFundsTransferable boolean, '
            'hasPlan boolean, hasActuals boolean';
 
--- Every table and column that this extension relies on, with the column's name in our view of the table. A column is
--- listed as: name, type, and the name in the view where that is not the name in snake_case.
-create function application_columns() returns table (table_name name, column_name name, type text, view_column name)
+-- Every table and column that this extension reads or writes, with the column's name in our view of the table. A column
+-- is listed as: name, type, and the name in the view where that is not the name in snake_case. optional: attach() adds
+-- the column where it is missing.
+create function application_columns()
+    returns table (table_name name, column_name name, type text, view_column name, optional boolean)
     language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
     with record (columns) as (values
-        ('organizationId text, pfaId text, data jsonb, version integer, pemsVersion text, lastSyncedAt timestamp, '
-         'syncBatchId text, createdAt timestamp, updatedAt timestamp, '
+        ('organizationId text, pfaId text, data jsonb, version integer, pemsVersion text, syncBatchId text, '
          || replace(typed_field_columns(), ' precision', ''))),
-    listed (table_name, columns) as (
+    listed (table_name, optional, columns) as (
         values
-        ('organizations', 'id text, code text, name text, isActive boolean, serviceStatus text, enableSync boolean'),
-        ('users', 'id text, username text, email text, role text, isActive boolean, serviceStatus text'),
-        ('user_organizations', 'userId text, organizationId text, role text'),
-        ('pfa_modification',
+        ('organizations', false, 'id text, code text, isActive boolean, serviceStatus text, enableSync boolean'),
+        ('users', false, 'id text, username text, email text, role text, isActive boolean, serviceStatus text'),
+        ('user_organizations', false, 'userId text, organizationId text'),
+        ('pfa_modification', false,
          'id text modification_id, mirrorId text, organizationId text, userId text, delta jsonb, sessionId text, '
          'syncState text, baseVersion integer, changeReason text, committedAt timestamp, createdAt timestamp, '
-         'updatedAt timestamp')
+         'updatedAt timestamp'),
+        ('pfa_modification', true, 'syncStatus text, syncedAt timestamp, syncError text, pemsVersion integer')
         union all
-        select 'user_organizations', p || ' boolean' from unnest(all_permissions()) p
+        select 'user_organizations', false, p || ' boolean' from unnest(all_permissions()) p
         union all
-        select 'pfa_mirror', 'id text mirror_id, ' || columns from record
+        select 'pfa_mirror', false,
+               'id text mirror_id, lastSyncedAt timestamp, createdAt timestamp, updatedAt timestamp, ' || columns
+          from record
         union all
-        select 'pfa_mirror_history',
+        select 'pfa_mirror_history', false,
                'id text history_id, mirrorId text, changedBy text, changeReason text, archivedAt timestamp, ' || columns
           from record)
     select l.table_name, split_part(c, ' ', 1), split_part(c, ' ', 2),
            coalesce(nullif(split_part(c, ' ', 3), ''),
-                    lower(regexp_replace(split_part(c, ' ', 1), '([A-Z])', '_\1', 'g')))
+                    lower(regexp_replace(split_part(c, ' ', 1), '([A-Z])', '_\1', 'g'))),
+           l.optional
       from listed l, regexp_split_to_table(l.columns, ', ') c
+$$;
+
+-- The types of PostgreSQL that serve as a type of the list, without precision or length. What only looks alike does
+-- not: timestamptz shifts every value by the session's time zone, char pads with blanks, json has no operators.
+create function fitting_types(listed text) returns text[]
+    language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select case listed when 'text' then array['text', 'character varying']
+                       when 'timestamp' then array['timestamp without time zone']
+                       when 'double' then array['double precision', 'real', 'numeric']
+                       when 'integer' then array['integer', 'bigint']
+                       else array[listed] end
+$$;
+
+-- The columns of a table as our view of it selects them: under the view's names, and in the first of the fitting types.
+create function translated_columns(app_schema name, table_name name) returns text
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select string_agg(case when format_type(a.atttypid, null) = f.type then format('%I', c.column_name)
+                           else format('%I::%s', c.column_name, f.type) end
+                      || format(' as %I', c.view_column), ', ' order by c.optional, c.view_column)
+      from application_columns() c
+      join pg_namespace n on n.nspname = app_schema
+      join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
+      join pg_attribute a on a.attrelid = t.oid and a.attname = c.column_name and not a.attisdropped
+     cross join lateral (select (fitting_types(c.type))[1]) f (type)
+     where c.table_name = translated_columns.table_name
 $$;
 
 -- What the application's schema lacks of it, in words; no row = it fits.
 create function application_faults(app_schema name) returns setof text
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+    with listed as materialized (
+        select c.*, t.oid as relation, a.attname is not null as present, a.attgenerated <> '' as generated,
+               format_type(a.atttypid, null) as found, fitting_types(c.type) as fitting
+          from application_columns() c
+          left join pg_namespace n on n.nspname = app_schema
+          left join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
+          left join pg_attribute a on a.attrelid = t.oid and a.attname = c.column_name and not a.attisdropped)
     select distinct case
-             when t.oid is null then format('table %I.%I is missing', app_schema, c.table_name)
-             when a.attname is null
-                 then format('column %I.%I.%I is missing', app_schema, c.table_name, c.column_name)
-             else format('column %I.%I.%I is %s, not %s', app_schema, c.table_name, c.column_name,
-                         format_type(a.atttypid, null), c.type)
+             when l.relation is null then format('table %I.%I is missing', app_schema, l.table_name)
+             when not l.present then format('column %I.%I.%I is missing', app_schema, l.table_name, l.column_name)
+             when l.found <> all (l.fitting) then
+                 format('column %I.%I.%I is %s, not %s', app_schema, l.table_name, l.column_name, l.found,
+                        array_to_string(l.fitting, ' or '))
+             else format('column %I.%I.%I is generated and can''t be written', app_schema, l.table_name, l.column_name)
            end
-      from application_columns() c
-      left join pg_namespace n on n.nspname = app_schema
-      left join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
-      left join pg_attribute a on a.attrelid = t.oid and a.attname = c.column_name and not a.attisdropped
-     where a.attname is null or not format_type(a.atttypid, null) like c.type || '%'
+      from listed l
+     where l.relation is null or (not l.present and not l.optional) or l.found <> all (l.fitting)
+        or (l.generated and l.table_name in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification'))
+     union all
+    -- A row of ours would be refused.
+    select format('column %I.%I.%I is not null and has no default, and pfa_sync doesn''t write it', app_schema,
+                  t.relname, a.attname)
+      from pg_class t
+      join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
+     where t.relnamespace = (select oid from pg_namespace where nspname = app_schema)
+       and t.relname in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification') and t.relkind in ('r', 'p')
+       and a.attnotnull and not a.atthasdef and a.attidentity = ''
+       and not exists (select from listed l where l.relation = t.oid and l.column_name = a.attname)
      union all
     -- A history row is copied from the mirror by a statement that runs as the history's owner.
     select format('%I.pfa_mirror and %I.pfa_mirror_history have different owners', app_schema, app_schema)
@@ -81,14 +129,17 @@ as $$
 $$;
 
 -- Adds the four phase-4 columns of pfa_modification where they are missing, and fills what is empty from syncState.
--- A row that an earlier program left 'syncing' was never confirmed: it counts as committed.
+--
+-- Where no trigger of ours has watched the table, work that another program left half done is taken over: a row that it
+-- left 'syncing' was never confirmed, and for a row in 'conflict' we have no conflict to resolve. Both count as
+-- committed: they are judged anew after resume().
 create function add_application_columns(app_schema name) returns setof text
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     relation regclass := format('%I.pfa_modification', app_schema)::regclass;
     wanted   record;
-    filled   bigint;
+    changed  bigint;
 begin
     for wanted in values ('syncStatus', 'text'), ('syncedAt', 'timestamp(3)'), ('syncError', 'text'),
                          ('pemsVersion', 'integer') loop
@@ -97,16 +148,29 @@ begin
         execute format('alter table %s add column %I %s', relation, wanted.column1, wanted.column2);
         return next format('column %I added to %s', wanted.column1, relation);
     end loop;
+    if not exists (select from pg_trigger where tgrelid = relation and tgname = 'pfa_sync_updated') then
+        execute format($take$
+            update %s m
+               set "syncState" = 'committed', "syncStatus" = 'committed'
+             where "syncState" = 'syncing'
+                   and not exists (select from pfa_write_queue q where q.modification_id = m.id)
+                or "syncState" = 'conflict'
+                   and not exists (select from pfa_sync_conflict c
+                                    where c.modification_id = m.id and c.status = 'unresolved') $take$, relation);
+        get diagnostics changed = row_count;
+        if changed > 0 then
+            return next format('%s rows of %s that were syncing or in conflict count as committed', changed, relation);
+        end if;
+    end if;
     execute format($fill$
         update %s
-           set "syncState" = case "syncState" when 'syncing' then 'committed' else "syncState" end,
-               "syncStatus" = case when "syncState" in ('committed', 'syncing') then 'committed'
+           set "syncStatus" = case when "syncState" = 'committed' then 'committed'
                                    else sync_status_of("syncState") end
          where "syncStatus" is null or ("syncStatus" = 'draft' and "syncState" <> 'draft') $fill$, relation);
-    get diagnostics filled = row_count;
+    get diagnostics changed = row_count;
     execute format($default$ alter table %s alter column "syncStatus" set default 'draft' $default$, relation);
-    if filled > 0 then
-        return next format('"syncStatus" filled in %s rows of %s', filled, relation);
+    if changed > 0 then
+        return next format('"syncStatus" filled in %s rows of %s', changed, relation);
     end if;
 end
 $$;
