@@ -30,7 +30,8 @@ begin
                'attach', 'detach', 'application_columns', 'application_faults', 'fitting_types',
                'translated_columns', 'all_permissions', 'typed_field_columns', 'add_application_columns',
                'create_application_views', 'create_write_function', 'create_write_functions',
-               'create_application_triggers', 'grant_application', 'trigger_owners', 'installed_version',
+               'create_application_triggers', 'application_triggers', 'triggers_in_place',
+               'drop_application_triggers', 'grant_application', 'trigger_owners', 'installed_version',
                'database_oid', 'become_table_owner'])
     loop
         execute format('alter %s owner to pfa_sync_owner', owned.object);

@@ -11,6 +11,7 @@ as $$
 #variable_conflict use_column
 declare
     faults text[] := array(select application_faults(app_schema));
+    here   installation;
     report text[][] := '{}';
     item   text;
     line   record;
@@ -18,6 +19,17 @@ begin
     if not exists (select from pg_roles where rolname = current_user and rolsuper) then
         raise exception 'attach() needs a superuser, as create extension does'
             using errcode = 'insufficient_privilege';
+    end if;
+    select * into here from installation;
+    -- The same tables may be in a schema that was renamed.
+    if here.app_schema <> app_schema
+       and exists (select from bound_table b
+                    where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                                       where c.oid = b.relation and n.nspname = attach.app_schema)) then
+        raise exception 'pfa_sync is attached to the tables in schema %', here.app_schema
+            using errcode = 'PF004',
+                  hint = format('One database has one binding: select * from pfa_sync.detach(); then attach(%L).',
+                                app_schema);
     end if;
     if cardinality(faults) > 0 then
         raise exception 'the application''s tables don''t fit: %', array_to_string(faults, '; ')
@@ -46,14 +58,24 @@ begin
         for item in select * from create_log_partitions() loop
             report := report || array[['table pfa_sync_private.' || item, 'created', 'a partition of the log']];
         end loop;
-        for item in select * from create_application_triggers(app_schema) loop
-            report := report || array[['trigger ' || item, 'created', 'on pfa_modification']];
+        for item in select * from drop_application_triggers(format('%I.pfa_modification', app_schema)::regclass) loop
+            report := report || array[[item, 'dropped', 'the table is no longer bound']];
+        end loop;
+        for line in select * from create_application_triggers(app_schema) loop
+            report := report || array[['trigger ' || line.trigger_name, line.action, 'on pfa_modification']];
         end loop;
         insert into installation (system_identifier, database_oid, app_schema, attached_version, log_epoch)
             values (system_identifier(), database_oid(), app_schema, installed_version(), last_event())
             on conflict on constraint installation_pkey
             do update set app_schema = excluded.app_schema, attached_version = excluded.attached_version,
                           attached_at = now();
+        delete from bound_table;
+        insert into bound_table (table_name, relation)
+            select distinct c.table_name, format('%I.%I', app_schema, c.table_name)::regclass
+              from application_columns() c;
+        delete from bound_trigger;
+        insert into bound_trigger (trigger_name, function_name, type)
+            select t.trigger_name, t.function_name, t.type from application_triggers() t;
         insert into pems (pems) values ('default') on conflict do nothing;
         for line in
             insert into sync_organization as known (organization_id, paused, pause_reason, paused_by)
@@ -141,7 +163,23 @@ as $$
      order by 1
 $$;
 
--- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again.
+-- Drops our triggers from tables of the application other than the one named (null = from all), and returns what it
+-- dropped.
+create function drop_application_triggers(except_from regclass) returns setof text
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    owned record;
+begin
+    for owned in select * from triggers_in_place() t where t.relation is distinct from except_from loop
+        execute format('drop trigger %I on %s', owned.trigger_name, owned.relation);
+        return next owned.object;
+    end loop;
+end
+$$;
+
+-- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again. Works on what is
+-- left of a binding, too.
 create function pfa_sync.detach() returns table (object text, action text, detail text)
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set lock_timeout = '10s'
@@ -149,39 +187,53 @@ as $$
 #variable_conflict use_column
 declare
     here  installation;
+    item  text;
     owned record;
-    write text;
 begin
     select * into here from installation;
     if not found then
         return query select 'pfa_sync', 'found', 'not attached: nothing to do';
         return;
     end if;
+    return query
+        select 'organization ' || q.organization_id, 'found',
+               format('%s edits still wait, %s of them may have been sent already; they stay queued, and attach() '
+                      'continues with them', count(*), count(q.sent_at))
+          from pfa_write_queue q group by q.organization_id order by 1;
+    for item in select * from drop_application_triggers(null) loop
+        return query select item, 'dropped', '';
+    end loop;
+    foreach item in array array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
+                                'write_modifications'] loop
+        execute format('drop function if exists pfa_sync_private.%I(jsonb)', item);
+        return query select 'function pfa_sync_private.' || item, 'dropped', '';
+    end loop;
+    foreach item in array array['modification', 'mirror_history', 'mirror', 'member', 'users', 'organization'] loop
+        execute format('drop view if exists pfa_sync_private.%I', item);
+        return query select 'view pfa_sync_private.' || item, 'dropped', '';
+    end loop;
+    -- Of every table: one that was renamed keeps its grants.
     for owned in
-        select t.tgname from pg_trigger t
-         where t.tgrelid = format('%I.pfa_modification', here.app_schema)::regclass and t.tgname like 'pfa\_sync\_%'
-         order by 1
+        select format('table %s', c.oid::regclass) as object
+          from pg_class c
+         cross join lateral aclexplode(c.relacl) g
+         where c.relkind in ('r', 'p') and g.grantee = 'pfa_sync_owner'::regrole
+           and c.relnamespace <> all (array['pfa_sync_private', 'pg_catalog']::regnamespace[])
+        union
+        select format('schema %I', n.nspname)
+          from pg_namespace n
+         cross join lateral aclexplode(n.nspacl) g
+         where n.nspname !~ '^(pfa_sync|pg_)' and g.grantee = 'pfa_sync_owner'::regrole
     loop
-        execute format('drop trigger %I on %I.pfa_modification', owned.tgname, here.app_schema);
-        return query select 'trigger ' || owned.tgname, 'dropped', '';
+        execute format('revoke all on %s from pfa_sync_owner', owned.object);
     end loop;
-    foreach write in array array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
-                                 'write_modifications'] loop
-        execute format('drop function if exists pfa_sync_private.%I(jsonb)', write);
-        return query select 'function pfa_sync_private.' || write, 'dropped', '';
-    end loop;
-    for owned in
-        select unnest(array['modification', 'mirror_history', 'mirror', 'member', 'users', 'organization']) as viewname
-    loop
-        execute format('drop view if exists pfa_sync_private.%I', owned.viewname);
-        return query select 'view pfa_sync_private.' || owned.viewname, 'dropped', '';
-    end loop;
-    execute format('revoke all on all tables in schema %1$I from pfa_sync_owner; '
-                   'revoke usage on schema %1$I from pfa_sync_owner', here.app_schema);
     delete from installation;
+    delete from bound_table;
+    delete from bound_trigger;
     return query select 'pfa_sync', 'detached', 'all data is left; drop extension pfa_sync removes it';
 end
 $$;
 comment on function pfa_sync.detach() is
     'Drops the triggers and views that attach() created; the added columns and all data stay. Queued changes stay '
-    'queued, and attach() continues with them. Returns a row for each object dropped.';
+    'queued, and attach() continues with them. Returns a row for each organization with changes that still wait, and '
+    'for each object dropped.';

@@ -20,6 +20,7 @@ create function lock_modifications(modification_ids text[], skip_locked boolean 
     set jit = off set enable_seqscan = off
 as $$
 begin
+    perform ensure_bound();
     if skip_locked then
         return array(select m.modification_id from modification m where m.modification_id = any (modification_ids)
                       order by m.modification_id for no key update skip locked);

@@ -12,26 +12,26 @@ as $$
 declare
     scope  text := organization_of(organization);
     actor  text := acting_user(user_id);
-    record mirror;
-    draft  modification;
+    target record;
+    draft  record;
 begin
     perform require_permission(actor, scope, 'perm_SaveDraft');
     perform require_delta(delta);
-    select * into record from mirror r where r.organization_id = scope and r.pfa_id = save_draft.pfa_id;
+    select * into target from mirror r where r.organization_id = scope and r.pfa_id = save_draft.pfa_id;
     if not found then
         raise exception 'organization % has no record %', organization, save_draft.pfa_id using errcode = 'PF008';
     end if;
     -- Two saves at once would each find no draft and make one.
-    perform pg_advisory_xact_lock(hashtextextended('pfa_sync draft ' || actor || ' ' || record.mirror_id, 0));
+    perform pg_advisory_xact_lock(hashtextextended('pfa_sync draft ' || actor || ' ' || target.mirror_id, 0));
     select m.* into draft from modification m
-     where m.mirror_id = record.mirror_id and m.user_id = actor and m.sync_state = 'draft'
+     where m.mirror_id = target.mirror_id and m.user_id = actor and m.sync_state = 'draft'
        and (save_draft.session_id is null or m.session_id is not distinct from save_draft.session_id)
      order by m.created_at desc, m.modification_id limit 1 for no key update;
     if draft.modification_id is null then
         draft.modification_id := gen_random_uuid()::text;
         perform write_draft(jsonb_build_object('id', draft.modification_id,
-            'mirrorId', record.mirror_id, 'organizationId', scope, 'userId', actor, 'delta', save_draft.delta,
-            'sessionId', save_draft.session_id, 'baseVersion', record.version, 'changeReason', reason));
+            'mirrorId', target.mirror_id, 'organizationId', scope, 'userId', actor, 'delta', save_draft.delta,
+            'sessionId', save_draft.session_id, 'baseVersion', target.version, 'changeReason', reason));
     else
         perform change_modifications(jsonb_build_array(jsonb_build_object('id', draft.modification_id,
             'delta', draft.delta || save_draft.delta, 'changeReason', coalesce(reason, draft.change_reason))));
@@ -166,6 +166,7 @@ create function pfa_sync.state(modification_ids text[])
 as $$
 #variable_conflict use_column
 begin
+    perform ensure_bound();
     return query
         select m.modification_id, m.sync_state, m.sync_status, q.status, q.scheduled_at, q.retry_count,
                masked(coalesce(q.last_error, m.sync_error), m.organization_id), c.id

@@ -5,6 +5,7 @@ create function pfa_sync.check() returns table (invariant text, object text, det
 as $$
 #variable_conflict use_column
 begin
+    perform ensure_bound();
     return query
         select 'the first live change of a record is its head', 'queue ' || q.id,
                format('record %s, head %s', q.pfa_id, q.head)

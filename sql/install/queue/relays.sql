@@ -20,6 +20,7 @@ create function pfa_sync.heartbeat(relay text, version text, credentials text de
     set row_security = off
 as $$
 begin
+    perform ensure_bound();
     insert into relay as r (relay, version, credentials)
         values (heartbeat.relay, heartbeat.version, heartbeat.credentials)
         on conflict on constraint relay_pkey
