@@ -37,7 +37,8 @@ grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 -- Stays the installer's, so that its owner cannot put another function in its place.
 grant execute on function become_table_owner(regclass) to pfa_sync_owner;
 grant execute on function
-    application_columns(), all_permissions(), typed_field_columns(), installed_version(), database_oid()
+    application_columns(), all_permissions(), typed_field_columns(), installed_version(), database_oid(),
+    foreign_queue(name)
     to pfa_sync_owner;
 grant execute on function fleet_setting(text)
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

@@ -31,8 +31,9 @@ begin
                'translated_columns', 'all_permissions', 'typed_field_columns', 'add_application_columns',
                'create_application_views', 'create_write_function', 'create_write_functions',
                'create_application_triggers', 'application_triggers', 'triggers_in_place',
-               'drop_application_triggers', 'grant_application', 'trigger_owners', 'installed_version',
-               'database_oid', 'become_table_owner'])
+               'drop_application_triggers', 'foreign_queue', 'create_foreign_queue_function',
+               'grant_application', 'trigger_owners', 'installed_version', 'database_oid',
+               'become_table_owner'])
     loop
         execute format('alter %s owner to pfa_sync_owner', owned.object);
     end loop;

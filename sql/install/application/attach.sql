@@ -49,6 +49,9 @@ begin
         for item in select * from create_write_functions(app_schema) loop
             report := report || array[['function pfa_sync_private.' || item, 'in place', '']];
         end loop;
+        for item in select * from create_foreign_queue_function(app_schema) loop
+            report := report || array[['function pfa_sync_private.' || item, 'in place', '']];
+        end loop;
         if exists (select from pg_depend
                     where classid = 'pg_class'::regclass and objid = 'pfa_sync_private.modification'::regclass
                       and deptype = 'e') then
@@ -96,6 +99,9 @@ begin
             report := report || array[['organization ' || line.organization_id, 'found',
                 format('%s committed changes were never sent; they are queued after resume()', line.waiting)]];
         end loop;
+        for item in select n from foreign_queue_notice() n where n is not null loop
+            report := report || array[['table ' || foreign_queue(app_schema), 'found', item]];
+        end loop;
         for item in select * from trigger_owners(app_schema) loop
             report := report || array[['tables in ' || app_schema, 'found', item]];
         end loop;
@@ -133,8 +139,9 @@ begin
         return next format('usage on schema %I', app_schema);
     end if;
     for wanted in
-        select distinct c.table_name, p.privilege
-          from application_columns() c
+        select c.table_name, p.privilege
+          from (select table_name from application_columns()
+                union select 'pfa_write_queue' where foreign_queue(app_schema) is not null) c
          cross join lateral (values ('select'), ('update')) p (privilege)
          where (p.privilege = 'select' or c.table_name in ('pfa_mirror', 'pfa_modification'))
            and not has_table_privilege('pfa_sync_owner', format('%I.%I', app_schema, c.table_name), p.privilege)
@@ -204,7 +211,7 @@ begin
         return query select item, 'dropped', '';
     end loop;
     foreach item in array array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
-                                'write_modifications'] loop
+                                'write_modifications', 'write_foreign_queue'] loop
         execute format('drop function if exists pfa_sync_private.%I(jsonb)', item);
         return query select 'function pfa_sync_private.' || item, 'dropped', '';
     end loop;

@@ -38,6 +38,11 @@ begin
          where m.sync_state = 'conflict'
            and not exists (select from pfa_sync_conflict c
                             where c.modification_id = m.modification_id and c.status = 'unresolved');
+    return query
+        select 'only pfa_sync writes to PEMS', 'table ' || foreign_queue(i.app_schema), n.notice
+          from installation i
+         cross join lateral (select foreign_queue_notice()) n (notice)
+         where n.notice is not null;
 end
 $$;
 comment on function pfa_sync.check() is
