@@ -10,7 +10,7 @@ create function pfa_sync.attach(app_schema name default 'public', dry_run boolea
 as $$
 #variable_conflict use_column
 declare
-    faults text[] := array(select application_faults(app_schema));
+    faults text[] := array(select application_faults(app_schema) union all select owner_faults(app_schema));
     here   installation;
     report text[][] := '{}';
     item   text;
@@ -46,7 +46,9 @@ begin
         for item in select * from create_application_views(app_schema) loop
             report := report || array[['view pfa_sync_private.' || item, 'in place', '']];
         end loop;
-        for item in select * from create_write_functions(app_schema) loop
+        for item in
+            select * from create_lock_functions(app_schema) union all select * from create_write_functions(app_schema)
+        loop
             report := report || array[['function pfa_sync_private.' || item, 'in place', '']];
         end loop;
         for item in select * from create_foreign_queue_function(app_schema) loop
@@ -126,8 +128,8 @@ comment on function pfa_sync.attach(name, boolean) is
     'Repeatable; required again after an upgrade. dry_run: reports and changes nothing. Nothing is sent before '
     'resume(). PF007: a table or column is missing or has another type.';
 
--- Grants pfa_sync_owner what the functions need: to read the tables, and to lock rows of two of them, which takes
--- UPDATE. Writes run as the tables' owners. Returns what was not granted before.
+-- Grants pfa_sync_owner what the functions need: to read the tables. Locks and writes run as the tables' owners.
+-- Returns what was not granted before.
 create function grant_application(app_schema name) returns setof text
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -139,16 +141,14 @@ begin
         return next format('usage on schema %I', app_schema);
     end if;
     for wanted in
-        select c.table_name, p.privilege
-          from (select table_name from application_columns()
-                union select 'pfa_write_queue' where foreign_queue(app_schema) is not null) c
-         cross join lateral (values ('select'), ('update')) p (privilege)
-         where (p.privilege = 'select' or c.table_name in ('pfa_mirror', 'pfa_modification'))
-           and not has_table_privilege('pfa_sync_owner', format('%I.%I', app_schema, c.table_name), p.privilege)
-         order by 1, 2
+        select c.relation
+          from (select format('%I.%I', app_schema, c.table_name)::regclass as relation from application_columns() c
+                union select foreign_queue(app_schema)) c
+         where not has_table_privilege('pfa_sync_owner', c.relation, 'select')
+         order by c.relation::text
     loop
-        execute format('grant %s on %I.%I to pfa_sync_owner', wanted.privilege, app_schema, wanted.table_name);
-        return next format('%s on %I.%I', wanted.privilege, app_schema, wanted.table_name);
+        execute format('grant select on %s to pfa_sync_owner', wanted.relation);
+        return next format('select on %s', wanted.relation);
     end loop;
 end
 $$;
@@ -210,13 +210,19 @@ begin
     for item in select * from drop_application_triggers(null) loop
         return query select item, 'dropped', '';
     end loop;
-    foreach item in array array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
-                                'write_modifications', 'write_foreign_queue'] loop
-        execute format('drop function if exists pfa_sync_private.%I(jsonb)', item);
-        return query select 'function pfa_sync_private.' || item, 'dropped', '';
+    for owned in
+        select format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) as signature, p.proname
+          from pg_proc p
+         where p.pronamespace = 'pfa_sync_private'::regnamespace
+           and p.proname = any (array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
+                                      'write_modifications', 'write_foreign_queue', 'lock_modification_rows',
+                                      'lock_mirror_rows'])
+         order by 2
+    loop
+        execute format('drop function pfa_sync_private.%s', owned.signature);
+        return query select 'function pfa_sync_private.' || owned.proname, 'dropped', '';
     end loop;
-    foreach item in array array['modification', 'mirror_history', 'mirror', 'member', 'users', 'organization'] loop
-        execute format('drop view if exists pfa_sync_private.%I', item);
+    for item in select * from drop_application_views() loop
         return query select 'view pfa_sync_private.' || item, 'dropped', '';
     end loop;
     -- Of every table: one that was renamed keeps its grants.

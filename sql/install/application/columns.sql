@@ -72,13 +72,16 @@ as $$
                        else array[listed] end
 $$;
 
--- The columns of a table as our view of it selects them: under the view's names, and in the first of the fitting types.
-create function translated_columns(app_schema name, table_name name) returns text
+-- The columns of a table for our view of it: names and types in the view, and the expressions that it selects, in the
+-- same order. A column of another fitting type is selected as the first of them.
+create function translated_columns(app_schema name, table_name name, out columns text, out selected text)
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-    select string_agg(case when format_type(a.atttypid, null) = f.type then format('%I', c.column_name)
-                           else format('%I::%s', c.column_name, f.type) end
-                      || format(' as %I', c.view_column), ', ' order by c.optional, c.view_column)
+    select string_agg(format('%I %s', c.view_column, f.type), ', ' order by c.optional, c.view_column),
+           string_agg(format('%I', c.column_name)
+                      || case when format_type(a.atttypid, null) = f.type then ''
+                              when f.type = 'text' then '::pg_catalog.text'
+                              else '::' || f.type end, ', ' order by c.optional, c.view_column)
       from application_columns() c
       join pg_namespace n on n.nspname = app_schema
       join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
@@ -119,13 +122,17 @@ as $$
        and t.relname in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification') and t.relkind in ('r', 'p')
        and a.attnotnull and not a.atthasdef and a.attidentity = ''
        and not exists (select from listed l where l.relation = t.oid and l.column_name = a.attname)
-     union all
-    -- A history row is copied from the mirror by a statement that runs as the history's owner.
+     order by 1
+$$;
+
+-- A history row is copied from the mirror by a statement that runs as the history's owner.
+create function owner_faults(app_schema name) returns setof text
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
     select format('%I.pfa_mirror and %I.pfa_mirror_history have different owners', app_schema, app_schema)
       from pg_class m join pg_class h on h.relnamespace = m.relnamespace and h.relname = 'pfa_mirror_history'
      where m.relnamespace = (select oid from pg_namespace where nspname = app_schema) and m.relname = 'pfa_mirror'
        and m.relowner <> h.relowner
-     order by 1
 $$;
 
 -- Adds the four phase-4 columns of pfa_modification where they are missing, and fills what is empty from syncState.

@@ -23,10 +23,18 @@ begin
     end if;
     -- Two saves at once would each find no draft and make one.
     perform pg_advisory_xact_lock(hashtextextended('pfa_sync draft ' || actor || ' ' || target.mirror_id, 0));
-    select m.* into draft from modification m
-     where m.mirror_id = target.mirror_id and m.user_id = actor and m.sync_state = 'draft'
-       and (save_draft.session_id is null or m.session_id is not distinct from save_draft.session_id)
-     order by m.created_at desc, m.modification_id limit 1 for no key update;
+    loop
+        select m.* into draft from modification m
+         where m.mirror_id = target.mirror_id and m.user_id = actor and m.sync_state = 'draft'
+           and (save_draft.session_id is null or m.session_id is not distinct from save_draft.session_id)
+         order by m.created_at desc, m.modification_id limit 1;
+        exit when not found;
+        -- The application may have changed or committed it meanwhile.
+        perform lock_modifications(array[draft.modification_id]);
+        select m.* into draft from modification m
+         where m.modification_id = draft.modification_id and m.sync_state = 'draft';
+        exit when found;
+    end loop;
     if draft.modification_id is null then
         draft.modification_id := gen_random_uuid()::text;
         perform write_draft(jsonb_build_object('id', draft.modification_id,
@@ -79,16 +87,22 @@ $$;
 create function drafts_of(organization_id text, user_id text, pfa_ids text[], session_id text) returns text[]
     language plpgsql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+declare
+    drafts text[];
 begin
-    return array(
+    drafts := array(
         select m.modification_id from modification m
          where m.organization_id = drafts_of.organization_id and m.user_id = drafts_of.user_id
            and m.sync_state = 'draft'
            and (drafts_of.session_id is null or m.session_id = drafts_of.session_id)
            and (pfa_ids is null
                 or m.mirror_id in (select r.mirror_id from mirror r
-                                    where r.organization_id = drafts_of.organization_id and r.pfa_id = any (pfa_ids)))
-         order by m.modification_id for no key update);
+                                    where r.organization_id = drafts_of.organization_id
+                                      and r.pfa_id = any (pfa_ids))));
+    drafts := lock_modifications(drafts);
+    -- Another session may have committed one meanwhile.
+    return array(select m.modification_id from modification m
+                  where m.modification_id = any (drafts) and m.sync_state = 'draft' order by 1);
 end
 $$;
 
