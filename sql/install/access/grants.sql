@@ -38,7 +38,7 @@ grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 grant execute on function become_table_owner(regclass) to pfa_sync_owner;
 grant execute on function
     application_columns(), all_permissions(), typed_field_columns(), installed_version(), database_oid(),
-    foreign_queue(name)
+    foreign_queue(name), system_identifier(), is_copy(installation), application_faults(name, boolean), fitting_types(text)
     to pfa_sync_owner;
 grant execute on function fleet_setting(text)
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

@@ -33,7 +33,9 @@ begin
                'create_row_functions', 'create_lock_function', 'create_lock_functions', 'create_write_function',
                'create_write_functions', 'create_application_triggers', 'application_triggers', 'triggers_in_place',
                'drop_application_triggers', 'foreign_queue', 'create_foreign_queue_function', 'grant_application',
-               'trigger_owners', 'installed_version', 'database_oid', 'become_table_owner'])
+               'trigger_owners', 'refresh_application_functions', 'follow_application_change', 'is_guarded',
+               'application_altered', 'application_dropped', 'extension_dropped', 'is_copy', 'system_identifier',
+               'installed_version', 'database_oid', 'become_table_owner'])
     loop
         execute format('alter %s owner to pfa_sync_owner', owned.object);
     end loop;

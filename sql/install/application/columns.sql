@@ -90,8 +90,8 @@ as $$
      where c.table_name = translated_columns.table_name
 $$;
 
--- What the application's schema lacks of it, in words; no row = it fits.
-create function application_faults(app_schema name) returns setof text
+-- What the application's schema lacks of it, in words; no row = it fits. attached: the optional columns have to be there.
+create function application_faults(app_schema name, attached boolean default false) returns setof text
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
     with listed as materialized (
@@ -110,7 +110,7 @@ as $$
              else format('column %I.%I.%I is generated and can''t be written', app_schema, l.table_name, l.column_name)
            end
       from listed l
-     where l.relation is null or (not l.present and not l.optional) or l.found <> all (l.fitting)
+     where l.relation is null or (not l.present and (attached or not l.optional)) or l.found <> all (l.fitting)
         or (l.generated and l.table_name in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification'))
      union all
     -- A row of ours would be refused.

@@ -19,7 +19,7 @@ comment on column installation.log_epoch is
 select pg_catalog.pg_extension_config_dump('installation', '');
 
 create function system_identifier() returns bigint
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select system_identifier from pg_control_system() $$;
 
 create function database_oid() returns oid
@@ -32,7 +32,7 @@ as $$ select extversion from pg_extension where extname = 'pfa_sync' $$;
 
 -- Whether this database is not the one in which pfa_sync was attached or adopted: a copy of it.
 create function is_copy(here installation) returns boolean
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return here.system_identifier <> system_identifier() or here.database_oid <> database_oid();

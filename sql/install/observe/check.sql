@@ -39,6 +39,10 @@ begin
            and not exists (select from pfa_sync_conflict c
                             where c.modification_id = m.modification_id and c.status = 'unresolved');
     return query
+        select 'the application''s tables fit', 'schema ' || i.app_schema, f.fault
+          from installation i
+         cross join lateral application_faults(i.app_schema, attached => true) f (fault);
+    return query
         select 'only pfa_sync writes to PEMS', 'table ' || foreign_queue(i.app_schema), n.notice
           from installation i
          cross join lateral (select foreign_queue_notice()) n (notice)
