@@ -37,8 +37,9 @@ grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 -- Stays the installer's, so that its owner cannot put another function in its place.
 grant execute on function become_table_owner(regclass) to pfa_sync_owner;
 grant execute on function
-    application_columns(), all_permissions(), typed_field_columns(), installed_version(), database_oid(),
-    foreign_queue(name), system_identifier(), is_copy(installation), application_faults(name, boolean), fitting_types(text)
+    application_columns(), all_permissions(), typed_field_columns(), fitting_types(text),
+    application_faults(name, boolean), foreign_queue(name), system_identifier(), is_copy(installation),
+    installed_version(), database_oid()
     to pfa_sync_owner;
 grant execute on function fleet_setting(text)
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

@@ -32,6 +32,7 @@ begin
                'create_application_views', 'application_views', 'drop_application_views', 'create_row_function',
                'create_row_functions', 'create_lock_function', 'create_lock_functions', 'create_write_function',
                'create_write_functions', 'create_application_triggers', 'application_triggers', 'triggers_in_place',
+               'added_column_comment', 'drop_added_columns',
                'drop_application_triggers', 'foreign_queue', 'create_foreign_queue_function', 'grant_application',
                'trigger_owners', 'refresh_application_functions', 'follow_application_change', 'is_guarded',
                'application_altered', 'application_dropped', 'extension_dropped', 'is_copy', 'system_identifier',

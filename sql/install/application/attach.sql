@@ -6,7 +6,7 @@
 create function pfa_sync.attach(app_schema name default 'public', dry_run boolean default false)
     returns table (object text, action text, detail text)
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set lock_timeout = '10s'
+    set lock_timeout = '10s' set pfa_sync.ddl_guard = 'off'
 as $$
 #variable_conflict use_column
 declare
@@ -186,10 +186,10 @@ end
 $$;
 
 -- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again. Works on what is
--- left of a binding, too.
-create function pfa_sync.detach() returns table (object text, action text, detail text)
+-- left of a binding, too. drop_columns: also drops the columns that attach() added, with what is in them.
+create function pfa_sync.detach(drop_columns boolean default false) returns table (object text, action text, detail text)
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set lock_timeout = '10s'
+    set lock_timeout = '10s' set pfa_sync.ddl_guard = 'off'
 as $$
 #variable_conflict use_column
 declare
@@ -210,6 +210,11 @@ begin
     for item in select * from drop_application_triggers(null) loop
         return query select item, 'dropped', '';
     end loop;
+    if drop_columns then
+        for item in select * from drop_added_columns() loop
+            return query select item, 'dropped', 'attach() had added it';
+        end loop;
+    end if;
     for owned in
         select format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) as signature, p.proname
           from pg_proc p
@@ -246,7 +251,7 @@ begin
     return query select 'pfa_sync', 'detached', 'all data is left; drop extension pfa_sync removes it';
 end
 $$;
-comment on function pfa_sync.detach() is
-    'Drops the triggers and views that attach() created; the added columns and all data stay. Queued changes stay '
-    'queued, and attach() continues with them. Returns a row for each organization with changes that still wait, and '
-    'for each object dropped.';
+comment on function pfa_sync.detach(boolean) is
+    'Drops the triggers, functions, views and grants that attach() created; all data stays. drop_columns: drops the '
+    'columns that attach() added, too. Queued changes stay queued, and attach() continues with them. Returns a row '
+    'for each organization with changes that still wait, and for each object dropped.';

@@ -90,7 +90,8 @@ as $$
      where c.table_name = translated_columns.table_name
 $$;
 
--- What the application's schema lacks of it, in words; no row = it fits. attached: the optional columns have to be there.
+-- What the application's schema lacks of it, in words; no row = it fits. attached: the optional columns have to be
+-- there.
 create function application_faults(app_schema name, attached boolean default false) returns setof text
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -153,6 +154,7 @@ begin
         continue when exists (select from pg_attribute
                                where attrelid = relation and attname = wanted.column1 and not attisdropped);
         execute format('alter table %s add column %I %s', relation, wanted.column1, wanted.column2);
+        execute format('comment on column %s.%I is %L', relation, wanted.column1, added_column_comment());
         return next format('column %I added to %s', wanted.column1, relation);
     end loop;
     if not exists (select from pg_trigger where tgrelid = relation and tgname = 'pfa_sync_updated') then
@@ -179,5 +181,34 @@ begin
     if changed > 0 then
         return next format('"syncStatus" filled in %s rows of %s', changed, relation);
     end if;
+end
+$$;
+
+-- By this comment detach() knows a column that attach() added; a dump keeps it.
+create function added_column_comment() returns text
+    language sql immutable security invoker
+    return 'added by pfa_sync.attach(); detach(drop_columns => true) drops it';
+
+-- Drops the columns that attach() added to the table that was bound, or that has its name now; what was dropped.
+create function drop_added_columns() returns setof text
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    added record;
+begin
+    for added in
+        select a.attrelid::regclass as relation, a.attname
+          from pg_attribute a
+          join pg_class c on c.oid = a.attrelid
+         where a.attname in (select c.column_name from application_columns() c where c.optional)
+           and not a.attisdropped and c.relkind in ('r', 'p')
+           and col_description(a.attrelid, a.attnum) = added_column_comment()
+           and (c.oid in (select b.relation from bound_table b)
+                or c.oid in (select to_regclass(format('%I.pfa_modification', i.app_schema)) from installation i))
+         order by a.attrelid, a.attnum
+    loop
+        execute format('alter table %s drop column %I', added.relation, added.attname);
+        return next format('column %I of %s', added.attname, added.relation);
+    end loop;
 end
 $$;
