@@ -187,18 +187,17 @@ $$;
 
 -- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again. Works on what is
 -- left of a binding, too. drop_columns: also drops the columns that attach() added, with what is in them.
-create function pfa_sync.detach(drop_columns boolean default false) returns table (object text, action text, detail text)
+create function pfa_sync.detach(drop_columns boolean default false)
+    returns table (object text, action text, detail text)
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set lock_timeout = '10s' set pfa_sync.ddl_guard = 'off'
 as $$
 #variable_conflict use_column
 declare
-    here  installation;
     item  text;
     owned record;
 begin
-    select * into here from installation;
-    if not found then
+    if not exists (select from installation) then
         return query select 'pfa_sync', 'found', 'not attached: nothing to do';
         return;
     end if;

@@ -93,6 +93,13 @@ begin
             using errcode = 'PF001';
     end if;
     perform ensure_bound();
+    if to_regprocedure('write_foreign_queue(jsonb)') is null then
+        if (select foreign_queue(i.app_schema) from installation i) is null then
+            return;
+        end if;
+        raise exception 'the application''s write queue was made after attach()'
+            using errcode = 'PF004', hint = 'select * from pfa_sync.attach().';
+    end if;
     perform lock_modifications(array(select f.modification_id from foreign_rows() f));
     for waiting in
         select f.modification_id, m.sync_state,

@@ -8,8 +8,8 @@
 -- It swallows its own faults, with a warning: a migration must not fail because of an error of ours.
 -- pfa_sync.ddl_guard = 'off', for a session, role or database, switches it off; attach() then makes the functions anew.
 --
--- The functions stay the installer's, with all that they call: they run as a superuser in every session that alters a
--- table.
+-- The functions run in every session that alters a table, a superuser's included: they stay the installer's, and the
+-- first statement of each gives up its rights for those of pfa_sync_owner.
 
 -- Makes all functions again that depend on the columns of the application's tables. The trigger functions are replaced
 -- by themselves: an open session keeps what it compiled for a column's former type until its function changes.
@@ -82,6 +82,7 @@ create function application_altered() returns event_trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
+    perform become_table_owner('installation');
     if is_guarded() and exists (
             select from pg_event_trigger_ddl_commands() d
               join bound_table b on d.classid = 'pg_class'::regclass and b.relation = d.objid) then
@@ -101,6 +102,7 @@ create function application_dropped() returns event_trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
+    perform become_table_owner('installation');
     if is_guarded() and exists (
             select from pg_event_trigger_dropped_objects() d
               join bound_table b on d.classid = 'pg_class'::regclass and b.relation = d.objid) then
@@ -123,6 +125,7 @@ as $$
 declare
     waiting bigint;
 begin
+    perform become_table_owner('installation');
     if current_query() !~* '\mdrop\s+extension\M[^;]*\mpfa_sync\M' or not exists (select from installation) then
         return;
     end if;
@@ -136,11 +139,3 @@ begin
     end if;
 end
 $$;
-
-create event trigger pfa_sync_altered on ddl_command_end when tag in ('ALTER TABLE')
-    execute function application_altered();
-create event trigger pfa_sync_dropped on sql_drop
-    when tag in ('DROP TABLE', 'DROP SCHEMA', 'DROP TYPE', 'DROP DOMAIN', 'DROP OWNED', 'DROP EXTENSION')
-    execute function application_dropped();
-create event trigger pfa_sync_extension_dropped on ddl_command_start when tag in ('DROP EXTENSION')
-    execute function extension_dropped();
