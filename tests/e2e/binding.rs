@@ -71,9 +71,18 @@ async fn mended(scenario: &Scenario) -> Result<()> {
      alter table pfa_mirror_history drop constraint \"pfa_mirror_history_mirrorId_fkey\"",
     "table public.pfa_mirror is not the one that was attached"
 )]
-#[case::triggers_disabled_for_a_load("alter table pfa_modification disable trigger all", "trigger pfa_sync_updated on public.pfa_modification is disabled")]
-#[case::triggers_disabled_by_role("alter table pfa_modification enable replica trigger pfa_sync_inserted", "pfa_sync_inserted on public.pfa_modification is disabled")]
-#[case::a_trigger_dropped("drop trigger pfa_sync_deleted on pfa_modification", "pfa_sync_deleted on public.pfa_modification is missing")]
+#[case::triggers_disabled_for_a_load(
+    "alter table pfa_modification disable trigger all",
+    "trigger pfa_sync_updated on public.pfa_modification is disabled"
+)]
+#[case::triggers_disabled_by_role(
+    "alter table pfa_modification enable replica trigger pfa_sync_inserted",
+    "pfa_sync_inserted on public.pfa_modification is disabled"
+)]
+#[case::a_trigger_dropped(
+    "drop trigger pfa_sync_deleted on pfa_modification",
+    "pfa_sync_deleted on public.pfa_modification is missing"
+)]
 #[case::another_trigger_of_that_name(
     "drop trigger pfa_sync_updated on pfa_modification; \
      create function nothing() returns trigger language plpgsql as 'begin return null; end'; \

@@ -1,8 +1,8 @@
 //! Leaving: what waits is named, and a removal leaves nothing.
 
 use anyhow::Result;
-use testbed::cluster::{Cluster, Database, Options, Template, shared};
 use serde_json::json;
+use testbed::cluster::{Cluster, Database, Options, Template, shared};
 
 use crate::real_tables::{PHASE_3, PHASE_4, attached};
 use crate::support::scenario::Scenario;
@@ -55,7 +55,9 @@ async fn dropping_the_extension_while_attached_hints_at_detach() -> Result<()> {
     scenario.client.batch_execute("drop extension pfa_sync cascade").await?;
     scenario
         .client
-        .batch_execute(r#"alter table pfa_modification alter "syncState" type varchar; alter table pfa_modification drop column delta"#)
+        .batch_execute(
+            r#"alter table pfa_modification alter "syncState" type varchar; alter table pfa_modification drop column delta"#,
+        )
         .await?;
     Ok(())
 }
@@ -64,7 +66,8 @@ async fn dropping_the_extension_while_attached_hints_at_detach() -> Result<()> {
 async fn detach_and_drop_leave_nothing() -> Result<()> {
     let scenario = Scenario::new().await?;
     scenario.edit("1", json!({"model": "X"})).await?;
-    let dropped: i64 = scenario.value("select count(*) from pfa_sync.detach(drop_columns => true) where object like 'column %'").await?;
+    let dropped: i64 =
+        scenario.value("select count(*) from pfa_sync.detach(drop_columns => true) where object like 'column %'").await?;
     assert_eq!(dropped, 4);
     scenario.client.batch_execute("drop extension pfa_sync").await?;
     assert_eq!(scenario.value::<String>(TRACES).await?, "");

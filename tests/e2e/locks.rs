@@ -11,20 +11,40 @@ use crate::support::scenario::Scenario;
 #[rstest]
 #[case::of_modifications("select pfa_sync_private.lock_modifications('{mod_unseen}')", "pfa_modification", "mod_unseen")]
 #[case::of_records("select pfa_sync_private.lock_records('{mir_1}')", "pfa_mirror", "mir_1")]
-#[case::a_draft_that_is_saved("select * from pfa_sync.save_draft('RIO', 'usr_editor', '1', '{\"class\": \"K\"}')", "pfa_modification", "mod_draft")]
+#[case::a_draft_that_is_saved(
+    "select * from pfa_sync.save_draft('RIO', 'usr_editor', '1', '{\"class\": \"K\"}')",
+    "pfa_modification",
+    "mod_draft"
+)]
 #[case::drafts_that_are_committed("select * from pfa_sync.commit_drafts('RIO', 'usr_editor')", "pfa_modification", "mod_draft")]
 #[case::drafts_that_are_discarded("select * from pfa_sync.discard_drafts('RIO', 'usr_editor')", "pfa_modification", "mod_draft")]
 #[case::work_that_is_swept("select * from pfa_sync.sweep()", "pfa_modification", "mod_unseen")]
-#[case::work_that_is_hastened("select * from pfa_sync.write_sync('RIO', user_id => 'usr_editor')", "pfa_modification", "mod_unseen")]
+#[case::work_that_is_hastened(
+    "select * from pfa_sync.write_sync('RIO', user_id => 'usr_editor')",
+    "pfa_modification",
+    "mod_unseen"
+)]
 #[case::what_is_claimed("select * from pfa_sync.claim('r')", "pfa_mirror", "mir_2")]
 #[case::what_is_withdrawn("select * from pfa_sync.withdraw('{mod_waiting}', 'usr_editor')", "pfa_modification", "mod_waiting")]
-#[case::a_record_that_is_pulled("select pfa_sync.ingest('RIO', (select jsonb_build_array(data || '{\"version\": 1}') from pfa_mirror where id = 'mir_3'))", "pfa_mirror", "mir_3")]
+#[case::a_record_that_is_pulled(
+    "select pfa_sync.ingest('RIO', (select jsonb_build_array(data || '{\"version\": 1}') from pfa_mirror where id = 'mir_3'))",
+    "pfa_mirror",
+    "mir_3"
+)]
 #[tokio::test]
 async fn a_lock_holds_against_a_second_session(#[case] call: &str, #[case] table: &str, #[case] id: &str) -> Result<()> {
     let scenario = Scenario::empty().await?;
     scenario.ingest(&["1", "2", "3"].map(|id| pems_record("RIO", id))).await?;
-    scenario.client.batch_execute(r#"update pfa_mirror set id = 'mir_' || "pfaId"; update pfa_sync_private.pems_record set mirror_version = -1"#).await?;
-    scenario.client.batch_execute(r#"
+    scenario
+        .client
+        .batch_execute(
+            r#"update pfa_mirror set id = 'mir_' || "pfaId"; update pfa_sync_private.pems_record set mirror_version = -1"#,
+        )
+        .await?;
+    scenario
+        .client
+        .batch_execute(
+            r#"
         insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "updatedAt")
             values ('mod_waiting', 'mir_2', 'org_RIO_173', 'usr_editor', '{"model": "W"}', 'committed', now());
         insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "updatedAt")
@@ -32,7 +52,9 @@ async fn a_lock_holds_against_a_second_session(#[case] call: &str, #[case] table
         set session_replication_role = replica;
         insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "syncStatus", "updatedAt")
             values ('mod_unseen', 'mir_1', 'org_RIO_173', 'usr_editor', '{"areaSilo": "U"}', 'committed', 'queued', now());
-        reset session_replication_role"#).await?;
+        reset session_replication_role"#,
+        )
+        .await?;
     let lock = format!("select id from {table} where id = $1 for no key update nowait");
     let second = scenario.database.client().await?;
     assert_eq!(second.query(&lock, &[&id]).await?.len(), 1, "free before");

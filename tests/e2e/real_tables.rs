@@ -116,13 +116,28 @@ async fn the_sample_is_like_the_real_tables() -> Result<()> {
 
 /// A type that only looks alike is refused, and the column is named.
 #[rstest]
-#[case::shifted_times("pfa_modification", r#""committedAt""#, "timestamptz", "timestamp with time zone, not timestamp without time zone")]
-#[case::shifted_dates("pfa_mirror", r#""forecastStart""#, "timestamptz", "timestamp with time zone, not timestamp without time zone")]
+#[case::shifted_times(
+    "pfa_modification",
+    r#""committedAt""#,
+    "timestamptz",
+    "timestamp with time zone, not timestamp without time zone"
+)]
+#[case::shifted_dates(
+    "pfa_mirror",
+    r#""forecastStart""#,
+    "timestamptz",
+    "timestamp with time zone, not timestamp without time zone"
+)]
 #[case::days("pfa_mirror", r#""forecastEnd""#, "date", "date, not timestamp without time zone")]
 #[case::padded_text("pfa_mirror", "model", "char(20)", "character, not text or character varying")]
 #[case::json_as_text("pfa_mirror", "data", "json", "json, not jsonb")]
 #[case::small_numbers("pfa_modification", r#""baseVersion""#, "smallint", "smallint, not integer or bigint")]
-#[case::a_column_of_phase_4("pfa_modification", r#""syncedAt""#, "timestamptz", "timestamp with time zone, not timestamp without time zone")]
+#[case::a_column_of_phase_4(
+    "pfa_modification",
+    r#""syncedAt""#,
+    "timestamptz",
+    "timestamp with time zone, not timestamp without time zone"
+)]
 #[tokio::test]
 async fn a_type_that_only_looks_alike_is_refused(
     #[case] table: &str,
