@@ -27,7 +27,6 @@ const CALLS: &[&str] = &[
     "select * from pfa_sync.withdraw('{mod_1}', 'usr_editor')",
     "select * from pfa_sync.records('RIO')",
     "select pfa_sync.set_reader('login_reader', 'usr_editor')",
-    "select * from pfa_sync.queue",
 ];
 
 /// Fails unless each call is refused with PF004, with a hint at `attach()`, and the message names what is wrong.

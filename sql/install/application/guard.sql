@@ -118,7 +118,8 @@ end
 $$;
 
 -- Before DROP EXTENSION: while attached, PostgreSQL would list our triggers and propose CASCADE, which strands the
--- edits that wait. Which extension is meant is known from the text of the statement alone.
+-- edits that wait. Which extension is meant is known from the text of the statement alone. Where no trigger is left, as
+-- when pg_restore --clean has dropped them all, nothing is in the way.
 create function extension_dropped() returns event_trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -126,7 +127,8 @@ declare
     waiting bigint;
 begin
     perform become_table_owner('installation');
-    if current_query() !~* '\mdrop\s+extension\M[^;]*\mpfa_sync\M' or not exists (select from installation) then
+    if current_query() !~* '\mdrop\s+extension\M[^;]*\mpfa_sync\M' or not exists (select from installation)
+       or not exists (select from triggers_in_place()) then
         return;
     end if;
     select count(*) into waiting from pfa_write_queue;
