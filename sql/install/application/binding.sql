@@ -23,27 +23,19 @@ comment on column bound_trigger.function_name is 'the trigger''s function in pfa
 comment on column bound_trigger.type is 'when it fires, as pg_trigger.tgtype';
 select pg_catalog.pg_extension_config_dump('bound_trigger', '');
 
--- How the catalog differs from the binding, in words; no row = it does not, or nothing is attached. In a copy, the
--- tables are known by their names alone. Called by every claim: each catalog row is found by an index, which subqueries
--- make sure of.
-create function binding_faults() returns setof text
+-- How the catalog differs from the binding, in words; no row = it does not. In a copy, the tables are known by their
+-- names alone. Called by every claim: each catalog row is found by an index, which subqueries make sure of.
+create function binding_faults(here installation, copy boolean) returns setof text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off set plan_cache_mode = force_generic_plan
+    set jit = off set plan_cache_mode = force_generic_plan
 as $$
 declare
-    here installation;
-    copy boolean;
     home oid;
 begin
-    select * into here from installation;
-    if not found then
-        return;
-    end if;
     if not exists (select from bound_table) then
         return next 'the binding is not recorded';
         return;
     end if;
-    copy := is_copy(here);
     select n.oid into home from pg_namespace n where n.nspname = here.app_schema;
     return query
     with found as materialized (

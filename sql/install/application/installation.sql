@@ -55,13 +55,12 @@ begin
 end
 $$;
 
--- Raises unless the extension is attached and the tables and triggers are still those of attach().
-create function ensure_bound() returns installation
+-- Raises unless the tables and triggers are still those of attach().
+create function ensure_bound(here installation, copy boolean) returns void
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    here   installation := ensure_attached();
-    faults text[] := array(select binding_faults());
+    faults text[] := array(select binding_faults(here, copy));
     found  name;
 begin
     if cardinality(faults) > 0 then
@@ -74,7 +73,17 @@ begin
                   hint = format('Nothing is queued or sent until select * from pfa_sync.attach(%L).',
                                 coalesce(found, here.app_schema));
     end if;
-    return here;
+end
+$$;
+
+-- The same, and raises unless the extension is attached.
+create function ensure_bound() returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    here installation := ensure_attached();
+begin
+    perform ensure_bound(here, is_copy(here));
 end
 $$;
 
@@ -82,8 +91,11 @@ $$;
 create function is_bound() returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+declare
+    here installation;
 begin
-    return exists (select from installation) and not exists (select from binding_faults());
+    select * into here from installation;
+    return found and not exists (select from binding_faults(here, is_copy(here)));
 end
 $$;
 
@@ -103,7 +115,7 @@ begin
         raise exception 'pfa_sync % is installed, but % is attached', installed_version(), here.attached_version
             using errcode = 'PF009', hint = 'select * from pfa_sync.attach().';
     end if;
-    perform ensure_bound();
+    perform ensure_bound(here, false);
 end
 $$;
 

@@ -41,7 +41,9 @@ begin
     return query
         select 'the application''s tables fit', 'schema ' || i.app_schema, f.fault
           from installation i
-         cross join lateral application_faults(i.app_schema, attached => true) f (fault);
+         cross join lateral (select * from application_faults(i.app_schema, attached => true)
+                             union all
+                             select * from owner_faults(i.app_schema)) f (fault);
     return query
         select 'only pfa_sync writes to PEMS', 'table ' || foreign_queue(i.app_schema), n.notice
           from installation i
