@@ -38,8 +38,8 @@ grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 grant execute on function become_table_owner(regclass) to pfa_sync_owner;
 grant execute on function
     application_columns(), all_permissions(), typed_field_columns(), fitting_types(text),
-    application_faults(name, boolean), owner_faults(name), foreign_queue(name), system_identifier(), is_copy(installation),
-    installed_version(), database_oid(),
+    application_faults(name, boolean), owner_faults(name), foreign_queue(name), system_identifier(),
+    is_copy(installation), installed_version(), database_oid(),
     -- What the guard calls.
     is_guarded(), follow_application_change(), refresh_application_functions(name), application_triggers(),
     translated_columns(name, name), create_row_function(name, text, text, text), create_row_functions(name),
