@@ -38,10 +38,8 @@ async fn work(scenario: &Scenario, round: i64) -> Result<()> {
     assert_eq!(scenario.state(&id).await?, "committed/queued", "round {round}");
     assert_eq!(scenario.deliver().await?, 1, "round {round}");
     assert_eq!(scenario.state(&id).await?, "synced/synced", "round {round}");
-    let locked = scenario
-        .client
-        .execute(r#"update pfa_modification set delta = '{}' where id = $1 and "syncState" = 'committed'"#, &[&id]);
-    assert_eq!(locked.await?, 0);
+    let editable = r#"update pfa_modification set delta = '{}' where id = $1 and "syncState" = 'committed'"#;
+    assert_eq!(scenario.client.execute(editable, &[&id]).await?, 0);
     scenario.foreign_edit("3", 1 + round, json!({"monthlyRate": 100 + round})).await?;
     scenario.check().await
 }

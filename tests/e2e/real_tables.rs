@@ -157,6 +157,15 @@ async fn a_type_that_only_looks_alike_is_refused(
 /// A column that every insert has to fill, and that the extension doesn't know, would make each of its inserts fail.
 #[rstest]
 #[case::required("alter table pfa_mirror add tenant text not null", "pfa_mirror.tenant is not null and has no default")]
+#[case::never_empty(
+    "alter table pfa_mirror alter category set not null",
+    "pfa_mirror.category is not null, and a record may have no value"
+)]
+#[case::short_states(
+    r#"alter table pfa_modification alter "syncState" type varchar(8)"#,
+    r#"pfa_modification."syncState" is too short"#
+)]
+#[case::short_ids("alter table pfa_mirror_history alter id type varchar(20)", "pfa_mirror_history.id is too short")]
 #[case::generated(
     r#"alter table pfa_mirror drop "hasPlan", add "hasPlan" boolean generated always as ("originalStart" is not null) stored"#,
     r#"pfa_mirror."hasPlan" is generated"#

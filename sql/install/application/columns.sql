@@ -97,8 +97,19 @@ create function application_faults(app_schema name, attached boolean default fal
 as $$
     with listed as materialized (
         select c.*, t.oid as relation, a.attname is not null as present, a.attgenerated <> '' as generated,
-               format_type(a.atttypid, null) as found, fitting_types(c.type) as fitting
+               format_type(a.atttypid, null) as found, fitting_types(c.type) as fitting, w.written,
+               w.written and a.attnotnull and c.column_name <> all (
+                   '{id,organizationId,mirrorId,userId,pfaId,data,delta,version,baseVersion,syncState,syncStatus,'
+                   'createdAt,updatedAt,archivedAt,lastSyncedAt}'::name[])
+                   and not (a.atthasdef and c.column_name = 'syncBatchId') as required,
+               -- Ids of ours are UUIDs; the longest state is sync_error.
+               w.written and a.atttypid = 'varchar'::regtype and a.atttypmod > 0
+                   and a.atttypmod - 4 < case when c.column_name = 'id' then 36
+                                              when c.column_name in ('syncState', 'syncStatus') then 10
+                                              else 0 end as short
           from application_columns() c
+         cross join lateral (
+             select c.table_name in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification')) w (written)
           left join pg_namespace n on n.nspname = app_schema
           left join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
           left join pg_attribute a on a.attrelid = t.oid and a.attname = c.column_name and not a.attisdropped)
@@ -108,11 +119,14 @@ as $$
              when l.found <> all (l.fitting) then
                  format('column %I.%I.%I is %s, not %s', app_schema, l.table_name, l.column_name, l.found,
                         array_to_string(l.fitting, ' or '))
-             else format('column %I.%I.%I is generated and can''t be written', app_schema, l.table_name, l.column_name)
+             else format('column %I.%I.%I %s', app_schema, l.table_name, l.column_name,
+                         case when l.generated then 'is generated and can''t be written'
+                              when l.short then 'is too short'
+                              else 'is not null, and a record may have no value for it' end)
            end
       from listed l
      where l.relation is null or (not l.present and (attached or not l.optional)) or l.found <> all (l.fitting)
-        or (l.generated and l.table_name in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification'))
+        or (l.written and l.generated) or l.required or l.short
      union all
     -- A row of ours would be refused.
     select format('column %I.%I.%I is not null and has no default, and pfa_sync doesn''t write it', app_schema,
