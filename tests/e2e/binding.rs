@@ -3,6 +3,7 @@
 use anyhow::Result;
 use rstest::rstest;
 use serde_json::json;
+use testbed::application::{EDITOR, RIO};
 use testbed::cluster::{APPLICATION_SCHEMA, Database, SAMPLE, Template, shared};
 use tokio_postgres::Client;
 
@@ -95,6 +96,26 @@ async fn a_broken_binding_is_named_and_mended(#[case] breaks: &str, #[case] name
     scenario.client.batch_execute(breaks).await?;
     refused(&scenario.client, named).await?;
     mended(&scenario).await
+}
+
+/// What the application took back, deleted and committed while no trigger watched is neither sent nor lost.
+#[tokio::test]
+async fn what_no_trigger_saw_is_caught_up_with() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let taken_back = scenario.edit("1", json!({"model": "X"})).await?;
+    let deleted = scenario.edit("2", json!({"model": "X"})).await?;
+    let drafted = scenario.application().draft(EDITOR, RIO, "3", json!({"model": "X"})).await?;
+    scenario.client.batch_execute("alter table pfa_modification disable trigger all").await?;
+    scenario.client.execute(r#"update pfa_modification set "syncState" = 'draft' where id = $1"#, &[&taken_back]).await?;
+    scenario.client.execute("delete from pfa_modification where id = $1", &[&deleted]).await?;
+    scenario.client.execute(r#"update pfa_modification set "syncState" = 'committed' where id = $1"#, &[&drafted]).await?;
+
+    let withdrawn: String = scenario.value("select detail from pfa_sync.attach() where action = 'withdrawn'").await?;
+    assert!(withdrawn.starts_with("2 edits"), "{withdrawn}");
+    scenario.client.batch_execute("select pfa_sync.sweep()").await?;
+    let sent: Vec<String> = scenario.claim().await?.into_iter().map(|record| record.pfa_id).collect();
+    assert_eq!(sent, ["3"]);
+    Ok(())
 }
 
 /// The old table keeps no trigger of ours, and a commit there is refused before that.

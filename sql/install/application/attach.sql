@@ -81,6 +81,10 @@ begin
         delete from bound_trigger;
         insert into bound_trigger (trigger_name, function_name, type)
             select t.trigger_name, t.function_name, t.type from application_triggers() t;
+        for item in select w from withdraw_unwatched() w where w > 0 loop
+            report := report || array[['pfa_write_queue', 'withdrawn',
+                format('%s edits that were taken back or deleted while no trigger watched', item)]];
+        end loop;
         insert into pems (pems) values ('default') on conflict do nothing;
         for line in
             insert into sync_organization as known (organization_id, paused, pause_reason, paused_by)

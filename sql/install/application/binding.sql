@@ -99,3 +99,23 @@ begin
        and c.relkind in ('r', 'p') and c.oid <> b.relation;
 end
 $$;
+
+-- Ends what waits for modifications that were taken back or deleted while no trigger watched them; how many. Called by
+-- attach(), once the triggers are in place.
+create function withdraw_unwatched() returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    moved text[];
+begin
+    perform lock_modifications(array(select q.modification_id from pfa_write_queue q
+                                       join modification m on m.modification_id = q.modification_id
+                                      where q.status = 'pending' and m.sync_state not in ('committed', 'syncing')));
+    moved := array(
+        select q.modification_id from pfa_write_queue q
+          left join modification m on m.modification_id = q.modification_id
+         where q.status = 'pending' and coalesce(m.sync_state not in ('committed', 'syncing'), true));
+    perform withdraw_queued(moved);
+    return cardinality(moved);
+end
+$$;

@@ -150,7 +150,8 @@ as $$
        and m.relowner <> h.relowner
 $$;
 
--- Adds the four phase-4 columns of pfa_modification where they are missing, and fills what is empty from syncState.
+-- Adds the four phase-4 columns of pfa_modification where they are missing, and lets syncStatus follow from
+-- syncState, as it does once the triggers are there.
 --
 -- Where no trigger of ours has watched the table, work that another program left half done is taken over: a row that it
 -- left 'syncing' was never confirmed, and for a row in 'conflict' we have no conflict to resolve. Both count as
@@ -186,10 +187,12 @@ begin
         end if;
     end if;
     execute format($fill$
-        update %s
-           set "syncStatus" = case when "syncState" = 'committed' then 'committed'
-                                   else sync_status_of("syncState") end
-         where "syncStatus" is null or ("syncStatus" = 'draft' and "syncState" <> 'draft') $fill$, relation);
+        update %s m
+           set "syncStatus" = case when "syncState" <> 'committed' then sync_status_of("syncState")
+                                   when exists (select from pfa_write_queue q where q.modification_id = m.id)
+                                   then 'queued' else 'committed' end
+         where "syncStatus" is distinct from sync_status_of("syncState")
+           and not ("syncState" = 'committed' and coalesce("syncStatus", '') = 'committed') $fill$, relation);
     get diagnostics changed = row_count;
     execute format($default$ alter table %s alter column "syncStatus" set default 'draft' $default$, relation);
     if changed > 0 then
