@@ -25,6 +25,8 @@ pub(crate) struct Conflict {
     resolved_by: Option<String>,
     /// Current version of the record; null = the record does not exist any more.
     version: Option<i32>,
+    /// The state of the record, its queued changes included, as the ETag has it; null = the record does not exist any more.
+    state: Option<String>,
     detected_version: i32,
     fields: Vec<ConflictField>,
 }
@@ -52,8 +54,8 @@ impl Conflict {
         serde_json::from_value(state).ok()
     }
 
-    /// The version of the record by which a resolution names this state.
-    pub(crate) fn version(&self) -> i32 {
-        self.version.unwrap_or_default()
+    /// The state of the record by which a resolution names what was read.
+    pub(crate) fn state(&self) -> &str {
+        self.state.as_deref().unwrap_or("0.0")
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Every SQL declaration stands in `sql/install`, next to the SQL that calls it: the macros generate none.
 
+mod document;
 mod doorbell;
 mod record;
 mod rules;

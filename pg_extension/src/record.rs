@@ -4,14 +4,16 @@ use pfa_rules::{Map, Problem, Value};
 use pgrx::prelude::*;
 use pgrx::{JsonB, iter::TableIterator};
 
-use crate::rules;
+use crate::{document::Document, rules};
 
 /// The permission that every commit needs, whatever its fields.
 const COMMIT: &str = "perm_Sync";
+/// The permission to see prices.
+const SEE_PRICES: &str = "perm_ViewFinancials";
 
-fn object(value: Option<JsonB>) -> Option<Map> {
+fn object(value: Option<Document>) -> Option<Map> {
     match value {
-        Some(JsonB(Value::Object(map))) => Some(map),
+        Some(Document(Value::Object(map))) => Some(map),
         _ => None,
     }
 }
@@ -26,8 +28,8 @@ fn problem_json(problem: &Problem) -> Value {
 
 #[pg_extern(sql = false)]
 fn validate(
-    record: Option<JsonB>,
-    delta: Option<JsonB>,
+    record: Option<Document>,
+    delta: Option<Document>,
     severity: Option<&str>,
 ) -> TableIterator<'static, (name!(field, Option<String>), name!(code, String), name!(message, String))> {
     let delta = delta.map_or(Value::Null, |d| d.0);
@@ -40,12 +42,12 @@ fn validate(
 }
 
 #[pg_extern(sql = false)]
-fn canonical(delta: JsonB) -> JsonB {
+fn canonical(delta: Document) -> JsonB {
     json(pfa_rules::canonical(&rules::current(), &delta.0))
 }
 
 #[pg_extern(sql = false)]
-fn typed(record: JsonB) -> TableIterator<'static, (name!(data, JsonB), name!(problem, Option<String>))> {
+fn typed(record: Document) -> TableIterator<'static, (name!(data, JsonB), name!(problem, Option<String>))> {
     let typed = pfa_rules::typed(&rules::current(), &object(Some(record)).unwrap_or_default());
     TableIterator::once((json(typed.data), typed.problem.map(|p| p.message)))
 }
@@ -58,10 +60,10 @@ fn readable(json: &str) -> bool {
 
 #[pg_extern(sql = false)]
 fn three_way(
-    base: Option<JsonB>,
-    ours: Option<JsonB>,
-    theirs: Option<JsonB>,
-    accepted: Option<JsonB>,
+    base: Option<Document>,
+    ours: Option<Document>,
+    theirs: Option<Document>,
+    accepted: Option<Document>,
 ) -> TableIterator<'static, (name!(apply, JsonB), name!(same, Vec<String>), name!(conflicts, Vec<String>))> {
     let merge = pfa_rules::three_way(
         &rules::current(),
@@ -69,6 +71,7 @@ fn three_way(
         object(accepted).as_ref(),
         &object(ours).unwrap_or_default(),
         &object(theirs).unwrap_or_default(),
+        true,
     );
     TableIterator::once((json(merge.apply), merge.same, merge.conflicts))
 }
@@ -76,10 +79,10 @@ fn three_way(
 #[pg_extern(sql = false)]
 #[allow(clippy::type_complexity)]
 fn judge(
-    record: Option<JsonB>,
-    delta: Option<JsonB>,
-    base: Option<JsonB>,
-    accepted: Option<JsonB>,
+    record: Option<Document>,
+    delta: Option<Document>,
+    base: Option<Document>,
+    accepted: Option<Document>,
     granted: Option<Vec<String>>,
     unmoved: Option<bool>,
 ) -> TableIterator<
@@ -102,9 +105,10 @@ fn judge(
     let base = object(base);
     let base = if unmoved { Some(&record) } else { base.as_ref() };
 
-    let errors = pfa_rules::errors(&rules, &record, &delta);
+    let sees_prices = granted.as_ref().is_none_or(|granted| granted.iter().any(|permission| permission == SEE_PRICES));
+    let errors = pfa_rules::errors(&rules, &record, &delta, sees_prices);
     let changes = pfa_rules::canonical(&rules, &delta);
-    let merge = pfa_rules::three_way(&rules, base, object(accepted).as_ref(), &changes, &record);
+    let merge = pfa_rules::three_way(&rules, base, object(accepted).as_ref(), &changes, &record, sees_prices);
     let missing = granted.map_or_else(Vec::new, |granted| {
         let mut needed = pfa_rules::required_permissions(&rules, &record, &changes);
         needed.insert(COMMIT.to_owned());

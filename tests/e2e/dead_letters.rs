@@ -65,6 +65,55 @@ async fn a_single_dead_letter_is_queued_with_a_fix() -> Result<()> {
     scenario.check().await
 }
 
+/// What another user fixed is sent in that user's name and by that user's permissions, and the log names both.
+#[tokio::test]
+async fn a_fix_is_its_users_change() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let id = dead(&scenario, json!({"model": "X", "actualStart": "2026-03-01"})).await?;
+    let grant = r#"update user_organizations set "perm_ManageSettings" = true where "userId" in ('usr_planner', 'usr_second')"#;
+    scenario.client.batch_execute(grant).await?;
+    let fix = |user: &'static str| {
+        let client = &scenario.client;
+        async move { client.execute("select pfa_sync.requeue_dead_letters('{}', '{\"model\": \"Y\"}', null, $1)", &[&user]).await }
+    };
+    let error = fix("usr_planner").await.unwrap_err().into();
+    assert_eq!(refusal(&error).0, "PF002", "usr_planner may not edit actuals, which the change sends too");
+    assert_eq!(scenario.state(&id).await?, "sync_error/failed");
+
+    fix("usr_second").await?;
+    let claimed = scenario.send().await?;
+    assert_eq!(claimed[0].modified_by, "simon@example.com");
+    let logged = "select changes from pfa_sync_private.pfa_audit_log where event_type = 'REQUEUED' and user_id = 'usr_second'";
+    let logged: Value = scenario.value(logged).await?;
+    assert_eq!((&logged["author"], &logged["fix"]), (&json!(EDITOR), &json!({"model": "Y"})));
+    assert_eq!(scenario.value::<String>(r#"select "userId" from pfa_modification"#).await?, EDITOR);
+    Ok(())
+}
+
+/// The digest of a preview covers edits of the records that were queued since.
+#[tokio::test]
+async fn a_preview_ends_with_the_next_edit_of_a_record() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    dead(&scenario, json!({"model": "X"})).await?;
+    let digest: String = scenario.value("select digest from pfa_sync.preview_dead_letters('{}')").await?;
+    scenario.edit("1", json!({"areaSilo": "Silo 2"})).await?;
+    for call in ["requeue_dead_letters('{}', null, $1)", "discard_dead_letters('{}', 'wrong crane', $1)"] {
+        let error = scenario.client.execute(&format!("select pfa_sync.{call}"), &[&digest]).await.unwrap_err();
+        assert_eq!(refusal(&error.into()).0, "PF006", "{call}");
+    }
+    Ok(())
+}
+
+/// A DBA who is no user of the application fixes a change in its author's name.
+#[tokio::test]
+async fn a_dbas_fix_stays_the_authors_change() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    dead(&scenario, json!({"model": "X"})).await?;
+    scenario.client.execute("select pfa_sync.requeue_dead_letters('{}', '{\"model\": \"Y\"}')", &[]).await?;
+    assert_eq!(scenario.send().await?[0].modified_by, "edith@example.com");
+    Ok(())
+}
+
 #[tokio::test]
 async fn later_changes_go_on_and_their_values_are_not_replaced_by_older_ones() -> Result<()> {
     let scenario = Scenario::new().await?;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use testbed::cluster::{Database, Template, shared};
 
 use crate::support::scenario::Scenario;
 
@@ -95,6 +96,50 @@ async fn tables_are_closed_and_views_are_barriers() -> Result<()> {
     Ok(())
 }
 
+/// Default privileges of a site, under which every new table and function is open to somebody, open nothing of ours:
+/// neither what the script creates, nor what attach() and maintain() create later.
+#[tokio::test]
+async fn default_privileges_of_the_site_open_nothing() -> Result<()> {
+    let database = Database::create(&shared()?, Template::Empty).await?;
+    let client = database.client().await?;
+    let setup = [
+        "alter default privileges grant select on tables to pfa_sync_reader, public",
+        "alter default privileges grant all on sequences to pfa_sync_reader",
+        "alter default privileges grant execute on functions to pfa_sync_reader",
+        "alter default privileges grant usage on schemas to pfa_sync_reader, public",
+        "alter default privileges grant usage on types to pfa_sync_reader",
+        "alter default privileges for role pfa_sync_owner grant select on tables to pfa_sync_reader",
+    ];
+    client.batch_execute(&setup.join(";")).await?;
+    client.batch_execute(include_str!("../../sql/sample/schema.sql")).await?;
+    client
+        .batch_execute("create extension pfa_sync; select pfa_sync.attach(); select pfa_sync_private.create_log_partitions(5)")
+        .await?;
+    let open = "select coalesce(string_agg(object, ', '), '') from ( \
+                    select c.oid::regclass::text as object from pg_class c cross join lateral aclexplode(c.relacl) g \
+                     where c.relnamespace = 'pfa_sync_private'::regnamespace and c.relkind in ('r', 'p', 'v', 'S') and g.grantee <> c.relowner \
+                    union all \
+                    select c.oid::regclass::text from pg_class c cross join lateral aclexplode(c.relacl) g \
+                     where c.relnamespace = 'pfa_sync'::regnamespace and g.grantee <> c.relowner \
+                       and (g.grantee = 0 or g.privilege_type <> 'SELECT') \
+                    union all \
+                    select p.oid::regprocedure::text from pg_proc p cross join lateral aclexplode(p.proacl) g \
+                     where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and g.grantee = 0 \
+                    union all \
+                    select t.typname from pg_type t cross join lateral aclexplode(t.typacl) g \
+                     where t.typnamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and g.grantee not in (0, t.typowner) \
+                    union all \
+                    select 'schema ' || n.nspname from pg_namespace n cross join lateral aclexplode(n.nspacl) g \
+                     where n.nspname = 'pfa_sync_private' and g.grantee <> n.nspowner or n.nspname = 'pfa_sync' and g.grantee = 0) o";
+    assert_eq!(client.query_one(open, &[]).await?.get::<_, String>(0), "");
+    // Functions: exactly those that the surface grants, which the same query finds where the site has no such privileges.
+    let granted = "select coalesce(string_agg(p.oid::regprocedure::text, ', ' order by p.oid::regprocedure::text), '') from pg_proc p \
+                    where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace) and has_function_privilege('pfa_sync_reader', p.oid, 'execute')";
+    let elsewhere = Scenario::empty().await?.value::<String>(granted).await?;
+    assert_eq!(client.query_one(granted, &[]).await?.get::<_, String>(0), elsewhere);
+    Ok(())
+}
+
 /// Everything is owned by a role without rights of its own, except what a superuser calls as invoker.
 #[tokio::test]
 async fn the_owner_is_no_superuser() -> Result<()> {
@@ -135,8 +180,10 @@ async fn the_owner_is_no_superuser() -> Result<()> {
         "installed_version",
         "is_copy",
         "is_guarded",
+        "other_grantees",
         "owner_faults",
         "refresh_application_functions",
+        "revoke_grants",
         "system_identifier",
         "translated_columns",
         "trigger_owners",

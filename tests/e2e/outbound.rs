@@ -147,7 +147,7 @@ async fn transient_faults_delay_and_nothing_more(#[case] edits: i64, #[case] fau
 /// A key is text, and an address is not.
 #[tokio::test]
 async fn a_key_of_any_characters_finds_its_record() -> Result<()> {
-    let stack = Stack::with(&["Ä/7 50%25?#", "..", "007"]).await?;
+    let stack = Stack::with(&["Ä/7 50%25?#", "007"]).await?;
     let _relay = stack.relay("run")?;
     for id in ["Ä/7 50%25?#", "007"] {
         stack.scenario.edit(id, json!({"model": "LTM 1300"})).await?;

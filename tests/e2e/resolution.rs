@@ -26,10 +26,10 @@ async fn resolve(
     resolution: &str,
     user: &str,
     merged: Option<Value>,
-    version: Option<i32>,
+    state: Option<&str>,
 ) -> Result<Value> {
     let call = "select pfa_sync.resolve_conflict($1, $2, $3, $4, $5)";
-    Ok(session.query_one(call, &[&conflict, &resolution, &user, &merged, &version]).await?.get(0))
+    Ok(session.query_one(call, &[&conflict, &resolution, &user, &merged, &state]).await?.get(0))
 }
 
 #[tokio::test]
@@ -79,8 +79,8 @@ async fn each_resolution_does_what_it_says() -> Result<()> {
 async fn what_moved_or_is_not_allowed_is_refused_with_the_fresh_state() -> Result<()> {
     let (scenario, _) = disputed(&["1"]).await?;
     let session = scenario.database.client_as(Login::Application).await?;
-    let refused = async |resolution: &str, user: &str, merged: Option<Value>, version: Option<i32>| {
-        refusal(&resolve(&session, 1, resolution, user, merged, version).await.unwrap_err())
+    let refused = async |resolution: &str, user: &str, merged: Option<Value>, state: Option<&str>| {
+        refusal(&resolve(&session, 1, resolution, user, merged, state).await.unwrap_err())
     };
 
     assert_eq!(refused("guess", EDITOR, None, None).await.0, "PF001");
@@ -97,9 +97,38 @@ async fn what_moved_or_is_not_allowed_is_refused_with_the_fresh_state() -> Resul
     let rate = fresh["fields"].as_array().unwrap().iter().find(|f| f["field"] == "monthlyRate").unwrap();
     assert_eq!((&rate["ours"], &rate["theirs"], &rate["conflict"]), (&json!(13000), &json!(10000), &json!(true)));
 
-    resolve(&session, 1, "use_local", EDITOR, None, Some(3)).await?;
+    for state in ["3", "3.x", "", "3.1.1", "-3.1", "99999999999.1"] {
+        assert_eq!(refused("use_local", EDITOR, None, Some(state)).await.0, "PF001", "{state}");
+    }
+    resolve(&session, 1, "use_local", EDITOR, None, fresh["state"].as_str()).await?;
     let (code, message, fresh) = refused("use_pems", SECOND, None, None).await;
     assert_eq!((code.as_str(), &fresh["status"]), ("PF006", &json!("resolved_manual")), "{message}");
+    scenario.check().await
+}
+
+/// Another user's edit of the record that was queued behind the conflict is part of what a resolution answers: it is never
+/// overwritten unseen, by one resolution or by many.
+#[tokio::test]
+async fn a_resolution_covers_the_edits_queued_behind_the_conflict() -> Result<()> {
+    let (scenario, _) = disputed(&["1"]).await?;
+    let session = scenario.database.client_as(Login::Application).await?;
+    let preview = "select digest from pfa_sync.preview_resolution('{}', 'use_local')";
+    let digest: String = scenario.value(preview).await?;
+    let seen: Value = scenario.value("select pfa_sync.conflict_state(1)").await?;
+    let later = scenario.application().edit(SECOND, "1", json!({"monthlyRate": 9000})).await?;
+
+    for state in [None, seen["state"].as_str()] {
+        let (code, message, fresh) = refusal(&resolve(&session, 1, "use_local", EDITOR, None, state).await.unwrap_err());
+        assert_eq!(code, "PF006", "{message}");
+        let rate = fresh["fields"].as_array().unwrap().iter().find(|f| f["field"] == "monthlyRate").unwrap();
+        assert_eq!(rate["theirs"], 9000, "the queued edit is shown");
+    }
+    let bulk = "select * from pfa_sync.resolve_conflicts('{}', 'use_local', 'usr_editor', $1)";
+    assert_eq!(refusal(&scenario.client.query(bulk, &[&digest]).await.unwrap_err().into()).0, "PF006");
+
+    // Whoever has seen it decides; what is withdrawn or already written needs no second look.
+    scenario.client.query("select * from pfa_sync.withdraw(array[$1], $2)", &[&later, &SECOND]).await?;
+    resolve(&session, 1, "use_local", EDITOR, None, seen["state"].as_str()).await?;
     scenario.check().await
 }
 

@@ -5,44 +5,66 @@ use rstest::rstest;
 use serde_json::json;
 use testbed::application::pems_record;
 
-use crate::support::scenario::Scenario;
+use crate::support::scenario::{Scenario, refusal};
 
 /// A value nested 200 deep, and an object with the key by which serde_json marks numbers.
 const DEEP: &str = "(repeat('[', 200) || repeat(']', 200))::jsonb";
 const NO_NUMBER: &str = r#"'{"$serde_json::private::Number": "no number"}'::jsonb"#;
 
-/// The record becomes unreadable after its edit was queued: the edit ends with its reason, and all others are sent.
+/// The field that can't be read is left alone: the edit of the record's other fields is sent, whether it was queued before
+/// or is committed after.
 #[rstest]
 #[case::nested(DEEP)]
 #[case::private_key(NO_NUMBER)]
 #[tokio::test]
-async fn a_record_that_can_not_be_read_stops_no_other(#[case] value: &str) -> Result<()> {
+async fn a_field_that_can_not_be_read_stops_no_edit(#[case] value: &str) -> Result<()> {
     let scenario = Scenario::new().await?;
-    let first = scenario.edit("1", json!({"model": "X"})).await?;
-    let second = scenario.edit("2", json!({"model": "X"})).await?;
-    let spoil = format!(r#"update pfa_mirror set data = data || jsonb_build_object('remark', {value}) where "pfaId" = '1'"#);
+    let queued = scenario.edit("1", json!({"model": "X"})).await?;
+    let other = scenario.edit("2", json!({"model": "X"})).await?;
+    let spoil = format!(
+        r#"update pfa_mirror set data = data || jsonb_build_object('remark', {value}, 'contract', {value}) where "pfaId" = '1'"#
+    );
     scenario.client.batch_execute(&spoil).await?;
-    assert_eq!(scenario.deliver().await?, 1);
-    assert_eq!(scenario.state(&second).await?, "synced/synced");
-    assert_eq!(scenario.state(&first).await?, "sync_error/failed");
-    let letter: String = scenario.value("select code || ' ' || error from pfa_sync.dead_letters").await?;
-    assert!(letter.starts_with("UNREADABLE the change can't be judged: "), "{letter}");
+    let committed = scenario.edit("1", json!({"areaSilo": "Silo 9"})).await?;
+    assert_eq!(scenario.deliver().await?, 3);
+    for edit in [&queued, &other, &committed] {
+        assert_eq!(scenario.state(edit).await?, "synced/synced");
+    }
+    scenario.check().await
+}
+
+/// An edit of that very field is a conflict where the author did not see the value, and invalid where it is the edit's.
+#[rstest]
+#[case::nested("(repeat('[', 15) || repeat(']', 15))::jsonb")]
+#[case::private_key(NO_NUMBER)]
+#[tokio::test]
+async fn a_value_that_can_not_be_read_is_refused_in_words(#[case] value: &str) -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let insert = format!(
+        r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "updatedAt")
+           select 'unreadable', id, "organizationId", 'usr_editor', jsonb_build_object('model', {value}), 'committed', now()
+             from pfa_mirror where "pfaId" = '1'"#
+    );
+    let error = scenario.client.batch_execute(&insert).await.unwrap_err().into();
+    let (code, _, detail) = refusal(&error);
+    assert_eq!((code.as_str(), &detail[0]["errors"][0]["code"]), ("PF001", &json!("INVALID_TYPE")));
     Ok(())
 }
 
-/// The same of a change that no trigger saw, which a sweep queues.
+/// The same of changes that no trigger saw, which a sweep queues: one that can't be read becomes a dead letter.
 #[tokio::test]
 async fn a_sweep_queues_the_others() -> Result<()> {
     let scenario = Scenario::new().await?;
-    let spoil = format!(r#"update pfa_mirror set data = data || jsonb_build_object('remark', {DEEP}) where "pfaId" = '1'"#);
-    scenario.client.batch_execute(&spoil).await?;
     // As logical replication inserts them: no trigger fires.
-    let unseen = r#"set session_replication_role = replica;
+    let unseen = format!(
+        r#"set session_replication_role = replica;
         insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "syncStatus", "committedAt", "updatedAt")
-        select 'unseen_' || "pfaId", id, "organizationId", 'usr_editor', '{"model": "X"}', 'committed', 'committed', now(), now()
+        select 'unseen_' || "pfaId", id, "organizationId", 'usr_editor',
+               case "pfaId" when '1' then jsonb_build_object('model', {DEEP}) else '{{"model": "X"}}' end, 'committed', 'committed', now(), now()
           from pfa_mirror where "pfaId" in ('1', '2');
-        reset session_replication_role"#;
-    scenario.client.batch_execute(unseen).await?;
+        reset session_replication_role"#
+    );
+    scenario.client.batch_execute(&unseen).await?;
     scenario.client.query("select * from pfa_sync.sweep()", &[]).await?;
     assert_eq!(scenario.state("unseen_1").await?, "sync_error/failed");
     assert_eq!(scenario.state("unseen_2").await?, "committed/queued");

@@ -67,9 +67,9 @@ pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> 
 pub(super) async fn get(caller: Caller, Path(conflict): Path<i64>) -> Result<impl IntoResponse, Problem> {
     let query = "select s.* from pfa_sync.conflict_state($1) c, jsonb_to_record(c) s (conflict_id bigint, organization_id text, pfa_id text, \
                  modification_id text, author text, detected text, message text, created_at text, status text, resolution text, \
-                 resolved_by text, version int, detected_version int, fields jsonb) where c is not null";
+                 resolved_by text, version int, state text, detected_version int, fields jsonb) where c is not null";
     let conflict: Conflict = caller.row(query, &[&conflict]).await?;
-    let etag = format!("\"{}\"", conflict.version());
+    let etag = format!("\"{}\"", conflict.state());
     Ok((AppendHeaders([(header::ETAG, etag)]), Json(conflict)))
 }
 
@@ -142,9 +142,9 @@ pub(super) struct ResolveResult {
 
 /// Resolve a conflict
 ///
-/// With If-Match (the ETag with which the conflict was read), a record that has changed since is answered with 412;
-/// without it, a record that has changed since the conflict was detected is answered with 409. Both have the current state
-/// in `current`.
+/// With If-Match (the ETag with which the conflict was read), a record that has changed since, or has another edit
+/// queued since, is answered with 412; without it, one that has changed since the conflict was detected is answered with
+/// 409. Both have the current state in `current`.
 #[utoipa::path(
     post, operation_id = "resolveConflict", path = "/api/pems/conflicts/{conflictId}/resolve", tag = "conflicts",
     params(("conflictId" = i64, Path), ("If-Match" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
@@ -156,7 +156,7 @@ pub(super) async fn resolve(
     headers: HeaderMap,
     request: Idempotent<ResolveRequest>,
 ) -> Result<Json<ResolveResult>, Problem> {
-    let seen = seen_version(&headers)?;
+    let seen = seen_state(&headers)?;
     let resolution = request.body.resolution.name();
     let merged = request.body.merged_data.clone().map(Value::Object);
     let query = "select true as success, r.conflict as conflict_id, r.resolution, r.resolved_by, r.resolved_at, r.modification as modification_id, \
@@ -167,10 +167,12 @@ pub(super) async fn resolve(
     Ok(Json(answer.map_err(|problem| if seen.is_some() { problem.of_precondition() } else { problem })?))
 }
 
-fn seen_version(headers: &HeaderMap) -> Result<Option<i32>, Problem> {
+fn seen_state(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(etag) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let version = etag.to_str().ok().and_then(|etag| etag.strip_prefix('"')?.strip_suffix('"')?.parse().ok());
-    version.map(Some).ok_or_else(|| Problem::new("malformed", "If-Match must be the ETag of the conflict, with its quotes."))
+    let state = etag.to_str().ok().and_then(|etag| etag.strip_prefix('"')?.strip_suffix('"'));
+    state
+        .map(|state| Some(state.to_owned()))
+        .ok_or_else(|| Problem::new("malformed", "If-Match must be the ETag of the conflict, with its quotes."))
 }
 
 /// Selects the conflicts that match all given keys.

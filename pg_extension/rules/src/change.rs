@@ -38,6 +38,11 @@ impl<'a> Change<'a> {
         matches!(Kind::Text.read(self.before(PFA_ID)), Ok(Meaning::Nothing))
     }
 
+    /// Whether the record's key would address something else in PEMS than the record.
+    pub fn has_unsafe_key(&self) -> bool {
+        self.before(PFA_ID).as_str().is_some_and(is_unsafe_key)
+    }
+
     /// Whether the record is to be soft-deleted.
     pub fn discontinues(&self) -> bool {
         is_true(self.after(IS_DISCONTINUED)) && !is_true(self.before(IS_DISCONTINUED))
@@ -47,6 +52,14 @@ impl<'a> Change<'a> {
     pub fn revives(&self) -> bool {
         is_true(self.before(IS_DISCONTINUED)) && matches!(self.after(IS_DISCONTINUED), Value::Bool(false) | Value::Null)
     }
+}
+
+/// Whether a key would address something else in PEMS than its record. The key is a segment of a path, in which the relay
+/// encodes what needs it; `.`, `..` and `batch` lead to other routes all the same, and so may a segment of dots within the
+/// key, behind a gateway that decodes the slashes around it.
+pub(crate) fn is_unsafe_key(key: &str) -> bool {
+    let is_dots = |segment: &str| matches!(segment.split(';').next(), Some("." | ".."));
+    key.eq_ignore_ascii_case("batch") || key.split(['/', '\\']).any(is_dots) || key.contains(char::is_control)
 }
 
 pub(crate) fn is_true(value: &Value) -> bool {

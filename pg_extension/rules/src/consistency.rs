@@ -8,6 +8,9 @@ use crate::{Code, Problem, moment};
 
 const PERIODS: [(&str, &str); 3] =
     [("forecastStart", "forecastEnd"), ("actualStart", "actualEnd"), ("originalStart", "originalEnd")];
+/// What is said of a record whose key is unsafe.
+pub(crate) const UNSAFE_KEY: &str =
+    "the pfaId can't be part of an address in PEMS: it is batch, has a part . or .., or a control character";
 const PRICES: [(&str, &str); 2] = [("Rental", "monthlyRate"), ("Purchase", "purchasePrice")];
 
 pub(crate) fn check(change: &Change, report: &mut ValidationReport) {
@@ -33,6 +36,9 @@ fn violation(report: &mut ValidationReport, field: &str, message: &str) {
 fn check_key(change: &Change, report: &mut ValidationReport) {
     if change.lacks_key() {
         violation(report, PFA_ID, "the record has no pfaId, so it can't be addressed in PEMS");
+    }
+    if change.has_unsafe_key() {
+        violation(report, PFA_ID, UNSAFE_KEY);
     }
 }
 

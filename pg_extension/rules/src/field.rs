@@ -55,6 +55,11 @@ impl Rules {
         }
     }
 
+    /// Whether a field is a price.
+    pub(crate) fn is_price(&self, field: &str) -> bool {
+        self.field(field).is_some_and(|field| field.price)
+    }
+
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {
         self.fields.get(name)
     }

@@ -12,6 +12,7 @@ mod change;
 mod consistency;
 mod decimal;
 mod field;
+mod json;
 mod kind;
 mod merge;
 mod moment;
@@ -23,6 +24,7 @@ mod validation;
 
 pub use change::{Operation, operation, required_permissions};
 pub use field::{Rules, RulesError};
+pub use json::read;
 pub use merge::{Merge, three_way};
 pub use problem::{Code, Problem};
 pub use report::ValidationReport;

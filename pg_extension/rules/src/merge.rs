@@ -20,7 +20,17 @@ pub struct Merge {
 /// `base` is the record the author saw; without it nothing is guessed, and every field that differs is a conflict.
 /// `accepted` has values that theirs may hold without anybody's being lost: what the author's own earlier write, or an
 /// earlier judgement, made of the field.
-pub fn three_way(rules: &Rules, base: Option<&Map>, accepted: Option<&Map>, ours: &Map, theirs: &Map) -> Merge {
+///
+/// Without `sees_prices`, the author may not see prices: no price is found to be the same, since that would confirm a
+/// guess of it. It is written if nobody changed the field, else it is a conflict.
+pub fn three_way(
+    rules: &Rules,
+    base: Option<&Map>,
+    accepted: Option<&Map>,
+    ours: &Map,
+    theirs: &Map,
+    sees_prices: bool,
+) -> Merge {
     let mut merge = Merge::default();
     for (name, our) in ours {
         let their = theirs.get(name).unwrap_or(&Value::Null);
@@ -28,7 +38,8 @@ pub fn three_way(rules: &Rules, base: Option<&Map>, accepted: Option<&Map>, ours
 
         let unchanged = || base.is_some_and(|base| is_theirs(base.get(name).unwrap_or(&Value::Null)));
         let is_accepted = || accepted.and_then(|accepted| accepted.get(name)).is_some_and(is_theirs);
-        if is_theirs(our) {
+        let is_hidden = !sees_prices && rules.is_price(name);
+        if !is_hidden && is_theirs(our) {
             merge.same.push(name.clone());
         } else if unchanged() || is_accepted() {
             merge.apply.insert(name.clone(), our.clone());

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::{Map, Problem, Rules};
+use crate::change::{PFA_ID, is_unsafe_key};
+use crate::consistency::UNSAFE_KEY;
+use crate::{Code, Map, Problem, Rules};
 
 /// The canonical form of a delta, as PEMS gets it: date-times as `2026-01-31T08:00:00.000Z`, decimals in plain
 /// notation without trailing zeros, empty text as null, other text unchanged. What can't be read as its field's type,
@@ -18,7 +20,8 @@ pub fn canonical(rules: &Rules, delta: &Value) -> Map {
 /// A record from PEMS in canonical form.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Typed {
-    /// The record without the fields that can't be read as their type. Unknown fields stay as they are.
+    /// The record without the fields that can't be read as their type, and without a key that can't be part of an address
+    /// in PEMS. Unknown fields stay as they are.
     pub data: Map,
     /// The first such field, by name.
     pub problem: Option<Problem>,
@@ -30,6 +33,9 @@ pub fn typed(rules: &Rules, record: &Map) -> Typed {
     let mut typed = Typed { data: Map::new(), problem: None };
     for (name, value) in record {
         let spelled = match rules.field(name) {
+            Some(field) if field.name == PFA_ID && value.as_str().is_some_and(is_unsafe_key) => {
+                Err(Problem::of_field(PFA_ID, Code::BusinessRuleViolation, UNSAFE_KEY.to_owned()))
+            }
             Some(field) => field.kind.canonical(value).map_err(|why| Problem::unreadable(field, value, why)),
             None => Ok(value.clone()),
         };

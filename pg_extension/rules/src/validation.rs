@@ -18,15 +18,17 @@ use crate::{Code, Map, Problem, Rules};
 /// if the delta touches any of its fields, even when the record was at fault before. If the
 /// delta touches none of them, it is a warning.
 pub fn validate(rules: &Rules, record: &Map, delta: &Value) -> ValidationReport {
-    report(rules, record, delta, true)
+    report(rules, record, delta, true, true)
 }
 
 /// The errors of [`validate`] alone, for callers that judge thousands: fields that the delta leaves alone are skipped.
-pub fn errors(rules: &Rules, record: &Map, delta: &Value) -> Vec<Problem> {
-    report(rules, record, delta, false).errors
+/// Without `sees_prices`, the author may not see prices: each price in the delta counts as touched, since its errors would
+/// else confirm a guess of the record's price.
+pub fn errors(rules: &Rules, record: &Map, delta: &Value, sees_prices: bool) -> Vec<Problem> {
+    report(rules, record, delta, false, sees_prices).errors
 }
 
-fn report(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool) -> ValidationReport {
+fn report(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool, sees_prices: bool) -> ValidationReport {
     let delta = match delta {
         Value::Object(delta) if !delta.is_empty() => delta,
         Value::Object(_) => {
@@ -40,7 +42,7 @@ fn report(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool) -> 
     };
     let change = Change { record, delta };
     let mut report = ValidationReport::default();
-    check_edited(rules, &change, &mut report.errors);
+    check_edited(rules, &change, sees_prices, &mut report.errors);
     if with_left_alone {
         check_left_alone(rules, &change, &mut report.warnings);
     }
@@ -52,7 +54,7 @@ fn refused(problem: Problem) -> ValidationReport {
     ValidationReport { errors: vec![problem], warnings: Vec::new() }
 }
 
-fn check_edited(rules: &Rules, change: &Change, errors: &mut Vec<Problem>) {
+fn check_edited(rules: &Rules, change: &Change, sees_prices: bool, errors: &mut Vec<Problem>) {
     for (name, value) in change.delta {
         match rules.field(name) {
             None => errors.push(Problem::of_field(
@@ -63,7 +65,7 @@ fn check_edited(rules: &Rules, change: &Change, errors: &mut Vec<Problem>) {
             Some(field) if field.permission.is_none() => {
                 errors.push(Problem::of_field(name, Code::FieldLocked, format!("{name} can't be edited")));
             }
-            Some(field) if change.alters(name, field.kind) => check_value(field, value, errors),
+            Some(field) if change.alters(name, field.kind) || field.price && !sees_prices => check_value(field, value, errors),
             Some(_) => {}
         }
     }

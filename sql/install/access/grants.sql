@@ -1,7 +1,28 @@
 -- Who may call what. Nothing is granted to PUBLIC; only functions write. Triggers run as their definer.
 
-revoke all on schema pfa_sync, pfa_sync_private from public;
-revoke execute on all functions in schema pfa_sync, pfa_sync_private from public;
+-- Default privileges of the site may have granted anything to anybody on what this script created.
+do $$
+declare
+    ours  oid[] := array['pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace];
+    given record;
+begin
+    perform revoke_grants(c.oid::regclass)
+       from pg_class c where c.relnamespace = any (ours) and c.relkind in ('r', 'p', 'v', 'S');
+    perform revoke_grants(p.oid::regprocedure) from pg_proc p where p.pronamespace = any (ours);
+    for given in
+        select 'schema' as kind, n.oid::regnamespace::text as object, g.grantee
+          from pg_namespace n cross join lateral other_grantees(n.nspacl, n.nspowner) g (grantee)
+         where n.oid = any (ours)
+        union all
+        select 'type', t.oid::regtype::text, g.grantee
+          from pg_type t cross join lateral other_grantees(t.typacl, t.typowner) g (grantee)
+         where t.typnamespace = any (ours)
+    loop
+        execute format('revoke all on %s %s from %I', given.kind, given.object, given.grantee);
+    end loop;
+    revoke all on schema pfa_sync, pfa_sync_private from public;
+end
+$$;
 grant usage on schema pfa_sync to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
 grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, jsonb, jsonb), canonical(jsonb)
@@ -10,7 +31,7 @@ grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, 
 grant execute on function
     explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
-    resolve_conflict(bigint, text, text, jsonb, int), preview_resolution(jsonb, text, text),
+    resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
     resolve_conflicts(jsonb, text, text, text), set(text, text, text, text), accept_shape(text, text),
     pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
     write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
@@ -37,6 +58,7 @@ grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 -- Stays the installer's, so that its owner cannot put another function in its place.
 grant execute on function become_table_owner(regclass) to pfa_sync_owner;
 grant execute on function
+    revoke_grants(regclass), revoke_grants(regprocedure), other_grantees(aclitem[], oid),
     application_columns(), all_permissions(), typed_field_columns(), fitting_types(text),
     application_faults(name, boolean), owner_faults(name), foreign_queue(name), system_identifier(),
     is_copy(installation), installed_version(), database_oid(),

@@ -19,19 +19,22 @@ end
 $$;
 
 -- JSON without fields of these names at any depth. An object about such a field (its key "field" names it) loses its
--- values, and "hidden" says that there are some.
-create function without_fields(data jsonb, names text[]) returns jsonb
+-- values, and "hidden" says that there are some. What is nested more than 50 deep is left out.
+create function without_fields(data jsonb, names text[], depth int default 50) returns jsonb
     language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     about_hidden boolean := coalesce(data->>'field' = any (names), false);
 begin
+    if depth < 0 then
+        return null;
+    end if;
     return case jsonb_typeof(data)
         when 'array' then (
-            select coalesce(jsonb_agg(without_fields(e.value, names) order by e.ordinality), '[]')
+            select coalesce(jsonb_agg(without_fields(e.value, names, depth - 1) order by e.ordinality), '[]')
               from jsonb_array_elements(data) with ordinality e)
         when 'object' then (
-            select coalesce(jsonb_object_agg(e.key, without_fields(e.value, names)), '{}')
+            select coalesce(jsonb_object_agg(e.key, without_fields(e.value, names, depth - 1)), '{}')
               from jsonb_each(data) e
              where e.key <> all (names) and not (about_hidden and e.key in ('base', 'ours', 'theirs')))
             || case when about_hidden and data ?| array['base', 'ours', 'theirs'] then '{"hidden": true}'

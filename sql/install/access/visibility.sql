@@ -16,6 +16,7 @@ create function pfa_sync.set_reader(login name, user_id text) returns void
     set row_security = off
 as $$
 begin
+    perform require_given('login', login);
     perform ensure_bound();
     if user_id is null then
         delete from reader r where r.login = set_reader.login;

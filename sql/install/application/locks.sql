@@ -33,8 +33,8 @@ begin
             return array(select t.id from %2$s t where t.id = any (ids) order by t.id for no key update);
         end
         $body$;
-        alter function pfa_sync_private.%1$I(text[], boolean) owner to pfa_sync_owner;
-        revoke execute on function pfa_sync_private.%1$I(text[], boolean) from public $function$, name, relation);
+        alter function pfa_sync_private.%1$I(text[], boolean) owner to pfa_sync_owner $function$, name, relation);
+    perform revoke_grants(format('pfa_sync_private.%I(text[], boolean)', name)::regprocedure);
 end
 $$;
 

@@ -1,12 +1,14 @@
 -- The triggers on the application's modifications.
 
--- Before a row of pfa_modification changes state: syncStatus always follows syncState.
+-- Before a row of pfa_modification changes state: syncStatus always follows syncState, also when it alone was set.
 create function modification_stamped() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
 begin
-    if new."syncState" is not distinct from (case tg_op when 'UPDATE' then old."syncState" else 'draft' end) then
+    if tg_op = 'UPDATE' and new."syncState" is not distinct from old."syncState"
+       and new."syncStatus" is not distinct from old."syncStatus"
+       or tg_op = 'INSERT' and new."syncState" is not distinct from 'draft' then
         return new;
     end if;
     new."syncStatus" := sync_status_of(new."syncState");
@@ -20,16 +22,32 @@ begin
 end
 $$;
 
+-- Before a delta is stored: it is listed and read with each list of records, whoever wrote it.
+create function modification_bounded() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    if (tg_op = 'INSERT' or new.delta is distinct from old.delta) and not is_bounded(new.delta) then
+        raise exception 'the delta of modification % is larger than 64 kB, nested too deeply or has a number of more '
+                        'than 30 digits', new.id using errcode = 'PF001';
+    end if;
+    return new;
+end
+$$;
+
 -- Before the content of a committed modification would change: what is queued is what was judged.
 create function modification_locked() returns trigger
-    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     if old."syncState" in ('committed', 'syncing', 'conflict') and new."syncState" <> 'draft'
        and (new.id, new."mirrorId", new."organizationId", new."userId", new.delta)
            is distinct from (old.id, old."mirrorId", old."organizationId", old."userId", old.delta) then
-        raise exception 'modification % is committed and can''t be edited', old.id
-            using errcode = 'PF003',
+        raise exception 'an edit of record % is committed and can''t be changed',
+                        coalesce((select r.pfa_id from mirror r where r.mirror_id = old."mirrorId"), '(no pfaId)')
+            using errcode = 'PF003', detail = 'modification ' || old.id,
                   hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; or '
                          'commit a further modification.';
     end if;
@@ -100,7 +118,8 @@ create function application_triggers()
     language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
     values
-        ('pfa_sync_stamped_on_insert'::name, 'modification_stamped'::name, 7::smallint, 'before insert', 'row'),
+        ('pfa_sync_bounded'::name, 'modification_bounded'::name, 23::smallint, 'before insert or update', 'row'),
+        ('pfa_sync_stamped_on_insert', 'modification_stamped', 7, 'before insert', 'row'),
         ('pfa_sync_stamped', 'modification_stamped', 19, 'before update', 'row'),
         ('pfa_sync_locked', 'modification_locked', 19, 'before update', 'row'),
         ('pfa_sync_inserted', 'modifications_inserted', 4,

@@ -16,7 +16,7 @@ begin
     execute format('create or replace function %s returns table (%s) language sql stable security invoker '
                    'as $body$ select %s from %s $body$', made, columns, selected, relation);
     execute format('alter function %s owner to pfa_sync_owner', made);
-    execute format('revoke execute on function %s from public', made);
+    perform revoke_grants(made::regprocedure);
 end
 $$;
 
@@ -79,6 +79,7 @@ begin
         execute format('create or replace view pfa_sync_private.%1$I with (security_invoker = true) as '
                        'select * from pfa_sync_private.%2$I()', view_name, 'rows_of_' || view_name);
         execute format('alter view pfa_sync_private.%I owner to pfa_sync_owner', view_name);
+        perform revoke_grants(format('pfa_sync_private.%I', view_name)::regclass);
         return next view_name;
     end loop;
 end

@@ -29,8 +29,8 @@ begin
             return written;
         end
         $body$;
-        alter function pfa_sync_private.%1$I(jsonb) owner to pfa_sync_owner;
-        revoke execute on function pfa_sync_private.%1$I(jsonb) from public $function$, name, relation, statement);
+        alter function pfa_sync_private.%1$I(jsonb) owner to pfa_sync_owner $function$, name, relation, statement);
+    perform revoke_grants(format('pfa_sync_private.%I(jsonb)', name)::regprocedure);
 end
 $$;
 

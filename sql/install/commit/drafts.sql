@@ -1,5 +1,13 @@
 -- Drafts: saved, committed and discarded; and the state of modifications.
 
+create table draft_writer (
+    user_id text not null,
+    constraint draft_writer_pkey primary key (user_id)
+);
+comment on table draft_writer is
+    'Users that have saved drafts. Their row is locked while they save one: two saves at once would each find no draft '
+    'and make one. An advisory lock could be taken by any session.';
+
 -- Saves an edit as the author's draft of the record: into the draft that exists, else into a new one. Returns what the
 -- commit would find now; nothing of that is stored.
 create function pfa_sync.save_draft(organization text, user_id text, pfa_id text, delta jsonb,
@@ -17,12 +25,14 @@ declare
 begin
     perform require_permission(actor, scope, 'perm_SaveDraft');
     perform require_delta(delta);
+    perform require_text('reason', reason, 2000);
+    perform require_text('session_id', session_id, 200);
     select * into target from mirror r where r.organization_id = scope and r.pfa_id = save_draft.pfa_id;
     if not found then
         raise exception 'organization % has no record %', organization, save_draft.pfa_id using errcode = 'PF008';
     end if;
-    -- Two saves at once would each find no draft and make one.
-    perform pg_advisory_xact_lock(hashtextextended('pfa_sync draft ' || actor || ' ' || target.mirror_id, 0));
+    insert into draft_writer (user_id) values (actor) on conflict do nothing;
+    perform from draft_writer w where w.user_id = actor for no key update;
     loop
         select m.* into draft from modification m
          where m.mirror_id = target.mirror_id and m.user_id = actor and m.sync_state = 'draft'

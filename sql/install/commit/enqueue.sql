@@ -15,7 +15,10 @@ as $$
 declare
     round_ids  text[];
     rest       text[];
+    done       text[] := '{}';
+    wanted     int;
     judgements judgement[];
+    refused    judgement[] := '{}';
 begin
     -- The record's lock makes its queue order its commit order.
     perform lock_records(array(select m.mirror_id from unnest(modification_ids) i (id)
@@ -23,6 +26,7 @@ begin
     rest := array(select m.modification_id from unnest(modification_ids) i (id)
                     join modification m on m.modification_id = i.id
                    where not exists (select from pfa_write_queue q where q.modification_id = m.modification_id));
+    wanted := cardinality(rest);
     -- A conflict that the application commits again is judged anew.
     perform close_conflicts(rest);
     perform close_dead_letters(rest, 'requeued', null, null);
@@ -35,11 +39,41 @@ begin
                      then array(select unnest(rest) except select unnest(round_ids)) else '{}' end;
         judgements := array(select j from judge_modifications(round_ids) j order by j.mirror_id);
         if refuse_bad then
-            perform refuse(judgements);
+            -- The others go on, so that all that is wrong is found.
+            refused := refused || array(select j from unnest(judgements) j where j.outcome = 'failed');
+            judgements := array(select j from unnest(judgements) j where j.outcome <> 'failed');
         end if;
-        judgements := resolve_by_rule(judgements, 'commit');
+        judgements := ask_for_order(resolve_by_rule(judgements, 'commit'), done);
+        done := done || round_ids;
         return query select e.organization_id, e.queued, e.failed from enqueue_judged(judgements, kind) e;
     end loop;
+    perform refuse(refused, wanted);
+end
+$$;
+
+-- Changes of one record that were made at the same moment have no order: ids are texts, and a transaction has one
+-- time. Where one of those before set the same field to another value, the change is a conflict for a person to decide.
+create function ask_for_order(judgements judgement[], before text[]) returns judgement[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if before = '{}' then
+        return judgements;
+    end if;
+    return array(
+        select case when t.fields is null or j.outcome <> 'pending' then j
+                    else jsonb_populate_record(j, jsonb_build_object('outcome', 'conflict', 'conflicts', t.fields,
+                        'message', format('%s set by two edits of one moment: nothing tells which is the later one',
+                                          array_to_string(t.fields, ', ')))) end
+          from unnest(judgements) j
+          join modification m on m.modification_id = j.modification_id
+         cross join lateral (
+             select array_agg(distinct f.key order by f.key) as fields
+               from unnest(before) i (id)
+               join modification b on b.modification_id = i.id and b.mirror_id = m.mirror_id
+                                  and b.created_at = m.created_at
+              cross join lateral jsonb_each(canonical(b.delta)) f
+              where j.delta ? f.key and j.delta->f.key <> f.value) t);
 end
 $$;
 

@@ -44,17 +44,18 @@ create function withdraw_modifications(modification_ids text[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    in_flight text;
+    in_flight record;
 begin
     if coalesce(cardinality(modification_ids), 0) = 0 then
         return;
     end if;
     -- In flight by its lease, not its status: each completion calls this, and must not read the index of all leases.
-    select q.modification_id into in_flight from pfa_write_queue q
+    select q.modification_id, q.pfa_id into in_flight from pfa_write_queue q
      where q.modification_id = any (modification_ids) and q.lease_until is not null limit 1;
     if found then
-        raise exception 'modification % is being sent to PEMS and can''t be withdrawn', in_flight
-            using errcode = 'PF003', hint = 'Wait for its outcome, then commit a further modification.';
+        raise exception 'an edit of record % is being sent to PEMS and can''t be withdrawn', in_flight.pfa_id
+            using errcode = 'PF003', detail = 'modification ' || in_flight.modification_id,
+                  hint = 'Wait for its outcome, then commit a further modification.';
     end if;
     perform withdraw_queued(modification_ids);
 end

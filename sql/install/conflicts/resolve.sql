@@ -12,6 +12,7 @@ begin
                    'modification_id', c.modification_id, 'author', c.author, 'detected', c.detected,
                    'message', masked(c.message, c.organization_id), 'created_at', c.created_at, 'status', c.status,
                    'resolution', c.resolution, 'resolved_by', c.resolved_by, 'version', r.version,
+                   'state', record_state(c.mirror_id),
                    'detected_version', c.mirror_version,
                    'fields', (select jsonb_agg(jsonb_build_object('field', k, 'conflict', k = any (c.conflict_fields),
                                          'base', c.base_data->k, 'ours', c.local_data->k, 'theirs', t.theirs->k)
@@ -24,24 +25,23 @@ begin
 end
 $$;
 comment on function pfa_sync.conflict_state(bigint) is
-    'A conflict as it stands now, open or resolved, as JSON: status, versions, and base, ours and theirs of each '
-    'changed field. Null: no such conflict, or not visible to this session.';
+    'A conflict as it stands now, open or resolved, as JSON: status, versions, state (for resolve_conflict()), and '
+    'base, ours and theirs of each changed field. Null: no such conflict, or not visible to this session.';
 
 -- Resolves one conflict: use_local (our values), use_pems (theirs; the whole change is given up) or merge (merged names
--- a value for each conflict field; the other changed fields stay). expected_version is the mirror version that the
--- caller looked at, by default the one at which the conflict was found. Returns what will be sent.
--- Refused with PF006, and the current state in DETAIL, when either side has moved since.
+-- a value for each conflict field; the other changed fields stay). expected_state is the state of the record that the
+-- caller looked at, by default the one in which the conflict was found. Returns what will be sent.
+-- Refused with PF006, and the current state in DETAIL, when either side has moved since, or another edit was queued.
 create function pfa_sync.resolve_conflict(conflict_id bigint, resolution text, resolved_by text,
-                                          merged jsonb default null, expected_version int default null)
+                                          merged jsonb default null, expected_state text default null)
     returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
 declare
-    actor           text := acting_user(resolved_by);
-    conflict        pfa_sync_conflict;
-    current_version int;
-    judged          judgement;
+    actor    text := acting_user(resolved_by);
+    conflict pfa_sync_conflict;
+    judged   judgement;
 begin
     if resolution is null or resolution not in ('use_local', 'use_pems', 'merge') then
         raise exception 'a resolution is use_local, use_pems or merge, not %', coalesce(resolution, 'null')
@@ -57,12 +57,14 @@ begin
         raise exception 'conflict % was resolved by % already', conflict_id, conflict.resolved_by
             using errcode = 'PF006', detail = conflict_state(conflict_id)::text;
     end if;
-    select r.version into current_version from mirror r where r.mirror_id = conflict.mirror_id;
-    if current_version is distinct from coalesce(expected_version, conflict.mirror_version) then
-        raise exception 'record % has moved on to version % since you looked at conflict %',
-                        conflict.pfa_id, current_version, conflict_id
+    if has_moved(conflict.mirror_id, coalesce(expected_state, format('%s.%s', conflict.mirror_version,
+                                                                     conflict.queue_id))) then
+        raise exception 'record % has changed since you looked at conflict %: %', conflict.pfa_id, conflict_id,
+                        coalesce('its version is ' || (select r.version from mirror r
+                                                        where r.mirror_id = conflict.mirror_id)
+                                 || '; edits may be queued', 'it does not exist any more')
             using errcode = 'PF006', detail = conflict_state(conflict_id)::text,
-                  hint = 'Look at the current values in DETAIL and resolve with their version as expected_version.';
+                  hint = 'Look at the current values in DETAIL and resolve with their state as expected_state.';
     end if;
     if resolution = 'merge' and not coalesce(jsonb_typeof(merged) = 'object'
             and array(select jsonb_object_keys(merged) order by 1)
@@ -84,13 +86,13 @@ begin
         'changes', masked(judged.to_send, conflict.organization_id));
 end
 $$;
-comment on function pfa_sync.resolve_conflict(bigint, text, text, jsonb, int) is
+comment on function pfa_sync.resolve_conflict(bigint, text, text, jsonb, text) is
     'Resolves a conflict. use_local: our values are sent; use_pems: the whole change is given up; merge: merged '
-    'has a value for each conflict field, the other changed fields are sent as they are. expected_version: mirror '
-    'version that was looked at, by default the one at which the conflict was found. Returns what will be sent, '
-    'as JSON. Needs perm_Sync, and the permissions of the fields that are sent. PF001: other resolution or other '
-    'fields; PF002: permission missing; PF006: resolved already, or the record has moved on, with the current '
-    'state as JSON in DETAIL; PF008: no such conflict.';
+    'has a value for each conflict field, the other changed fields are sent as they are. expected_state: state of '
+    'the record that was looked at (see conflict_state()), by default the one in which the conflict was found. '
+    'Returns what will be sent, as JSON. Needs perm_Sync, and the permissions of the fields that are sent. PF001: '
+    'other resolution, other fields, or no state; PF002: permission missing; PF006: resolved already, or the record '
+    'has moved on or has another edit queued, with the current state as JSON in DETAIL; PF008: no such conflict.';
 
 -- Ends conflicts as resolved and queues what their resolution sends. The caller holds the locks and has judged.
 -- The conflict ends first and the modification passes through draft, so that the triggers see an ordinary change of

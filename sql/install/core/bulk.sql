@@ -57,14 +57,43 @@ begin
 end
 $$;
 
--- One value for an action on rows and the versions of their records; it differs when a row or a record has changed.
+-- The state of a record that a person looks at: its version, and the newest change of it that is queued. Null = there
+-- is no such record.
+create function record_state(mirror_id text) returns text
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select format('%s.%s', r.version,
+                          coalesce((select max(q.id) from pfa_write_queue q where q.mirror_id = r.mirror_id), 0))
+              from mirror r where r.mirror_id = record_state.mirror_id);
+end
+$$;
+
+-- Whether a record has another version than in a state, or a change that was queued later.
+create function has_moved(mirror_id text, state text) returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    parts text[] := string_to_array(state, '.');
+begin
+    if state !~ '^[0-9]{1,9}\.[0-9]{1,18}$' then
+        raise exception 'a state is what conflict_state() returns as state, not %', left(state, 40)
+            using errcode = 'PF001';
+    end if;
+    return not exists (select from mirror r where r.mirror_id = has_moved.mirror_id and r.version = parts[1]::int)
+        or exists (select from pfa_write_queue q where q.mirror_id = has_moved.mirror_id and q.id > parts[2]::bigint);
+end
+$$;
+
+-- One value for an action on rows and the states of their records; it differs when a row or a record has changed, or
+-- another change of a record was queued.
 create function bulk_digest(action text, ids bigint[], mirror_ids text[]) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    return (select md5(action || coalesce(string_agg(format('%s:%s', b.id, r.version), ',' order by b.id), ''))
-              from unnest(ids, mirror_ids) b (id, mirror_id)
-              left join mirror r on r.mirror_id = b.mirror_id);
+    return (select md5(action || coalesce(string_agg(format('%s:%s', b.id, record_state(b.mirror_id)), ','
+                                                     order by b.id), ''))
+              from unnest(ids, mirror_ids) b (id, mirror_id));
 end
 $$;
 

@@ -41,7 +41,7 @@ insert into event_type (event_type, event, meaning) values
     ('CONFLICT_DETECTED',   'conflict',       'a change conflicts with one in PEMS; changes holds the three sides'),
     ('CONFLICT_RESOLVED',   'resolved',       'a conflict was resolved by a user or by a rule'),
     ('DEAD_LETTER',         'failed',         'a change failed for good'),
-    ('REQUEUED',            null,             'a dead letter was queued again'),
+    ('REQUEUED',            null,             'a dead letter was queued again; changes names its author and the fix'),
     ('DISCARDED',           'discarded',      'a dead letter was given up, with its reason'),
     ('WITHDRAWN',           'withdrawn',      'a committed change was taken back before it was sent'),
     ('WRITE_SYNC',          null,             'a user asked for changes to be sent first'),
@@ -118,27 +118,29 @@ begin
             execute format('with moved as (delete from pfa_audit_log_default where at >= %L and at < %L returning *)
                             insert into %I select * from moved', month, month + interval '1 month', part);
         end if;
-        perform index_log_partition(part);
+        perform complete_log_partition(part);
         execute format('alter table pfa_audit_log attach partition %I for values from (%L) to (%L)',
                        part, month, month + interval '1 month');
         return next part;
     end loop;
     if to_regclass('pfa_sync_private.pfa_audit_log_default') is null then
         create table pfa_sync_private.pfa_audit_log_default (like pfa_audit_log including defaults);
-        perform index_log_partition('pfa_audit_log_default');
+        perform complete_log_partition('pfa_audit_log_default');
         alter table pfa_audit_log attach partition pfa_audit_log_default default;
         return next 'pfa_audit_log_default';
     end if;
 end
 $$;
 
-create function index_log_partition(part name) returns void
+-- What the parent can't give its partitions: indexes, and no grants of the site's default privileges.
+create function complete_log_partition(part name) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     execute format('create index on %I (organization_id, pfa_id, id)', part);
     execute format('create index on %I (organization_id, at)', part);
     execute format('create index on %I (xid)', part);
+    perform revoke_grants(format('pfa_sync_private.%I', part)::regclass);
 end
 $$;
 

@@ -32,6 +32,39 @@ comment on schema pfa_sync_private is
 -- From here on, what is created without a schema is private.
 set local search_path = pfa_sync_private, pfa_sync, pg_temp;
 
+-- The roles other than its owner that an object's access list names.
+create function other_grantees(acl aclitem[], owner oid) returns setof name
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$ select distinct r.rolname from aclexplode(acl) g join pg_roles r on r.oid = g.grantee where g.grantee <> owner $$;
+
+-- Revokes all privileges on a table, view or sequence from everybody but its owner.
+create function revoke_grants(relation regclass) returns void
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    other name;
+begin
+    execute format('revoke all on table %s from public', relation);
+    for other in select other_grantees(c.relacl, c.relowner) from pg_class c where c.oid = relation loop
+        execute format('revoke all on table %s from %I', relation, other);
+    end loop;
+end
+$$;
+
+-- The same of a function.
+create function revoke_grants(routine regprocedure) returns void
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    other name;
+begin
+    execute format('revoke all on routine %s from public', routine);
+    for other in select other_grantees(p.proacl, p.proowner) from pg_proc p where p.oid = routine loop
+        execute format('revoke all on routine %s from %I', routine, other);
+    end loop;
+end
+$$;
+
 -- Lays jsonb objects over each other in the order given: the later one wins.
 create aggregate jsonb_overlay(jsonb) (sfunc = pg_catalog.jsonb_concat, stype = jsonb, initcond = '{}');
 comment on aggregate jsonb_overlay(jsonb) is 'jsonb objects laid over each other, the later one wins';

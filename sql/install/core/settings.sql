@@ -129,6 +129,7 @@ declare
     actor text := acting_user(user_id);
 begin
     perform require_permission(actor, nullif(scope, ''), 'perm_ManageSettings');
+    perform require_text('value', value, 2000);
     select * into definition from setting_definition d
      where d.name = split_part(set.name, '.', 1)
        and (set.name = d.name

@@ -53,12 +53,14 @@ as $$
 #variable_conflict use_column
 declare
     pull    sync_pull := lock_pull(pull_id, fencing_token);
-    gone    jsonb := (select coalesce(jsonb_agg(i), '[]') from jsonb_array_elements(items) i
-                       where coalesce(i->'record', 'null') = 'null');
+    gone    jsonb;
     changes mirror_change[];
     mirrors text[];
     queued  text[];
 begin
+    perform require_objects('items', items);
+    gone := (select coalesce(jsonb_agg(i), '[]') from jsonb_array_elements(items) i
+              where coalesce(i->'record', 'null') = 'null');
     if pull.pull_id is null then
         return 0;
     end if;

@@ -17,6 +17,7 @@ declare
     taken             bigint;
     since             timestamptz;
 begin
+    perform require_given('relay', relay);
     perform ensure_sending();
     for chosen in
         select d.organization_id from due_pulls() d

@@ -34,12 +34,12 @@ create function judgement_outcome(errors jsonb, missing text[], conflicts text[]
                 when conflicts <> '{}' then 'conflict'
                 else 'pending' end;
 
--- A record with the key that PEMS knows it by, where only the mirror's column has it. Stable, as jsonb_build_object is:
--- an immutable function that calls a stable one is not inlined.
+-- A record with the key that PEMS knows it by: that of the mirror's column, where it has one. Stable, as
+-- jsonb_build_object is: an immutable function that calls a stable one is not inlined.
 create function with_pfa_id(data jsonb, pfa_id text) returns jsonb
     language sql stable security invoker
-    return case when data->>'pfaId' is null and pfa_id is not null then data || jsonb_build_object('pfaId', pfa_id)
-                else data end;
+    return case when pfa_id is null or data->>'pfaId' = pfa_id then data
+                else data || jsonb_build_object('pfaId', pfa_id) end;
 
 -- Judges modifications against the mirror with the record's queued changes laid over it. Stores nothing.
 --
@@ -97,8 +97,11 @@ begin
       join author a using (user_id, organization_id)
      cross join lateral judge(s.theirs, s.delta, s.base, s.accepted, a.permissions, s.unmoved) j
      cross join lateral (
-         select case when s.organization_id = s.mirror_organization then j.errors
-                     else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION',
-                         'message', 'the modification names another organization than its record') end) e (errors);
+         select case when s.organization_id = s.mirror_organization and s.base_version <= s.version then j.errors
+                     else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION', 'message',
+                         case when s.organization_id <> s.mirror_organization
+                              then 'the modification names another organization than its record'
+                              else format('the edit is based on version %s of the record, which is at version %s',
+                                          s.base_version, s.version) end) end) e (errors);
 end
 $$;

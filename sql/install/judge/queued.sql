@@ -99,14 +99,15 @@ end
 $$;
 
 -- Judges dead letters of different records, with the fix laid over their changes. A field that a later change of the
--- record wrote is a conflict.
-create function judge_dead_letters(queue_ids bigint[], fix jsonb) returns judgement[]
+-- record wrote is a conflict. A fixed change is the actor's, or stays its author's where a DBA fixes it who is no user
+-- of the application.
+create function judge_dead_letters(queue_ids bigint[], fix jsonb, actor text) returns judgement[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return array(
         with letter as materialized (
-            select a.*, r.version, with_queued(r.mirror_id, r.data) as theirs, r.pfa_id as mirror_pfa_id,
+            select a.*, w.writer, r.version, with_queued(r.mirror_id, r.data) as theirs, r.pfa_id as mirror_pfa_id,
                    array(select distinct k
                            from (select q.payload from pfa_write_queue q where q.mirror_id = a.mirror_id and q.id > a.id
                                  union all
@@ -115,8 +116,11 @@ begin
                                 jsonb_object_keys(later.payload) k) as overtaken
               from pfa_write_queue_archive a
               join mirror r on r.mirror_id = a.mirror_id
+             cross join lateral (
+                 select case when fix is null or acting_permissions(actor, a.organization_id) is null then a.author
+                             else actor end) w (writer)
              where a.id = any (queue_ids))
-        select row(l.modification_id, l.mirror_id, l.organization_id, l.pfa_id, l.author, l.reason, l.base_version,
+        select row(l.modification_id, l.mirror_id, l.organization_id, l.pfa_id, l.writer, l.reason, l.base_version,
                    l.version, l.theirs, j.base, j.seen, j.errors, j.missing, j.operation, j.delta, j.to_send,
                    c.conflicts,
                    case when c.late <> '{}'
@@ -124,7 +128,7 @@ begin
                    judgement_outcome(j.errors, j.missing, c.conflicts))::judgement
           from letter l
          cross join lateral judge(with_pfa_id(l.theirs, l.mirror_pfa_id), l.payload || coalesce(fix, '{}'), l.base,
-                                  l.accepted, permissions_of(l.author, l.organization_id)) j
+                                  l.accepted, permissions_of(l.writer, l.organization_id)) j
          cross join lateral (
              select array(select f from unnest(l.overtaken) f
                            where j.to_send ? f and not coalesce(fix, '{}') ? f order by 1)) o (late)

@@ -121,7 +121,7 @@ begin
       from concerning c
      where c.organizations <> '{}'
      order by c.step, c.id
-     limit max_rows;
+     limit least(greatest(max_rows, 0), 10000);
 end
 $$;
 

@@ -1,6 +1,6 @@
 -- What stops sending for an organization and lets it send again: a user's pause, and refused credentials.
 
--- Stops sending for an organization; its edits are queued all the same.
+-- Stops sending for an organization (null = all); its edits are queued all the same.
 create function pfa_sync.pause(organization text, reason text, until timestamptz default null,
                                user_id text default null)
     returns void
@@ -12,17 +12,22 @@ declare
     actor text := acting_user(user_id);
 begin
     perform require_permission(actor, scope, 'perm_ManageSettings');
+    perform require_text('reason', reason, 2000);
     insert into sync_organization (organization_id, paused, pause_reason, paused_until, paused_by)
-        values (scope, true, reason, until, actor)
+        select o.organization_id, true, reason, until, actor from organization o
+         where scope is null or o.organization_id = scope
+         order by o.organization_id
         on conflict on constraint sync_organization_pkey
         do update set paused = true, pause_reason = excluded.pause_reason, paused_until = excluded.paused_until,
                       paused_by = excluded.paused_by;
-    perform log_event('PAUSED', scope, actor, error => reason);
+    perform log_event('PAUSED', o.organization_id, actor, error => reason)
+       from organization o
+      where scope is null or o.organization_id = scope;
 end
 $$;
 comment on function pfa_sync.pause(text, text, timestamptz, text) is
-    'Stops sending for an organization (id or code), until a time or until resume(). Commits are still judged and '
-    'queued, and pulls go on. Needs perm_ManageSettings.';
+    'Stops sending for an organization (id or code; null: all), until a time or until resume(). Commits are still '
+    'judged and queued, and pulls go on. Needs perm_ManageSettings.';
 
 -- Lets an organization send (null = all), queues what was committed before attach(), and wakes the relay.
 create function pfa_sync.resume(organization text default null, user_id text default null)

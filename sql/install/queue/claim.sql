@@ -22,6 +22,10 @@ declare
     batch    bigint;
     wait     double precision;
 begin
+    perform require_between('max_records', max_records, 0, 1000);
+    perform require_between('lease', term, '1 second', '1 hour');
+    perform require_given('relay', relay);
+    perform require_text('relay', relay, 200);
     perform ensure_sending();
     perform refresh_plans();
     chosen := pick_organization(organization_of(organization), at);
@@ -79,7 +83,8 @@ comment on function pfa_sync.claim(text, text, int, interval) is
     'mirror as it is now, under a lease, and takes the slot of the request. lease null: the setting. Returns a '
     'row for each record; no row: nothing to do now. step send: write them in one request after wait_ms '
     'milliseconds; step read: read each record, then call reconcile(). ambiguous: an earlier request may have '
-    'been applied. PF004, PF005, PF009: not attached, a copy, or upgraded.';
+    'been applied. PF001: max_records over 1000, or a lease beyond a second to an hour; PF004, PF005, PF009: not '
+    'attached, a copy, or upgraded.';
 
 -- The organization to serve now, locked: of those with due heads or expired leases, the one served longest ago; null
 -- when there is none.

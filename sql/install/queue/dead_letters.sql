@@ -25,7 +25,7 @@ comment on column pfa_sync.dead_letters.changes is
     'the changed fields with their values, without prices for a session that may not see them';
 comment on column pfa_sync.dead_letters.code is
     'why it failed: REJECTED (by PEMS), UNAVAILABLE (retries used up), NOT_FOUND (no such record in PEMS), '
-    'INVALID (by the field rules) or FORBIDDEN (the author lacks a permission)';
+    'INVALID (by the field rules), FORBIDDEN (the author lacks a permission) or UNREADABLE (it cannot be judged)';
 comment on column pfa_sync.dead_letters.error is
     'why it failed, in words; numbers are shown as # to a session that may not see prices';
 comment on column pfa_sync.dead_letters.http_status is

@@ -2,8 +2,15 @@
 -- whose fencing token is not the current one changes nothing and is missing from the answer.
 
 create function report_items(items jsonb) returns report_item[]
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$ select array(select i from jsonb_populate_recordset(null::report_item, items) i) $$;
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    perform require_objects('items', items);
+    return array(select i from jsonb_populate_recordset(null::report_item, items) i);
+exception when data_exception then
+    raise exception 'an item can''t be read: %', left(sqlerrm, 200) using errcode = 'PF001';
+end
+$$;
 
 -- Locks the rows of items that are still the caller's, in the lock order. Rows in flight are found by their lease here
 -- and below, so that the planner finds them by id and never reads the index of all leases for each.
@@ -37,6 +44,7 @@ declare
     at     timestamptz := clock_timestamp();
     marked bigint[];
 begin
+    perform require_between('request_timeout', request_timeout, '0 s', '1 hour');
     perform refresh_plans();
     with due as materialized (
         select q.id from pfa_write_queue q
@@ -58,8 +66,8 @@ end
 $$;
 comment on function pfa_sync.mark_sent(text, jsonb, interval) is
     'Relay: marks claimed records as sent, right before the request, and extends their leases over '
-    'request_timeout. From here on a missing answer makes the outcome ambiguous. Returns the queue ids that are '
-    'still claimed by the caller: only these may be sent.';
+    'request_timeout (an hour at most). From here on a missing answer makes the outcome ambiguous. Returns the '
+    'queue ids that are still claimed by the caller: only these may be sent.';
 
 -- Records what PEMS confirmed. Items carry version (the new one), updated_at and response besides.
 create function pfa_sync.complete(relay text, items jsonb) returns table (queue_id bigint, status text)
@@ -190,6 +198,7 @@ create function pfa_sync.extend_lease(relay text, items jsonb, lease interval) r
     set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
+    select require_between('lease', $3, '1 second', '1 hour');
     update pfa_write_queue q
        set lease_until = greatest(q.lease_until, statement_timestamp() + $3)
       from unnest(report_items($2)) i
@@ -198,4 +207,5 @@ as $$
     returning q.id
 $$;
 comment on function pfa_sync.extend_lease(text, jsonb, interval) is
-    'Relay: extends leases to lease from now. Returns the queue ids that are still claimed by the caller.';
+    'Relay: extends leases to lease (a second to an hour) from now. Returns the queue ids that are still '
+    'claimed by the caller.';

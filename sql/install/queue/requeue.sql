@@ -1,8 +1,9 @@
 -- Dead letters that are queued again or given up.
 
 -- Queues dead letters again, judged like any commit: refused ones stay dead letters, those with conflicts become
--- conflicts. changes, laid over the change of a single dead letter, are a fix; the acting user needs the permissions
--- for its fields too. digest, of preview_dead_letters(), makes sure that nothing has changed since.
+-- conflicts. changes, laid over the change of a single dead letter, are a fix: the change is then the acting user's, by
+-- whose permissions it is judged and in whose name it is sent. digest, of preview_dead_letters(), makes sure that
+-- nothing has changed since.
 create function pfa_sync.requeue_dead_letters(filter jsonb, changes jsonb default null, digest text default null,
                                               user_id text default null)
     returns table (requeued bigint, conflicts bigint, refused bigint)
@@ -22,7 +23,6 @@ begin
                 using errcode = 'PF001', hint = 'Name the one by {"dead_letters": [id]}.';
         end if;
         perform require_delta(changes);
-        perform require_fix(rest[1], changes, actor);
     end if;
     requeued := 0;
     conflicts := 0;
@@ -32,14 +32,18 @@ begin
         round_ids := (select first_of_each_record(array_agg(a.id), array_agg(a.mirror_id))
                         from pfa_write_queue_archive a where a.id = any (rest));
         rest := array(select unnest(rest) except select unnest(round_ids));
-        judged := judge_dead_letters(round_ids, changes);
+        judged := judge_dead_letters(round_ids, changes, actor);
         if changes is not null then
             perform refuse(judged);
         end if;
         sending := array(select j from unnest(judged) j where j.outcome <> 'failed' order by j.mirror_id);
         perform close_dead_letters(array(select j.modification_id from unnest(sending) j), 'requeued', actor, null);
-        perform log_event('REQUEUED', j.organization_id, actor, j.delta, pfa_id => j.pfa_id,
-                          modification_id => j.modification_id) from unnest(sending) j;
+        perform log_event('REQUEUED', j.organization_id, actor,
+                          jsonb_build_object('author', m.user_id, 'fix', requeue_dead_letters.changes,
+                                             'sends', j.delta),
+                          pfa_id => j.pfa_id, modification_id => j.modification_id)
+           from unnest(sending) j
+           join modification m on m.modification_id = j.modification_id;
         -- Through draft, so that the triggers see an ordinary change of ours.
         perform change_modifications((
             select jsonb_agg(jsonb_build_object('id', m.modification_id, 'syncState', 'draft', 'syncError', null,
@@ -59,29 +63,11 @@ end
 $$;
 comment on function pfa_sync.requeue_dead_letters(jsonb, jsonb, text, text) is
     'Queues the dead letters that a filter selects again, judged like a commit, behind later changes of their '
-    'records. changes: a fix for a single dead letter, laid over its change; it needs the permissions of its '
-    'fields, too. digest: of preview_dead_letters(); null: not checked. Returns the number of requeued ones, of '
-    'those that became conflicts, and of refused ones, which stay dead letters. Needs perm_ManageSettings. PF001, '
-    'PF002: the fix is invalid or not permitted; PF006: something has changed since the preview.';
-
--- Raises PF002 unless the acting user may write the fields of a fix.
-create function require_fix(queue_id bigint, changes jsonb, actor text) returns void
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-declare
-    lacking text[];
-begin
-    select j.missing into lacking
-      from pfa_write_queue_archive a
-      join mirror r on r.mirror_id = a.mirror_id
-     cross join lateral judge(with_pfa_id(r.data, r.pfa_id), changes, null, null,
-                              acting_permissions(actor, a.organization_id)) j
-     where a.id = require_fix.queue_id;
-    if lacking <> '{}' then
-        raise exception 'user % lacks % for this fix', actor, array_to_string(lacking, ', ') using errcode = 'PF002';
-    end if;
-end
-$$;
+    'records. changes: a fix for a single dead letter, laid over its change, which is then the acting user''s: it is '
+    'sent in that user''s name and needs that user''s permissions. digest: of preview_dead_letters(); null: not '
+    'checked. Returns the number of requeued ones, of those that became conflicts, and of refused ones, which stay '
+    'dead letters. Needs perm_ManageSettings. PF001, PF002: the fix is invalid or not permitted; PF006: something has '
+    'changed since the preview.';
 
 -- Gives dead letters up. Their changes stay in the archive.
 create function pfa_sync.discard_dead_letters(filter jsonb, reason text, digest text default null,
@@ -98,6 +84,7 @@ begin
     if coalesce(btrim(reason), '') = '' then
         raise exception 'discarding dead letters needs a reason' using errcode = 'PF001', hint = 'Pass reason.';
     end if;
+    perform require_text('reason', reason, 2000);
     ids := lock_dead_letters(filter, digest, actor);
     modifications := array(select d.modification_id from pfa_write_queue_dlq d where d.queue_id = any (ids));
     perform log_event('DISCARDED', d.organization_id, actor, error => discard_dead_letters.reason, pfa_id => d.pfa_id,

@@ -11,6 +11,7 @@ declare
     pace  interval := setting('slot_interval')::interval;
     first timestamptz;
 begin
+    perform require_between('n', n, 1, 1000);
     perform from pems p where p.pems = take_slots.pems for update;
     if not found then
         raise exception 'there is no PEMS %', take_slots.pems
@@ -27,7 +28,7 @@ end
 $$;
 comment on function pfa_sync.take_slots(text, int) is
     'Relay: takes the next n request slots of a PEMS. Returns the milliseconds to wait for each, ascending. '
-    'PF008: no such PEMS.';
+    'n: 1 to 1000. PF001: another n; PF008: no such PEMS.';
 
 -- Keeps a PEMS from being asked before a time, after it answered that requests came too fast.
 create function delay_slots(organization_ids text[], until timestamptz) returns void

@@ -182,15 +182,10 @@ async fn resolve_some(url: &str, client: &mut Option<Client>, rng: &mut Rng) -> 
         let resolution = ["use_local", "use_pems", "merge"][rng.usize(..3)];
         let merged =
             (resolution == "merge").then(|| fields.iter().map(|field| (field.clone(), ours[field].clone())).collect::<Value>());
-        let version = client
-            .query_opt(
-                "select r.version from pfa_sync_private.pfa_sync_conflict c join pfa_sync_private.mirror r using (mirror_id) where c.id = $1",
-                &[&id],
-            )
-            .await?;
-        let version: Option<i32> = version.map(|row| row.get(0));
+        let state = client.query_one("select pfa_sync.conflict_state($1)->>'state'", &[&id]).await?;
+        let state: Option<String> = state.get(0);
         let call = "select pfa_sync.resolve_conflict($1, $2, 'usr_admin', $3, $4)";
-        match client.query(call, &[&id, &resolution, &merged, &version]).await {
+        match client.query(call, &[&id, &resolution, &merged, &state]).await {
             Ok(_) => resolved += 1,
             // Somebody was faster, the record moved on, or the change is not valid any more.
             Err(error) if error.code().is_some_and(|state| state.code().starts_with("PF")) => {}

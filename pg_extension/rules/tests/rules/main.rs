@@ -3,6 +3,8 @@
 mod canonical;
 mod change;
 mod fixture;
+mod hidden_prices;
+mod json;
 mod merge;
 mod properties;
 mod validation;

@@ -8,7 +8,7 @@ use crate::fixture::{object, parse, rules};
 fn fate(base: Option<Value>, accepted: Option<Value>, ours: Value, theirs: Value) -> &'static str {
     let [base, accepted] = [base, accepted].map(|value| value.map(object));
     let ours = object(ours);
-    let merge = three_way(rules(), base.as_ref(), accepted.as_ref(), &ours, &object(theirs));
+    let merge = three_way(rules(), base.as_ref(), accepted.as_ref(), &ours, &object(theirs), true);
     match (merge.apply == ours, merge.same.len(), merge.conflicts.len()) {
         (true, 0, 0) => "apply",
         (false, 1, 0) => "same",
@@ -98,10 +98,10 @@ fn each_field_by_itself() {
         same: vec!["class".into()],
         conflicts: vec!["dor".into(), "model".into()],
     };
-    assert_eq!(three_way(rules(), Some(&base), None, &ours, &theirs), expected);
+    assert_eq!(three_way(rules(), Some(&base), None, &ours, &theirs, true), expected);
 }
 
 #[test]
 fn an_empty_edit_merges_to_nothing() {
-    assert_eq!(three_way(rules(), None, None, &Map::new(), &object(json!({ "model": "A" }))), Merge::default());
+    assert_eq!(three_way(rules(), None, None, &Map::new(), &object(json!({ "model": "A" })), true), Merge::default());
 }

@@ -111,11 +111,11 @@ proptest! {
     fn nothing_panics_and_the_report_is_stable(record in any_json().prop_map(fields_of), delta in any_json()) {
         let report = validate(rules(), &record, &delta);
         prop_assert_eq!(&report, &validate(rules(), &record, &delta));
-        prop_assert_eq!(&report.errors, &errors(rules(), &record, &delta));
+        prop_assert_eq!(&report.errors, &errors(rules(), &record, &delta, true));
         prop_assert!(report.errors.iter().all(|problem| !problem.message.chars().any(char::is_control)));
         let delta = fields_of(delta);
         required_permissions(rules(), &record, &delta);
-        three_way(rules(), Some(&delta), None, &record, &delta);
+        three_way(rules(), Some(&delta), None, &record, &delta, true);
     }
 
     #[test]
@@ -157,7 +157,7 @@ proptest! {
     fn each_field_of_an_edit_has_one_fate(
         base in prop::option::of(record()), accepted in prop::option::of(record()), ours in record(), theirs in record()
     ) {
-        let merge = three_way(rules(), base.as_ref(), accepted.as_ref(), &ours, &theirs);
+        let merge = three_way(rules(), base.as_ref(), accepted.as_ref(), &ours, &theirs, true);
         let mut fates: Vec<_> = merge.apply.keys().chain(&merge.same).chain(&merge.conflicts).collect();
         fates.sort();
         prop_assert!(fates.into_iter().eq(ours.keys()));
@@ -168,7 +168,7 @@ proptest! {
     fn what_they_changed_is_never_overwritten(
         base in prop::option::of(record()), accepted in prop::option::of(record()), ours in record(), theirs in record()
     ) {
-        let merge = three_way(rules(), base.as_ref(), accepted.as_ref(), &ours, &theirs);
+        let merge = three_way(rules(), base.as_ref(), accepted.as_ref(), &ours, &theirs, true);
         for name in merge.apply.keys() {
             let theirs_is = |value| rules().equal(name, value, field(&theirs, name));
             let unchanged = base.as_ref().is_some_and(|base| theirs_is(field(base, name)));
@@ -179,9 +179,9 @@ proptest! {
 
     #[test]
     fn merging_again_applies_nothing(base in prop::option::of(record()), ours in record(), theirs in record()) {
-        let first = three_way(rules(), base.as_ref(), None, &ours, &theirs);
+        let first = three_way(rules(), base.as_ref(), None, &ours, &theirs, true);
         let merged = laid_over(theirs, first.apply);
-        let second = three_way(rules(), base.as_ref(), None, &ours, &merged);
+        let second = three_way(rules(), base.as_ref(), None, &ours, &merged, true);
         prop_assert_eq!(second.apply, Map::new());
         prop_assert_eq!(second.conflicts, first.conflicts);
     }
@@ -191,7 +191,7 @@ proptest! {
         let (one, other): (Vec<_>, Vec<_>) = edits.into_iter().enumerate().partition(|(place, _)| mask >> place & 1 == 1);
         let [one, other] = [one, other].map(|edit| edit.into_iter().map(|(_, field)| field).collect::<Map>());
         let applied = |edit: &Map, theirs: Map| {
-            let merge = three_way(rules(), Some(&base), None, edit, &theirs);
+            let merge = three_way(rules(), Some(&base), None, edit, &theirs, true);
             (laid_over(theirs, merge.apply), merge.conflicts)
         };
         let (record, one_first) = applied(&one, theirs.clone());
