@@ -19,11 +19,11 @@ begin
     for candidate in select s.* from sync_organization s where may_send(s) order by s.organization_id loop
         return query
             select e.organization_id, sum(e.queued)::bigint, sum(e.failed)::bigint
-              from enqueue_unseen(array(
+              from enqueue_unseen(lock_unseen(array(
                        select m.modification_id from modification m
                         where m.organization_id = candidate.organization_id and m.sync_state = 'committed'
                           and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
-                        order by m.modification_id for no key update skip locked), 'sweep') e
+                        order by m.modification_id), true), 'sweep') e
              group by 1;
     end loop;
 end

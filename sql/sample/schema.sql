@@ -1,25 +1,43 @@
 -- The application's own tables as its Prisma migrations leave them before phase 4, for an empty database: the demo and
--- the tests start from here. pfa_sync never creates or owns these tables; attach() binds to them as they stand.
+-- the tests start from here. These are the six tables that pfa_sync binds to, column by column as in
+-- tests/fixtures/application/phase3.sql. pfa_sync never creates or owns them; attach() binds to them as they stand.
 -- "updatedAt" has no default: Prisma's client supplies it with every write.
 
 create table "organizations" (
     "id" text not null,
     "code" text not null,
     "name" text not null,
-    "isActive" boolean not null default true,
-    "serviceStatus" text not null default 'active',
-    "enableSync" boolean not null default true,
     "description" text,
-    "logoUrl" text,
-    "primaryColor" text not null default '#1f4e79',
-    "timezone" text not null default 'UTC',
-    "currency" text not null default 'USD',
-    "displayOrder" integer not null default 0,
-    "showOnDashboard" boolean not null default true,
-    "enableAiFeatures" boolean not null default false,
-    "aiMonthlyBudget" double precision not null default 0,
+    "isActive" boolean not null default true,
     "createdAt" timestamp(3) not null default current_timestamp,
     "updatedAt" timestamp(3) not null,
+    "logoUrl" text,
+    "isExternal" boolean not null default false,
+    "externalId" text,
+    "serviceStatus" text not null default 'active',
+    "suspendedAt" timestamp(3),
+    "suspendedBy" text,
+    "enableSync" boolean not null default true,
+    "location" jsonb,
+    "headerConfig" jsonb not null default '{"showLogo":true,"showId":true,"showName":false,"showDescription":false}',
+    "ai_ChatAssistant" boolean not null default false,
+    "ai_VoiceMode" boolean not null default false,
+    "ai_PermissionSuggestions" boolean not null default false,
+    "ai_PermissionExplanations" boolean not null default false,
+    "ai_RoleDriftDetection" boolean not null default false,
+    "ai_NaturalLanguageQueries" boolean not null default false,
+    "ai_AnomalyDetection" boolean not null default false,
+    "ai_FinancialMonitoring" boolean not null default false,
+    "ai_SemanticAuditSearch" boolean not null default false,
+    "ai_FinancialMasking" boolean not null default false,
+    "ai_VendorPricingWatchdog" boolean not null default false,
+    "ai_BeoVoiceAnalyst" boolean not null default false,
+    "ai_NarrativeVariance" boolean not null default false,
+    "ai_AssetArbitrage" boolean not null default false,
+    "ai_ScenarioSimulator" boolean not null default false,
+    "ai_SmartNotifications" boolean not null default false,
+    "aiAccessLevel" text not null default 'full-access',
+    "aiRules" jsonb not null default '[]',
     constraint "organizations_pkey" primary key ("id")
 );
 create unique index "organizations_code_key" on "organizations" ("code");
@@ -28,13 +46,21 @@ create table "users" (
     "id" text not null,
     "username" text not null,
     "email" text,
+    "passwordHash" text,
     "firstName" text,
     "lastName" text,
     "role" text not null default 'user',
     "isActive" boolean not null default true,
-    "serviceStatus" text not null default 'active',
     "createdAt" timestamp(3) not null default current_timestamp,
     "updatedAt" timestamp(3) not null,
+    "avatarUrl" text,
+    "authProvider" text not null default 'local',
+    "externalId" text,
+    "serviceStatus" text not null default 'active',
+    "suspendedAt" timestamp(3),
+    "lockedAt" timestamp(3),
+    "failedLoginCount" integer not null default 0,
+    "metadata" jsonb,
     constraint "users_pkey" primary key ("id")
 );
 create unique index "users_username_key" on "users" ("username");
@@ -45,6 +71,10 @@ create table "user_organizations" (
     "userId" text not null,
     "organizationId" text not null,
     "role" text not null default 'member',
+    "createdAt" timestamp(3) not null default current_timestamp,
+    "assignmentSource" text not null default 'local',
+    "externalRoleId" text,
+    "isCustom" boolean not null default false,
     "perm_Read" boolean not null default true,
     "perm_EditForecast" boolean not null default false,
     "perm_EditActuals" boolean not null default false,
@@ -61,15 +91,36 @@ create table "user_organizations" (
     "perm_Impersonate" boolean not null default false,
     "perm_UseAiFeatures" boolean not null default false,
     "perm_ViewAllOrgs" boolean not null default false,
-    "createdAt" timestamp(3) not null default current_timestamp,
+    "ai_ChatAssistant" boolean not null default false,
+    "ai_VoiceMode" boolean not null default false,
+    "ai_PermissionSuggestions" boolean not null default false,
+    "ai_PermissionExplanations" boolean not null default false,
+    "ai_RoleDriftDetection" boolean not null default false,
+    "ai_NaturalLanguageQueries" boolean not null default false,
+    "ai_AnomalyDetection" boolean not null default false,
+    "ai_FinancialMonitoring" boolean not null default false,
+    "ai_SemanticAuditSearch" boolean not null default false,
+    "ai_FinancialMasking" boolean not null default false,
+    "ai_VendorPricingWatchdog" boolean not null default false,
+    "ai_BeoVoiceAnalyst" boolean not null default false,
+    "ai_NarrativeVariance" boolean not null default false,
+    "ai_AssetArbitrage" boolean not null default false,
+    "ai_ScenarioSimulator" boolean not null default false,
+    "ai_SmartNotifications" boolean not null default false,
+    "aiAccessLevel" text not null default 'full-access',
+    "aiRules" jsonb not null default '[]',
+    "grantedBy" text,
+    "grantedAt" timestamp(3) not null default current_timestamp,
+    "modifiedBy" text,
     "modifiedAt" timestamp(3) not null,
     constraint "user_organizations_pkey" primary key ("id"),
-    constraint "user_organizations_userId_fkey" foreign key ("userId")
-        references "users" ("id") on delete cascade on update cascade,
     constraint "user_organizations_organizationId_fkey" foreign key ("organizationId")
-        references "organizations" ("id") on delete cascade on update cascade
+        references "organizations" ("id") on delete cascade on update cascade,
+    constraint "user_organizations_userId_fkey" foreign key ("userId")
+        references "users" ("id") on delete cascade on update cascade
 );
-create unique index "user_organizations_userId_organizationId_key" on "user_organizations" ("userId", "organizationId");
+create unique index "user_organizations_userId_organizationId_key"
+    on "user_organizations" ("userId", "organizationId");
 
 create table "pfa_mirror" (
     "id" text not null,
@@ -113,10 +164,12 @@ create index "pfa_mirror_organizationId_forecastStart_forecastEnd_idx"
 create index "pfa_mirror_organizationId_idx" on "pfa_mirror" ("organizationId");
 create index "pfa_mirror_syncBatchId_lastSyncedAt_idx" on "pfa_mirror" ("syncBatchId", "lastSyncedAt");
 
--- A row with version v is the state that was current as v; the current version stands in pfa_mirror alone.
+-- A row with version v is the state that was current as v; the current version stands in pfa_mirror alone. There is no
+-- "createdAt", "updatedAt" or "lastSyncedAt".
 create table "pfa_mirror_history" (
     "id" text not null,
     "mirrorId" text not null,
+    "version" integer not null,
     "organizationId" text not null,
     "data" jsonb not null,
     "pfaId" text,
@@ -141,21 +194,17 @@ create table "pfa_mirror_history" (
     "hasPlan" boolean,
     "hasActuals" boolean,
     "pemsVersion" text,
-    "lastSyncedAt" timestamp(3),
     "syncBatchId" text,
-    "version" integer not null default 1,
     "changedBy" text,
     "changeReason" text,
     "archivedAt" timestamp(3) not null default current_timestamp,
-    "createdAt" timestamp(3) not null default current_timestamp,
-    "updatedAt" timestamp(3) not null,
     constraint "pfa_mirror_history_pkey" primary key ("id"),
     constraint "pfa_mirror_history_mirrorId_fkey" foreign key ("mirrorId")
-        references "pfa_mirror" ("id") on delete cascade on update cascade,
-    constraint "pfa_mirror_history_organizationId_fkey" foreign key ("organizationId")
-        references "organizations" ("id") on delete cascade on update cascade
+        references "pfa_mirror" ("id") on delete cascade on update cascade
 );
 create index "pfa_mirror_history_mirrorId_version_idx" on "pfa_mirror_history" ("mirrorId", "version" desc);
+create index "pfa_mirror_history_organizationId_idx" on "pfa_mirror_history" ("organizationId");
+create index "pfa_mirror_history_mirrorId_archivedAt_idx" on "pfa_mirror_history" ("mirrorId", "archivedAt" desc);
 
 create table "pfa_modification" (
     "id" text not null,

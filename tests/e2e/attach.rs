@@ -1,6 +1,10 @@
 //! Binding to the application's tables, and to one database.
 
-use std::process::Stdio;
+use std::{
+    fs::File,
+    io::{Seek, Write},
+    process::Stdio,
+};
 
 use anyhow::{Result, ensure};
 use rstest::rstest;
@@ -180,4 +184,36 @@ async fn a_restored_copy_sends_nothing_until_adopted(#[case] role: &[&str]) -> R
     drop((client, copy));
     tokio::task::spawn_blocking(move || other.stop()).await??;
     Ok(())
+}
+
+/// A dump that is restored over its own database replaces the tables: nothing is sent until they are attached again, since what
+/// was restored may be older than PEMS.
+#[tokio::test]
+async fn a_restore_over_itself_is_attached_again() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
+    let (server, url) = (scenario.database.server(), scenario.database.url());
+    let dump = server.program("pg_dump").args(["--format", "custom", "--dbname", &url]).stdout(Stdio::piped()).spawn()?;
+    let restored = server
+        .program("pg_restore")
+        .args(["--clean", "--if-exists", "--exit-on-error", "--dbname", &url])
+        .stdin(Stdio::from(temporary(dump.wait_with_output()?.stdout)?))
+        .output()?;
+    ensure!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+
+    let client = scenario.database.client().await?;
+    let error = client.query("select * from pfa_sync.claim('r')", &[]).await.unwrap_err().into();
+    let (code, message, _) = refusal(&error);
+    assert_eq!(code, "PF004", "{message}");
+    client.batch_execute("select pfa_sync.attach()").await?;
+    assert_eq!(client.query("select * from pfa_sync.claim('r')", &[]).await?.len(), 1);
+    Ok(())
+}
+
+/// A file with this content, open at its beginning.
+fn temporary(content: Vec<u8>) -> Result<File> {
+    let mut file = tempfile::tempfile()?;
+    file.write_all(&content)?;
+    file.rewind()?;
+    Ok(file)
 }

@@ -35,6 +35,7 @@ create function acting_permissions(actor text, organization_id text) returns tex
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
+    perform ensure_bound();
     if is_dba() and not exists (select from users u where u.user_id = actor) then
         return null;
     end if;

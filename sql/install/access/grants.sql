@@ -58,8 +58,15 @@ grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 -- Stays the installer's, so that its owner cannot put another function in its place.
 grant execute on function become_table_owner(regclass) to pfa_sync_owner;
 grant execute on function
-    revoke_grants(regclass), other_grantees(aclitem[], oid), application_columns(), all_permissions(),
-    typed_field_columns(), installed_version(), database_oid()
+    revoke_grants(regclass), revoke_grants(regprocedure), other_grantees(aclitem[], oid),
+    application_columns(), all_permissions(), typed_field_columns(), fitting_types(text),
+    application_faults(name, boolean), owner_faults(name), foreign_queue(name), system_identifier(),
+    is_copy(installation), installed_version(), database_oid(),
+    -- What the guard calls.
+    is_guarded(), follow_application_change(), refresh_application_functions(name), application_triggers(),
+    translated_columns(name, name), create_row_function(name, text, text, text), create_row_functions(name),
+    create_lock_function(text, text), create_lock_functions(name), create_write_function(text, text, text),
+    create_write_functions(name), create_foreign_queue_function(name), triggers_in_place()
     to pfa_sync_owner;
 grant execute on function fleet_setting(text)
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

@@ -17,6 +17,7 @@ create function pfa_sync.set_reader(login name, user_id text) returns void
 as $$
 begin
     perform require_given('login', login);
+    perform ensure_bound();
     if user_id is null then
         delete from reader r where r.login = set_reader.login;
     else
@@ -84,6 +85,7 @@ create function pfa_sync.visible_organizations() returns text[]
     set row_security = off
 as $$
 begin
+    perform ensure_bound();
     if can_see(null) then
         return array(select o.organization_id from organization o
                      union

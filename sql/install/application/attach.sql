@@ -6,11 +6,12 @@
 create function pfa_sync.attach(app_schema name default 'public', dry_run boolean default false)
     returns table (object text, action text, detail text)
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set lock_timeout = '10s'
+    set lock_timeout = '10s' set pfa_sync.ddl_guard = 'off'
 as $$
 #variable_conflict use_column
 declare
-    faults text[] := array(select application_faults(app_schema));
+    faults text[] := array(select application_faults(app_schema) union all select owner_faults(app_schema));
+    here   installation;
     report text[][] := '{}';
     item   text;
     line   record;
@@ -18,6 +19,17 @@ begin
     if not exists (select from pg_roles where rolname = current_user and rolsuper) then
         raise exception 'attach() needs a superuser, as create extension does'
             using errcode = 'insufficient_privilege';
+    end if;
+    select * into here from installation;
+    -- The same tables may be in a schema that was renamed.
+    if here.app_schema <> app_schema
+       and exists (select from bound_table b
+                    where not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                                       where c.oid = b.relation and n.nspname = attach.app_schema)) then
+        raise exception 'pfa_sync is attached to the tables in schema %', here.app_schema
+            using errcode = 'PF004',
+                  hint = format('One database has one binding: select * from pfa_sync.detach(); then attach(%L).',
+                                app_schema);
     end if;
     if cardinality(faults) > 0 then
         raise exception 'the application''s tables don''t fit: %', array_to_string(faults, '; ')
@@ -34,7 +46,12 @@ begin
         for item in select * from create_application_views(app_schema) loop
             report := report || array[['view pfa_sync_private.' || item, 'in place', '']];
         end loop;
-        for item in select * from create_write_functions(app_schema) loop
+        for item in
+            select * from create_lock_functions(app_schema) union all select * from create_write_functions(app_schema)
+        loop
+            report := report || array[['function pfa_sync_private.' || item, 'in place', '']];
+        end loop;
+        for item in select * from create_foreign_queue_function(app_schema) loop
             report := report || array[['function pfa_sync_private.' || item, 'in place', '']];
         end loop;
         if exists (select from pg_depend
@@ -46,14 +63,28 @@ begin
         for item in select * from create_log_partitions() loop
             report := report || array[['table pfa_sync_private.' || item, 'created', 'a partition of the log']];
         end loop;
-        for item in select * from create_application_triggers(app_schema) loop
-            report := report || array[['trigger ' || item, 'created', 'on pfa_modification']];
+        for item in select * from drop_application_triggers(format('%I.pfa_modification', app_schema)::regclass) loop
+            report := report || array[[item, 'dropped', 'the table is no longer bound']];
+        end loop;
+        for line in select * from create_application_triggers(app_schema) loop
+            report := report || array[['trigger ' || line.trigger_name, line.action, 'on pfa_modification']];
         end loop;
         insert into installation (system_identifier, database_oid, app_schema, attached_version, log_epoch)
             values (system_identifier(), database_oid(), app_schema, installed_version(), last_event())
             on conflict on constraint installation_pkey
             do update set app_schema = excluded.app_schema, attached_version = excluded.attached_version,
                           attached_at = now();
+        delete from bound_table;
+        insert into bound_table (table_name, relation)
+            select distinct c.table_name, format('%I.%I', app_schema, c.table_name)::regclass
+              from application_columns() c;
+        delete from bound_trigger;
+        insert into bound_trigger (trigger_name, function_name, type)
+            select t.trigger_name, t.function_name, t.type from application_triggers() t;
+        for item in select w from withdraw_unwatched() w where w > 0 loop
+            report := report || array[['pfa_write_queue', 'withdrawn',
+                format('%s edits that were taken back or deleted while no trigger watched', item)]];
+        end loop;
         insert into pems (pems) values ('default') on conflict do nothing;
         for line in
             insert into sync_organization as known (organization_id, paused, pause_reason, paused_by)
@@ -73,6 +104,9 @@ begin
         loop
             report := report || array[['organization ' || line.organization_id, 'found',
                 format('%s committed changes were never sent; they are queued after resume()', line.waiting)]];
+        end loop;
+        for item in select n from foreign_queue_notice() n where n is not null loop
+            report := report || array[['table ' || foreign_queue(app_schema), 'found', item]];
         end loop;
         for item in select * from trigger_owners(app_schema) loop
             report := report || array[['tables in ' || app_schema, 'found', item]];
@@ -98,8 +132,8 @@ comment on function pfa_sync.attach(name, boolean) is
     'Repeatable; required again after an upgrade. dry_run: reports and changes nothing. Nothing is sent before '
     'resume(). PF007: a table or column is missing or has another type.';
 
--- Grants pfa_sync_owner what the functions need: to read the tables, and to lock rows of two of them, which takes
--- UPDATE. Writes run as the tables' owners. Returns what was not granted before.
+-- Grants pfa_sync_owner what the functions need: to read the tables. Locks and writes run as the tables' owners.
+-- Returns what was not granted before.
 create function grant_application(app_schema name) returns setof text
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -111,15 +145,14 @@ begin
         return next format('usage on schema %I', app_schema);
     end if;
     for wanted in
-        select distinct c.table_name, p.privilege
-          from application_columns() c
-         cross join lateral (values ('select'), ('update')) p (privilege)
-         where (p.privilege = 'select' or c.table_name in ('pfa_mirror', 'pfa_modification'))
-           and not has_table_privilege('pfa_sync_owner', format('%I.%I', app_schema, c.table_name), p.privilege)
-         order by 1, 2
+        select c.relation
+          from (select format('%I.%I', app_schema, c.table_name)::regclass as relation from application_columns() c
+                union select foreign_queue(app_schema)) c
+         where not has_table_privilege('pfa_sync_owner', c.relation, 'select')
+         order by c.relation::text
     loop
-        execute format('grant %s on %I.%I to pfa_sync_owner', wanted.privilege, app_schema, wanted.table_name);
-        return next format('%s on %I.%I', wanted.privilege, app_schema, wanted.table_name);
+        execute format('grant select on %s to pfa_sync_owner', wanted.relation);
+        return next format('select on %s', wanted.relation);
     end loop;
 end
 $$;
@@ -141,47 +174,87 @@ as $$
      order by 1
 $$;
 
--- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again.
-create function pfa_sync.detach() returns table (object text, action text, detail text)
+-- Drops our triggers from tables of the application other than the one named (null = from all), and returns what it
+-- dropped.
+create function drop_application_triggers(except_from regclass) returns setof text
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set lock_timeout = '10s'
+as $$
+declare
+    owned record;
+begin
+    for owned in select * from triggers_in_place() t where t.relation is distinct from except_from loop
+        execute format('drop trigger %I on %s', owned.trigger_name, owned.relation);
+        return next owned.object;
+    end loop;
+end
+$$;
+
+-- Drops triggers and views and leaves all data. Queued work stays queued; attach() takes it up again. Works on what is
+-- left of a binding, too. drop_columns: also drops the columns that attach() added, with what is in them.
+create function pfa_sync.detach(drop_columns boolean default false)
+    returns table (object text, action text, detail text)
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set lock_timeout = '10s' set pfa_sync.ddl_guard = 'off'
 as $$
 #variable_conflict use_column
 declare
-    here  installation;
+    item  text;
     owned record;
-    write text;
 begin
-    select * into here from installation;
-    if not found then
+    if not exists (select from installation) then
         return query select 'pfa_sync', 'found', 'not attached: nothing to do';
         return;
     end if;
+    return query
+        select 'organization ' || q.organization_id, 'found',
+               format('%s edits still wait, %s of them may have been sent already; they stay queued, and attach() '
+                      'continues with them', count(*), count(q.sent_at))
+          from pfa_write_queue q group by q.organization_id order by 1;
+    for item in select * from drop_application_triggers(null) loop
+        return query select item, 'dropped', '';
+    end loop;
+    if drop_columns then
+        for item in select * from drop_added_columns() loop
+            return query select item, 'dropped', 'attach() had added it';
+        end loop;
+    end if;
     for owned in
-        select t.tgname from pg_trigger t
-         where t.tgrelid = format('%I.pfa_modification', here.app_schema)::regclass and t.tgname like 'pfa\_sync\_%'
-         order by 1
+        select format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) as signature, p.proname
+          from pg_proc p
+         where p.pronamespace = 'pfa_sync_private'::regnamespace
+           and p.proname = any (array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
+                                      'write_modifications', 'write_foreign_queue', 'lock_modification_rows',
+                                      'lock_mirror_rows'])
+         order by 2
     loop
-        execute format('drop trigger %I on %I.pfa_modification', owned.tgname, here.app_schema);
-        return query select 'trigger ' || owned.tgname, 'dropped', '';
+        execute format('drop function pfa_sync_private.%s', owned.signature);
+        return query select 'function pfa_sync_private.' || owned.proname, 'dropped', '';
     end loop;
-    foreach write in array array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
-                                 'write_modifications'] loop
-        execute format('drop function if exists pfa_sync_private.%I(jsonb)', write);
-        return query select 'function pfa_sync_private.' || write, 'dropped', '';
+    for item in select * from drop_application_views() loop
+        return query select 'view pfa_sync_private.' || item, 'dropped', '';
     end loop;
+    -- Of every table: one that was renamed keeps its grants.
     for owned in
-        select unnest(array['modification', 'mirror_history', 'mirror', 'member', 'users', 'organization']) as viewname
+        select format('table %s', c.oid::regclass) as object
+          from pg_class c
+         cross join lateral aclexplode(c.relacl) g
+         where c.relkind in ('r', 'p') and g.grantee = 'pfa_sync_owner'::regrole
+           and c.relnamespace <> all (array['pfa_sync_private', 'pg_catalog']::regnamespace[])
+        union
+        select format('schema %I', n.nspname)
+          from pg_namespace n
+         cross join lateral aclexplode(n.nspacl) g
+         where n.nspname !~ '^(pfa_sync|pg_)' and g.grantee = 'pfa_sync_owner'::regrole
     loop
-        execute format('drop view if exists pfa_sync_private.%I', owned.viewname);
-        return query select 'view pfa_sync_private.' || owned.viewname, 'dropped', '';
+        execute format('revoke all on %s from pfa_sync_owner', owned.object);
     end loop;
-    execute format('revoke all on all tables in schema %1$I from pfa_sync_owner; '
-                   'revoke usage on schema %1$I from pfa_sync_owner', here.app_schema);
     delete from installation;
+    delete from bound_table;
+    delete from bound_trigger;
     return query select 'pfa_sync', 'detached', 'all data is left; drop extension pfa_sync removes it';
 end
 $$;
-comment on function pfa_sync.detach() is
-    'Drops the triggers and views that attach() created; the added columns and all data stay. Queued changes stay '
-    'queued, and attach() continues with them. Returns a row for each object dropped.';
+comment on function pfa_sync.detach(boolean) is
+    'Drops the triggers, functions, views and grants that attach() created; all data stays. drop_columns: drops the '
+    'columns that attach() added, too. Queued changes stay queued, and attach() continues with them. Returns a row '
+    'for each organization with changes that still wait, and for each object dropped.';

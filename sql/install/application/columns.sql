@@ -23,90 +23,209 @@ create function typed_field_columns() returns text
            'actualEnd timestamp, isActualized boolean, isDiscontinued boolean, isFundsTransferable boolean, '
            'hasPlan boolean, hasActuals boolean';
 
--- Every table and column that this extension relies on, with the column's name in our view of the table. A column is
--- listed as: name, type, and the name in the view where that is not the name in snake_case.
-create function application_columns() returns table (table_name name, column_name name, type text, view_column name)
+-- Every table and column that this extension reads or writes, with the column's name in our view of the table. A column
+-- is listed as: name, type, and the name in the view where that is not the name in snake_case. optional: attach() adds
+-- the column where it is missing.
+create function application_columns()
+    returns table (table_name name, column_name name, type text, view_column name, optional boolean)
     language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
     with record (columns) as (values
-        ('organizationId text, pfaId text, data jsonb, version integer, pemsVersion text, lastSyncedAt timestamp, '
-         'syncBatchId text, createdAt timestamp, updatedAt timestamp, '
+        ('organizationId text, pfaId text, data jsonb, version integer, pemsVersion text, syncBatchId text, '
          || replace(typed_field_columns(), ' precision', ''))),
-    listed (table_name, columns) as (
+    listed (table_name, optional, columns) as (
         values
-        ('organizations', 'id text, code text, name text, isActive boolean, serviceStatus text, enableSync boolean'),
-        ('users', 'id text, username text, email text, role text, isActive boolean, serviceStatus text'),
-        ('user_organizations', 'userId text, organizationId text, role text'),
-        ('pfa_modification',
+        ('organizations', false, 'id text, code text, isActive boolean, serviceStatus text, enableSync boolean'),
+        ('users', false, 'id text, username text, email text, role text, isActive boolean, serviceStatus text'),
+        ('user_organizations', false, 'userId text, organizationId text'),
+        ('pfa_modification', false,
          'id text modification_id, mirrorId text, organizationId text, userId text, delta jsonb, sessionId text, '
          'syncState text, baseVersion integer, changeReason text, committedAt timestamp, createdAt timestamp, '
-         'updatedAt timestamp')
+         'updatedAt timestamp'),
+        ('pfa_modification', true, 'syncStatus text, syncedAt timestamp, syncError text, pemsVersion integer')
         union all
-        select 'user_organizations', p || ' boolean' from unnest(all_permissions()) p
+        select 'user_organizations', false, p || ' boolean' from unnest(all_permissions()) p
         union all
-        select 'pfa_mirror', 'id text mirror_id, ' || columns from record
+        select 'pfa_mirror', false,
+               'id text mirror_id, lastSyncedAt timestamp, createdAt timestamp, updatedAt timestamp, ' || columns
+          from record
         union all
-        select 'pfa_mirror_history',
+        select 'pfa_mirror_history', false,
                'id text history_id, mirrorId text, changedBy text, changeReason text, archivedAt timestamp, ' || columns
           from record)
     select l.table_name, split_part(c, ' ', 1), split_part(c, ' ', 2),
            coalesce(nullif(split_part(c, ' ', 3), ''),
-                    lower(regexp_replace(split_part(c, ' ', 1), '([A-Z])', '_\1', 'g')))
+                    lower(regexp_replace(split_part(c, ' ', 1), '([A-Z])', '_\1', 'g'))),
+           l.optional
       from listed l, regexp_split_to_table(l.columns, ', ') c
 $$;
 
--- What the application's schema lacks of it, in words; no row = it fits.
-create function application_faults(app_schema name) returns setof text
+-- The types of PostgreSQL that serve as a type of the list, without precision or length. What only looks alike does
+-- not: timestamptz shifts every value by the session's time zone, char pads with blanks, json has no operators.
+create function fitting_types(listed text) returns text[]
+    language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select case listed when 'text' then array['text', 'character varying']
+                       when 'timestamp' then array['timestamp without time zone']
+                       when 'double' then array['double precision', 'real', 'numeric']
+                       when 'integer' then array['integer', 'bigint']
+                       else array[listed] end
+$$;
+
+-- The columns of a table for our view of it: names and types in the view, and the expressions that it selects, in the
+-- same order. A column of another fitting type is selected as the first of them.
+create function translated_columns(app_schema name, table_name name, out columns text, out selected text)
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-    select distinct case
-             when t.oid is null then format('table %I.%I is missing', app_schema, c.table_name)
-             when a.attname is null
-                 then format('column %I.%I.%I is missing', app_schema, c.table_name, c.column_name)
-             else format('column %I.%I.%I is %s, not %s', app_schema, c.table_name, c.column_name,
-                         format_type(a.atttypid, null), c.type)
-           end
+    select string_agg(format('%I %s', c.view_column, f.type), ', ' order by c.optional, c.view_column),
+           string_agg(format('%I', c.column_name)
+                      || case when format_type(a.atttypid, null) = f.type then ''
+                              when f.type = 'text' then '::pg_catalog.text'
+                              else '::' || f.type end, ', ' order by c.optional, c.view_column)
       from application_columns() c
-      left join pg_namespace n on n.nspname = app_schema
-      left join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
-      left join pg_attribute a on a.attrelid = t.oid and a.attname = c.column_name and not a.attisdropped
-     where a.attname is null or not format_type(a.atttypid, null) like c.type || '%'
+      join pg_namespace n on n.nspname = app_schema
+      join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
+      join pg_attribute a on a.attrelid = t.oid and a.attname = c.column_name and not a.attisdropped
+     cross join lateral (select (fitting_types(c.type))[1]) f (type)
+     where c.table_name = translated_columns.table_name
+$$;
+
+-- What the application's schema lacks of it, in words; no row = it fits. attached: the optional columns have to be
+-- there.
+create function application_faults(app_schema name, attached boolean default false) returns setof text
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    with listed as materialized (
+        select c.*, t.oid as relation, a.attname is not null as present, a.attgenerated <> '' as generated,
+               format_type(a.atttypid, null) as found, fitting_types(c.type) as fitting, w.written,
+               w.written and a.attnotnull and c.column_name <> all (
+                   '{id,organizationId,mirrorId,userId,pfaId,data,delta,version,baseVersion,syncState,syncStatus,'
+                   'createdAt,updatedAt,archivedAt,lastSyncedAt}'::name[])
+                   and not (a.atthasdef and c.column_name = 'syncBatchId') as required,
+               -- Ids of ours are UUIDs; the longest state is sync_error.
+               w.written and a.atttypid = 'varchar'::regtype and a.atttypmod > 0
+                   and a.atttypmod - 4 < case when c.column_name = 'id' then 36
+                                              when c.column_name in ('syncState', 'syncStatus') then 10
+                                              else 0 end as short
+          from application_columns() c
+         cross join lateral (
+             select c.table_name in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification')) w (written)
+          left join pg_namespace n on n.nspname = app_schema
+          left join pg_class t on t.relnamespace = n.oid and t.relname = c.table_name and t.relkind in ('r', 'p')
+          left join pg_attribute a on a.attrelid = t.oid and a.attname = c.column_name and not a.attisdropped)
+    select distinct case
+             when l.relation is null then format('table %I.%I is missing', app_schema, l.table_name)
+             when not l.present then format('column %I.%I.%I is missing', app_schema, l.table_name, l.column_name)
+             when l.found <> all (l.fitting) then
+                 format('column %I.%I.%I is %s, not %s', app_schema, l.table_name, l.column_name, l.found,
+                        array_to_string(l.fitting, ' or '))
+             else format('column %I.%I.%I %s', app_schema, l.table_name, l.column_name,
+                         case when l.generated then 'is generated and can''t be written'
+                              when l.short then 'is too short'
+                              else 'is not null, and a record may have no value for it' end)
+           end
+      from listed l
+     where l.relation is null or (not l.present and (attached or not l.optional)) or l.found <> all (l.fitting)
+        or (l.written and l.generated) or l.required or l.short
      union all
-    -- A history row is copied from the mirror by a statement that runs as the history's owner.
+    -- A row of ours would be refused.
+    select format('column %I.%I.%I is not null and has no default, and pfa_sync doesn''t write it', app_schema,
+                  t.relname, a.attname)
+      from pg_class t
+      join pg_attribute a on a.attrelid = t.oid and a.attnum > 0 and not a.attisdropped
+     where t.relnamespace = (select oid from pg_namespace where nspname = app_schema)
+       and t.relname in ('pfa_mirror', 'pfa_mirror_history', 'pfa_modification') and t.relkind in ('r', 'p')
+       and a.attnotnull and not a.atthasdef and a.attidentity = ''
+       and not exists (select from listed l where l.relation = t.oid and l.column_name = a.attname)
+     order by 1
+$$;
+
+-- A history row is copied from the mirror by a statement that runs as the history's owner.
+create function owner_faults(app_schema name) returns setof text
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
     select format('%I.pfa_mirror and %I.pfa_mirror_history have different owners', app_schema, app_schema)
       from pg_class m join pg_class h on h.relnamespace = m.relnamespace and h.relname = 'pfa_mirror_history'
      where m.relnamespace = (select oid from pg_namespace where nspname = app_schema) and m.relname = 'pfa_mirror'
        and m.relowner <> h.relowner
-     order by 1
 $$;
 
--- Adds the four phase-4 columns of pfa_modification where they are missing, and fills what is empty from syncState.
--- A row that an earlier program left 'syncing' was never confirmed: it counts as committed.
+-- Adds the four phase-4 columns of pfa_modification where they are missing, and lets syncStatus follow from
+-- syncState, as it does once the triggers are there.
+--
+-- Where no trigger of ours has watched the table, work that another program left half done is taken over: a row that it
+-- left 'syncing' was never confirmed, and for a row in 'conflict' we have no conflict to resolve. Both count as
+-- committed: they are judged anew after resume().
 create function add_application_columns(app_schema name) returns setof text
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     relation regclass := format('%I.pfa_modification', app_schema)::regclass;
     wanted   record;
-    filled   bigint;
+    changed  bigint;
 begin
     for wanted in values ('syncStatus', 'text'), ('syncedAt', 'timestamp(3)'), ('syncError', 'text'),
                          ('pemsVersion', 'integer') loop
         continue when exists (select from pg_attribute
                                where attrelid = relation and attname = wanted.column1 and not attisdropped);
         execute format('alter table %s add column %I %s', relation, wanted.column1, wanted.column2);
+        execute format('comment on column %s.%I is %L', relation, wanted.column1, added_column_comment());
         return next format('column %I added to %s', wanted.column1, relation);
     end loop;
-    execute format($fill$
-        update %s
-           set "syncState" = case "syncState" when 'syncing' then 'committed' else "syncState" end,
-               "syncStatus" = case when "syncState" in ('committed', 'syncing') then 'committed'
-                                   else sync_status_of("syncState") end
-         where "syncStatus" is null or ("syncStatus" = 'draft' and "syncState" <> 'draft') $fill$, relation);
-    get diagnostics filled = row_count;
-    execute format($default$ alter table %s alter column "syncStatus" set default 'draft' $default$, relation);
-    if filled > 0 then
-        return next format('"syncStatus" filled in %s rows of %s', filled, relation);
+    if not exists (select from pg_trigger where tgrelid = relation and tgname = 'pfa_sync_updated') then
+        execute format($take$
+            update %s m
+               set "syncState" = 'committed', "syncStatus" = 'committed'
+             where "syncState" = 'syncing'
+                   and not exists (select from pfa_write_queue q where q.modification_id = m.id)
+                or "syncState" = 'conflict'
+                   and not exists (select from pfa_sync_conflict c
+                                    where c.modification_id = m.id and c.status = 'unresolved') $take$, relation);
+        get diagnostics changed = row_count;
+        if changed > 0 then
+            return next format('%s rows of %s that were syncing or in conflict count as committed', changed, relation);
+        end if;
     end if;
+    execute format($fill$
+        update %s m
+           set "syncStatus" = case when "syncState" <> 'committed' then sync_status_of("syncState")
+                                   when exists (select from pfa_write_queue q where q.modification_id = m.id)
+                                   then 'queued' else 'committed' end
+         where "syncStatus" is distinct from sync_status_of("syncState")
+           and not ("syncState" = 'committed' and coalesce("syncStatus", '') = 'committed') $fill$, relation);
+    get diagnostics changed = row_count;
+    execute format($default$ alter table %s alter column "syncStatus" set default 'draft' $default$, relation);
+    if changed > 0 then
+        return next format('"syncStatus" filled in %s rows of %s', changed, relation);
+    end if;
+end
+$$;
+
+-- By this comment detach() knows a column that attach() added; a dump keeps it.
+create function added_column_comment() returns text
+    language sql immutable security invoker
+    return 'added by pfa_sync.attach(); detach(drop_columns => true) drops it';
+
+-- Drops the columns that attach() added to the table that was bound, or that has its name now; what was dropped.
+create function drop_added_columns() returns setof text
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    added record;
+begin
+    for added in
+        select a.attrelid::regclass as relation, a.attname
+          from pg_attribute a
+          join pg_class c on c.oid = a.attrelid
+         where a.attname in (select c.column_name from application_columns() c where c.optional)
+           and not a.attisdropped and c.relkind in ('r', 'p')
+           and col_description(a.attrelid, a.attnum) = added_column_comment()
+           and (c.oid in (select b.relation from bound_table b)
+                or c.oid in (select to_regclass(format('%I.pfa_modification', i.app_schema)) from installation i))
+         order by a.attrelid, a.attnum
+    loop
+        execute format('alter table %s drop column %I', added.relation, added.attname);
+        return next format('column %I of %s', added.attname, added.relation);
+    end loop;
 end
 $$;

@@ -19,7 +19,7 @@ comment on column installation.log_epoch is
 select pg_catalog.pg_extension_config_dump('installation', '');
 
 create function system_identifier() returns bigint
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select system_identifier from pg_control_system() $$;
 
 create function database_oid() returns oid
@@ -30,8 +30,17 @@ create function installed_version() returns text
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select extversion from pg_extension where extname = 'pfa_sync' $$;
 
--- Raises unless this database may send: attached, by this version, and not a copy of another one.
-create function ensure_sending() returns void
+-- Whether this database is not the one in which pfa_sync was attached or adopted: a copy of it.
+create function is_copy(here installation) returns boolean
+    language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return here.system_identifier <> system_identifier() or here.database_oid <> database_oid();
+end
+$$;
+
+-- Raises unless attach() has bound the extension to the application's tables; the binding.
+create function ensure_attached() returns installation
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
@@ -42,7 +51,62 @@ begin
         raise exception 'pfa_sync is not attached to the application''s tables'
             using errcode = 'PF004', hint = 'select * from pfa_sync.attach(); then pfa_sync.resume().';
     end if;
-    if here.system_identifier <> system_identifier() or here.database_oid <> database_oid() then
+    return here;
+end
+$$;
+
+-- Raises unless the tables and triggers are still those of attach().
+create function ensure_bound(here installation, copy boolean) returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    faults text[] := array(select binding_faults(here, copy));
+    found  name;
+begin
+    if cardinality(faults) > 0 then
+        -- The schema may have been renamed.
+        select n.nspname into found
+          from bound_table b join pg_class c on c.oid = b.relation join pg_namespace n on n.oid = c.relnamespace
+         where b.table_name = 'pfa_modification' and c.relname = b.table_name;
+        raise exception 'pfa_sync is no longer bound to the application''s tables: %', array_to_string(faults, '; ')
+            using errcode = 'PF004',
+                  hint = format('Nothing is queued or sent until select * from pfa_sync.attach(%L).',
+                                coalesce(found, here.app_schema));
+    end if;
+end
+$$;
+
+-- The same, and raises unless the extension is attached.
+create function ensure_bound() returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    here installation := ensure_attached();
+begin
+    perform ensure_bound(here, is_copy(here));
+end
+$$;
+
+-- Whether the extension is attached, and bound as attach() left it.
+create function is_bound() returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    here installation;
+begin
+    select * into here from installation;
+    return found and not exists (select from binding_faults(here, is_copy(here)));
+end
+$$;
+
+-- Raises unless this database may send: attached, not a copy of another one, by this version, and still bound.
+create function ensure_sending() returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    here installation := ensure_attached();
+begin
+    if is_copy(here) then
         raise exception 'this database is a copy of the one in which pfa_sync was attached: it sends nothing to PEMS'
             using errcode = 'PF005',
                   hint = 'If this database is to write to PEMS from now on: select * from pfa_sync.adopt().';
@@ -51,6 +115,7 @@ begin
         raise exception 'pfa_sync % is installed, but % is attached', installed_version(), here.attached_version
             using errcode = 'PF009', hint = 'select * from pfa_sync.attach().';
     end if;
+    perform ensure_bound(here, false);
 end
 $$;
 
@@ -61,12 +126,11 @@ create function pfa_sync.adopt() returns table (object text, action text, detail
 as $$
 #variable_conflict use_column
 begin
+    if is_copy(ensure_attached()) then
+        perform rebind();
+    end if;
     update installation
        set system_identifier = system_identifier(), database_oid = database_oid(), log_epoch = last_event();
-    if not found then
-        raise exception 'pfa_sync is not attached to the application''s tables'
-            using errcode = 'PF004', hint = 'select * from pfa_sync.attach().';
-    end if;
     perform log_event('ADOPTED', user_id => session_user);
     return query
         select 'database ' || current_database(), 'adopted', format('%s changes are queued', count(*))

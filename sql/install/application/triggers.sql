@@ -6,6 +6,11 @@ create function modification_stamped() returns trigger
     set row_security = off
 as $$
 begin
+    if tg_op = 'UPDATE' and new."syncState" is not distinct from old."syncState"
+       and new."syncStatus" is not distinct from old."syncStatus"
+       or tg_op = 'INSERT' and new."syncState" is not distinct from 'draft' then
+        return new;
+    end if;
     new."syncStatus" := sync_status_of(new."syncState");
     if new."syncState" = 'committed' then
         new."committedAt" := coalesce(new."committedAt", now() at time zone 'utc');
@@ -37,11 +42,16 @@ create function modification_locked() returns trigger
     set row_security = off
 as $$
 begin
-    raise exception 'an edit of record % is committed and can''t be changed',
-                    coalesce((select r.pfa_id from mirror r where r.mirror_id = old."mirrorId"), '(no pfaId)')
-        using errcode = 'PF003', detail = 'modification ' || old.id,
-              hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; or commit '
-                     'a further modification.';
+    if old."syncState" in ('committed', 'syncing', 'conflict') and new."syncState" <> 'draft'
+       and (new.id, new."mirrorId", new."organizationId", new."userId", new.delta)
+           is distinct from (old.id, old."mirrorId", old."organizationId", old."userId", old.delta) then
+        raise exception 'an edit of record % is committed and can''t be changed',
+                        coalesce((select r.pfa_id from mirror r where r.mirror_id = old."mirrorId"), '(no pfaId)')
+            using errcode = 'PF003', detail = 'modification ' || old.id,
+                  hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; or '
+                         'commit a further modification.';
+    end if;
+    return new;
 end
 $$;
 
@@ -50,8 +60,13 @@ create function modifications_inserted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
+declare
+    committed text[] := array(select id from new_rows where "syncState" = 'committed');
 begin
-    perform commit_modifications(array(select id from new_rows where "syncState" = 'committed'));
+    if cardinality(committed) > 0 then
+        perform ensure_bound_table(tg_relid, tg_table_schema, tg_table_name);
+        perform commit_modifications(committed);
+    end if;
     return null;
 end
 $$;
@@ -73,6 +88,10 @@ begin
       from new_rows n
       full join old_rows o on o.id = n.id
      where n."syncState" is distinct from o."syncState";
+    if committed is null and withdrawn is null and given_up is null then
+        return null;
+    end if;
+    perform ensure_bound_table(tg_relid, tg_table_schema, tg_table_name);
     perform withdraw_modifications(withdrawn);
     perform close_dead_letters(given_up, 'withdrawn', null, null);
     perform commit_modifications(committed);
@@ -92,37 +111,69 @@ begin
 end
 $$;
 
--- Creates the triggers that are missing.
-create function create_application_triggers(app_schema name) returns setof name
+-- The triggers on pfa_modification: name, function, type (as pg_trigger.tgtype) and definition. None has a WHEN clause
+-- or a list of columns: those would keep the application from changing its columns.
+create function application_triggers()
+    returns table (trigger_name name, function_name name, type smallint, fires text, granularity text)
+    language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    values
+        ('pfa_sync_bounded'::name, 'modification_bounded'::name, 23::smallint, 'before insert or update', 'row'),
+        ('pfa_sync_stamped_on_insert', 'modification_stamped', 7, 'before insert', 'row'),
+        ('pfa_sync_stamped', 'modification_stamped', 19, 'before update', 'row'),
+        ('pfa_sync_locked', 'modification_locked', 19, 'before update', 'row'),
+        ('pfa_sync_inserted', 'modifications_inserted', 4,
+         'after insert', 'referencing new table as new_rows for each statement'),
+        ('pfa_sync_updated', 'modifications_updated', 16,
+         'after update', 'referencing old table as old_rows new table as new_rows for each statement'),
+        ('pfa_sync_deleted', 'modifications_deleted', 8,
+         'after delete', 'referencing old table as old_rows for each statement')
+$$;
+
+-- Triggers of ours on tables of the application, in whatever table: a table that was renamed keeps its own.
+create function triggers_in_place() returns table (relation regclass, trigger_name name, object text)
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select t.tgrelid::regclass, t.tgname, format('trigger %I on %s', t.tgname, t.tgrelid::regclass)
+      from pg_trigger t
+      join pg_proc p on p.oid = t.tgfoid and p.pronamespace = 'pfa_sync_private'::regnamespace
+      join pg_class c on c.oid = t.tgrelid and c.relnamespace <> 'pfa_sync_private'::regnamespace
+     where not t.tgisinternal and t.tgparentid = 0
+     order by 1, 2
+$$;
+
+-- Creates the triggers that are missing, and mends those that are disabled or are not as they should be.
+create function create_application_triggers(app_schema name) returns table (trigger_name name, action text)
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+#variable_conflict use_column
 declare
-    relation regclass := format('%I.pfa_modification', app_schema)::regclass;
-    wanted   record;
+    bound  regclass := format('%I.pfa_modification', app_schema)::regclass;
+    wanted record;
+    found  pg_trigger;
 begin
-    for wanted in values
-        ('pfa_sync_bounded', 'modification_bounded', 'before insert or update of delta', 'for each row'),
-        ('pfa_sync_stamped_on_insert', 'modification_stamped',
-         'before insert', 'for each row when (new."syncState" <> ''draft'')'),
-        ('pfa_sync_stamped', 'modification_stamped',
-         'before update', 'for each row when (
-             new."syncState" is distinct from old."syncState" or new."syncStatus" is distinct from old."syncStatus")'),
-        ('pfa_sync_locked', 'modification_locked',
-         'before update', 'for each row when (
-             old."syncState" in (''committed'', ''syncing'', ''conflict'') and new."syncState" <> ''draft''
-             and (new.id, new."mirrorId", new."organizationId", new."userId", new.delta)
-                 is distinct from (old.id, old."mirrorId", old."organizationId", old."userId", old.delta))'),
-        ('pfa_sync_inserted', 'modifications_inserted',
-         'after insert', 'referencing new table as new_rows for each statement'),
-        ('pfa_sync_updated', 'modifications_updated',
-         'after update', 'referencing old table as old_rows new table as new_rows for each statement'),
-        ('pfa_sync_deleted', 'modifications_deleted',
-         'after delete', 'referencing old table as old_rows for each statement')
-    loop
-        continue when exists (select from pg_trigger where tgrelid = relation and tgname = wanted.column1);
+    for wanted in select * from application_triggers() loop
+        trigger_name := wanted.trigger_name;
+        action := 'created';
+        select t.* into found from pg_trigger t where t.tgrelid = bound and t.tgname = wanted.trigger_name;
+        if found.oid is not null then
+            if found.tgtype = wanted.type and found.tgqual is null and found.tgattr = ''::int2vector
+               and found.tgfoid = (select p.oid from pg_proc p where p.pronamespace = 'pfa_sync_private'::regnamespace
+                                                                  and p.proname = wanted.function_name) then
+                continue when found.tgenabled in ('O', 'A');
+                execute format('alter table %s enable trigger %I', bound, wanted.trigger_name);
+                action := 'enabled';
+                return next;
+                continue;
+            end if;
+            execute format('drop trigger %I on %s', wanted.trigger_name, bound);
+            action := 'replaced';
+        end if;
         execute format('create trigger %I %s on %s %s execute function pfa_sync_private.%I()',
-                       wanted.column1, wanted.column3, relation, wanted.column4, wanted.column2);
-        return next wanted.column1;
+                       wanted.trigger_name, wanted.fires, bound,
+                       case wanted.granularity when 'row' then 'for each row' else wanted.granularity end,
+                       wanted.function_name);
+        return next;
     end loop;
 end
 $$;

@@ -50,8 +50,11 @@ begin
            string_agg(format('%I %s', split_part(c, ' ', 1), substr(c, strpos(c, ' ') + 1)), ', ')
       into names, definitions
       from regexp_split_to_table(typed_field_columns(), ', ') c;
-    copied := array(select format('%I', c.column_name) from application_columns() c
-                     where c.table_name = 'pfa_mirror' and c.column_name not in ('id', 'createdAt'));
+    copied := array(select format('%I', c.column_name)
+                      from application_columns() c
+                      join application_columns() h on h.table_name = 'pfa_mirror_history'
+                                                  and h.column_name = c.column_name
+                     where c.table_name = 'pfa_mirror' and c.column_name <> 'id');
 
     -- [{id, organization, pfaId, data, typed, stamp}]
     perform create_write_function('write_new_mirrors', mirror, format($insert$
@@ -77,8 +80,8 @@ begin
 
     -- [{id, changedBy, reason}]
     perform create_write_function('write_history', history, format($insert$
-        insert into %1$s (id, "mirrorId", "changedBy", "changeReason", %2$s)
-        select gen_random_uuid()::text, m.id, r."changedBy", r.reason, %3$s
+        insert into %1$s (id, "mirrorId", "changedBy", "changeReason", "archivedAt", %2$s)
+        select gen_random_uuid()::text, m.id, r."changedBy", r.reason, now() at time zone 'utc', %3$s
           from jsonb_to_recordset(argument) r (id text, "changedBy" text, reason text)
           join %4$s m on m.id = r.id $insert$,
         history, array_to_string(copied, ', '), 'm.' || array_to_string(copied, ', m.'), mirror));

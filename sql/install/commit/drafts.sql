@@ -20,28 +20,36 @@ as $$
 declare
     scope  text := organization_of(organization);
     actor  text := acting_user(user_id);
-    record mirror;
-    draft  modification;
+    target record;
+    draft  record;
 begin
     perform require_permission(actor, scope, 'perm_SaveDraft');
     perform require_delta(delta);
     perform require_text('reason', reason, 2000);
     perform require_text('session_id', session_id, 200);
-    select * into record from mirror r where r.organization_id = scope and r.pfa_id = save_draft.pfa_id;
+    select * into target from mirror r where r.organization_id = scope and r.pfa_id = save_draft.pfa_id;
     if not found then
         raise exception 'organization % has no record %', organization, save_draft.pfa_id using errcode = 'PF008';
     end if;
     insert into draft_writer (user_id) values (actor) on conflict do nothing;
     perform from draft_writer w where w.user_id = actor for no key update;
-    select m.* into draft from modification m
-     where m.mirror_id = record.mirror_id and m.user_id = actor and m.sync_state = 'draft'
-       and (save_draft.session_id is null or m.session_id is not distinct from save_draft.session_id)
-     order by m.created_at desc, m.modification_id limit 1 for no key update;
+    loop
+        select m.* into draft from modification m
+         where m.mirror_id = target.mirror_id and m.user_id = actor and m.sync_state = 'draft'
+           and (save_draft.session_id is null or m.session_id is not distinct from save_draft.session_id)
+         order by m.created_at desc, m.modification_id limit 1;
+        exit when not found;
+        -- The application may have changed or committed it meanwhile.
+        perform lock_modifications(array[draft.modification_id]);
+        select m.* into draft from modification m
+         where m.modification_id = draft.modification_id and m.sync_state = 'draft';
+        exit when found;
+    end loop;
     if draft.modification_id is null then
         draft.modification_id := gen_random_uuid()::text;
         perform write_draft(jsonb_build_object('id', draft.modification_id,
-            'mirrorId', record.mirror_id, 'organizationId', scope, 'userId', actor, 'delta', save_draft.delta,
-            'sessionId', save_draft.session_id, 'baseVersion', record.version, 'changeReason', reason));
+            'mirrorId', target.mirror_id, 'organizationId', scope, 'userId', actor, 'delta', save_draft.delta,
+            'sessionId', save_draft.session_id, 'baseVersion', target.version, 'changeReason', reason));
     else
         perform change_modifications(jsonb_build_array(jsonb_build_object('id', draft.modification_id,
             'delta', draft.delta || save_draft.delta, 'changeReason', coalesce(reason, draft.change_reason))));
@@ -89,16 +97,22 @@ $$;
 create function drafts_of(organization_id text, user_id text, pfa_ids text[], session_id text) returns text[]
     language plpgsql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+declare
+    drafts text[];
 begin
-    return array(
+    drafts := array(
         select m.modification_id from modification m
          where m.organization_id = drafts_of.organization_id and m.user_id = drafts_of.user_id
            and m.sync_state = 'draft'
            and (drafts_of.session_id is null or m.session_id = drafts_of.session_id)
            and (pfa_ids is null
                 or m.mirror_id in (select r.mirror_id from mirror r
-                                    where r.organization_id = drafts_of.organization_id and r.pfa_id = any (pfa_ids)))
-         order by m.modification_id for no key update);
+                                    where r.organization_id = drafts_of.organization_id
+                                      and r.pfa_id = any (pfa_ids))));
+    drafts := lock_modifications(drafts);
+    -- Another session may have committed one meanwhile.
+    return array(select m.modification_id from modification m
+                  where m.modification_id = any (drafts) and m.sync_state = 'draft' order by 1);
 end
 $$;
 
@@ -176,6 +190,7 @@ create function pfa_sync.state(modification_ids text[])
 as $$
 #variable_conflict use_column
 begin
+    perform ensure_bound();
     return query
         select m.modification_id, m.sync_state, m.sync_status, q.status, q.scheduled_at, q.retry_count,
                masked(coalesce(q.last_error, m.sync_error), m.organization_id), c.id

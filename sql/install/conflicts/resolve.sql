@@ -6,6 +6,7 @@ create function pfa_sync.conflict_state(conflict_id bigint) returns jsonb
     set row_security = off
 as $$
 begin
+    perform ensure_bound();
     return (
         select masked(jsonb_build_object('conflict_id', c.id, 'organization_id', c.organization_id, 'pfa_id', c.pfa_id,
                    'modification_id', c.modification_id, 'author', c.author, 'detected', c.detected,

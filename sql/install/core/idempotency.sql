@@ -69,6 +69,7 @@ create function rights_of(user_id text) returns text[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
+    perform ensure_bound();
     return array(
         select p.permission || ' in ' || o.organization_id
           from organization o

@@ -125,9 +125,10 @@ begin
         select m.mirror_id from mirror m
          where m.organization_id = promote_records.organization_id
            and m.pfa_id in (select r.pfa_id from unnest(records) r)));
-    perform from mirror m
-      where m.organization_id = promote_records.organization_id and m.pfa_id in (select r.pfa_id from unnest(records) r)
-      order by m.mirror_id for no key update;
+    perform lock_records(array(
+        select m.mirror_id from mirror m
+         where m.organization_id = promote_records.organization_id
+           and m.pfa_id in (select r.pfa_id from unnest(records) r)));
     inserted := insert_mirrors(organization_id, records);
     if inserted = cardinality(records) then
         return inserted;

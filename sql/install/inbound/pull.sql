@@ -91,6 +91,9 @@ create function pfa_sync.next_pull_ms() returns double precision
     set row_security = off
 as $$
 begin
+    if not is_bound() then
+        return null;
+    end if;
     return (select greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now()) - clock_timestamp()))
               from due_pulls() d where d.scheduled);
 end

@@ -7,9 +7,10 @@ create function pfa_sync.explain(modification_id text) returns jsonb
 as $$
 declare
     judged judgement;
-    change modification;
+    change record;
     others jsonb;
 begin
+    perform ensure_bound();
     select * into change from modification m where m.modification_id = explain.modification_id;
     if not found or not can_see(change.organization_id) then
         raise exception 'there is no modification %', modification_id using errcode = 'PF008';

@@ -5,6 +5,7 @@ create function pfa_sync.check() returns table (invariant text, object text, det
 as $$
 #variable_conflict use_column
 begin
+    perform ensure_bound();
     return query
         select 'the first live change of a record is its head', 'queue ' || q.id,
                format('record %s, head %s', q.pfa_id, q.head)
@@ -37,6 +38,17 @@ begin
          where m.sync_state = 'conflict'
            and not exists (select from pfa_sync_conflict c
                             where c.modification_id = m.modification_id and c.status = 'unresolved');
+    return query
+        select 'the application''s tables fit', 'schema ' || i.app_schema, f.fault
+          from installation i
+         cross join lateral (select * from application_faults(i.app_schema, attached => true)
+                             union all
+                             select * from owner_faults(i.app_schema)) f (fault);
+    return query
+        select 'only pfa_sync writes to PEMS', 'table ' || foreign_queue(i.app_schema), n.notice
+          from installation i
+         cross join lateral (select foreign_queue_notice()) n (notice)
+         where n.notice is not null;
 end
 $$;
 comment on function pfa_sync.check() is

@@ -5,6 +5,7 @@ create function pfa_sync.metrics() returns table (name text, labels jsonb, value
     set row_security = off
 as $$
 begin
+    perform ensure_bound();
     return query
     with by_organization as materialized (
         select coalesce(s.code, s.organization_id) as organization, s.* from status() s),

@@ -19,11 +19,14 @@ create function pfa_sync.status(organization text default null, status text defa
 as $$
 #variable_conflict use_column
 declare
-    only_organization text := organization_of(organization);
-    visible text[] := visible_organizations();
+    only_organization text;
+    visible text[];
     begins timestamptz := coalesce(since, now() - interval '1 day');
     ends   timestamptz := coalesce(until, 'infinity');
 begin
+    perform ensure_bound();
+    only_organization := organization_of(organization);
+    visible := visible_organizations();
     return query
     with live as (
         select q.organization_id, count(*) filter (where q.status = 'pending') as queued,

@@ -12,6 +12,7 @@ begin
     if organization is null then
         return null;
     end if;
+    perform ensure_bound();
     select o.organization_id into found_id from organization o
      where o.organization_id = organization_of.organization or o.code = organization_of.organization
      order by o.organization_id = organization_of.organization desc limit 1;

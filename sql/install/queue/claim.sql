@@ -262,6 +262,9 @@ as $$
 declare
     due timestamptz;
 begin
+    if not is_bound() then
+        return null;
+    end if;
     select min(greatest(d.at, p.open_until)) into due
       from (select least(h.scheduled_at, l.lease_until) as at, s.pems
               from sync_organization s
@@ -278,7 +281,6 @@ begin
                    where q.organization_id = s.organization_id and q.status = 'processing'
                      and q.lease_until >= s.lease_watermark
                    order by q.lease_until limit 1) l on true
-             -- Only where there is something: without attach() it is not known whether an organization may send.
              where case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end
              union all
             select p.open_until, p.pems from pems p where p.open_until > now()) d

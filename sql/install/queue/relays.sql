@@ -23,6 +23,7 @@ begin
     perform require_given('relay', relay), require_given('version', version);
     perform require_text('relay', relay, 200), require_text('version', version, 200),
             require_text('credentials', credentials, 200);
+    perform ensure_bound();
     insert into relay as r (relay, version, credentials)
         values (heartbeat.relay, heartbeat.version, heartbeat.credentials)
         on conflict on constraint relay_pkey

@@ -19,7 +19,7 @@ create function has_due_work() returns boolean
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
-    return exists (
+    return is_bound() and exists (
         select from sync_organization s
           left join lateral (
               select true as due
@@ -30,7 +30,6 @@ begin
                       and q.status = 'pending' and q.head and q.scheduled_at <= now()
                     order by q.scheduled_at limit 1) q
                limit 1) w on true
-         -- Only where there is something: without attach() it is not known whether an organization may send.
          where case when w.due then may_send(s) end);
 end
 $$;

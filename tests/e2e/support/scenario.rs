@@ -29,7 +29,11 @@ impl Scenario {
 
     /// A database without records in a server of the test's own, which has built its templates.
     pub async fn on(server: &Server) -> Result<Self> {
-        let database = Database::create(server, Template::Attached).await?;
+        Self::of(Database::create(server, Template::Attached).await?).await
+    }
+
+    /// A database in which the extension is attached already.
+    pub async fn of(database: Database) -> Result<Self> {
         let client = database.client().await?;
         let session = database.client_as(Login::Application).await?;
         Ok(Self { client, session, database })
