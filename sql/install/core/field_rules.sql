@@ -60,8 +60,8 @@ comment on table field_override is
     'next statement.';
 select pg_catalog.pg_extension_config_dump('field_override', '');
 
--- Backends compile the rules once and compare this number once per statement. It comes from a sequence, which no rollback
--- sets back, so that different rules never have one number.
+-- Backends compile the rules once and compare this number once per statement. It comes from a sequence, which no
+-- rollback sets back, so that different rules never have one number.
 create sequence rules_version_seq;
 create table rules_version (
     version bigint not null default nextval('pfa_sync_private.rules_version_seq'),
