@@ -21,7 +21,7 @@ declare
     trigger_function regprocedure;
 begin
     -- Two migrations at once would update the same rows of pg_proc.
-    perform pg_advisory_xact_lock(hashtextextended('pfa_sync functions', 0));
+    perform from installation for no key update;
     perform create_row_functions(app_schema);
     perform create_lock_functions(app_schema);
     perform create_write_functions(app_schema);
