@@ -35,9 +35,7 @@ fn refreshed(statement: pg_sys::TimestampTz) -> Rc<Rules> {
             c.checked = statement;
             return Rc::clone(&c.rules);
         }
-        let rows = one::<String>("select pg_catalog.jsonb_agg(r)::text from pfa_sync.field_rules r");
-        let rules = Rules::from_json(&rows).map_err(|error| {
-            let message = format!("the field rules can't be compiled: {error}");
+        let rules = compile().map_err(|message| {
             ErrorReport::new(PgSqlErrorCode::ERRCODE_CONFIG_FILE_ERROR, message, "pfa_sync.rules")
                 .set_hint("Correct the row in pfa_sync_private.field_override.")
         });
@@ -45,6 +43,17 @@ fn refreshed(statement: pg_sys::TimestampTz) -> Rc<Rules> {
         *compiled = Some(Compiled { checked: statement, version, rules: Rc::clone(&rules) });
         rules
     })
+}
+
+fn compile() -> Result<Rules, String> {
+    let rows = one::<String>("select pg_catalog.jsonb_agg(r)::text from pfa_sync.field_rules r");
+    Rules::from_json(&rows).map_err(|error| format!("the field rules can't be compiled: {error}"))
+}
+
+/// Why the field rules as they are now can't be compiled. Declared in `sql/install/core/field_rules.sql`.
+#[pg_extern(sql = false)]
+fn rules_fault() -> Option<String> {
+    compile().err()
 }
 
 fn one<T: FromDatum + IntoDatum>(query: &str) -> T {

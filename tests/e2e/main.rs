@@ -43,6 +43,7 @@ mod settings;
 mod support;
 mod surface;
 mod tokens;
+mod tools;
 mod unreadable;
 mod visibility;
 mod watermarks;

@@ -32,7 +32,7 @@ begin
         raise exception '% must have at most % characters, not %', name, max_length, length(value)
             using errcode = 'PF001';
     end if;
-    if value ~ '[\u0001-\u0008\u000b\u000c\u000e-\u001f\u007f]' then
+    if translate(value, chr(9) || chr(10) || chr(13), '') ~ '[[:cntrl:]]' then
         raise exception '% must not contain control characters', name using errcode = 'PF001';
     end if;
 end

@@ -76,7 +76,7 @@ as $$
 declare
     parts text[] := string_to_array(state, '.');
 begin
-    if state !~ '^[0-9]{1,9}\.[0-9]{1,18}$' then
+    if state !~ '^[0-9]{1,9}[.][0-9]{1,18}$' then
         raise exception 'a state is what conflict_state() returns as state, not %', left(state, 40)
             using errcode = 'PF001';
     end if;

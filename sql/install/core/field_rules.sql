@@ -13,7 +13,12 @@ create table field (
     permission text,
     price      boolean not null default false,
     constraint field_pkey primary key (name),
-    constraint field_type check (type in ('text', 'decimal', 'datetime', 'boolean'))
+    constraint field_name check (name ~ '^[A-Za-z][A-Za-z0-9_]{0,62}$'),
+    constraint field_type check (type in ('text', 'decimal', 'datetime', 'boolean')),
+    constraint field_scale check (scale between 0 and 28),
+    constraint field_range check (minimum <= maximum),
+    constraint field_max_length check (max_length > 0),
+    constraint field_choices check (cardinality(choices) > 0 and array_position(choices, null) is null)
 );
 comment on table field is 'Shipped field rules. Replaced by upgrades: put your own into field_override.';
 comment on column field.scale is 'decimals allowed after the point';
@@ -55,16 +60,27 @@ comment on table field_override is
     'next statement.';
 select pg_catalog.pg_extension_config_dump('field_override', '');
 
--- Backends compile the rules once and compare this number once per statement.
-create table rules_version (version bigint not null);
-insert into rules_version values (1);
-comment on table rules_version is 'Counts changes of the rules, so that backends know when to compile them anew.';
+-- Backends compile the rules once and compare this number once per statement. It comes from a sequence, which no rollback
+-- sets back, so that different rules never have one number.
+create sequence rules_version_seq;
+create table rules_version (
+    version bigint not null default nextval('pfa_sync_private.rules_version_seq'),
+    constraint rules_version_pkey primary key (version)
+);
+insert into rules_version default values;
+comment on table rules_version is
+    'One row, which changes with the rules, so that backends know when to compile them anew.';
 
 create function rules_changed() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+declare
+    fault text := rules_fault();
 begin
-    update rules_version set version = version + 1;
+    if fault is not null then
+        raise exception '%', fault using errcode = 'PF001';
+    end if;
+    update rules_version set version = default;
     return null;
 end
 $$;
@@ -72,6 +88,12 @@ create trigger field_override_changed after insert or update or delete or trunca
     for each statement execute function rules_changed();
 create trigger setting_value_changed after insert or update or delete or truncate on setting_value
     for each statement execute function rules_changed();
+
+-- A rule that can't be compiled would fail every commit, so it is refused when it is written.
+create function rules_fault() returns text
+    language c volatile security definer set search_path = pg_catalog, pg_temp
+    as 'MODULE_PATHNAME', 'rules_fault_wrapper';
+comment on function rules_fault() is 'Why the field rules as they are now can''t be compiled; null = they can.';
 
 -- The functions of the library are immutable in their arguments and the rules. They resolve no names (the rules are
 -- read with qualified ones), so a search_path of their own would only cost time.

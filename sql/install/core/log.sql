@@ -132,7 +132,8 @@ begin
 end
 $$;
 
--- What the parent can't give its partitions: indexes, and no grants of the site's default privileges.
+-- What the parent can't give its partitions: indexes, a replica identity, and no grants of the
+-- site's default privileges.
 create function complete_log_partition(part name) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -140,6 +141,8 @@ begin
     execute format('create index on %I (organization_id, pfa_id, id)', part);
     execute format('create index on %I (organization_id, at)', part);
     execute format('create index on %I (xid)', part);
+    -- A table without a key can't be updated or emptied while a publication has it.
+    execute format('alter table %I replica identity full', part);
     perform revoke_grants(format('pfa_sync_private.%I', part)::regclass);
 end
 $$;

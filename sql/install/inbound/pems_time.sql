@@ -6,7 +6,7 @@ create function pems_time(stamp text) returns timestamptz
     set timezone = 'UTC'
 as $$
 begin
-    return case when stamp ~ '^\d{4}-\d\d-\d\dT\d\d:\d\d' then stamp::timestamptz end;
+    return case when stamp ~ '^[0-9]{4}-[0-9][0-9]-[0-9][0-9]T[0-9][0-9]:[0-9][0-9]' then stamp::timestamptz end;
 exception when data_exception then
     return null;
 end

@@ -188,7 +188,7 @@ begin
     return pems_time((
         select max(r->>'updatedAt' collate "C")
           from jsonb_array_elements(page) r
-         where r->>'updatedAt' ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9](\.[0-9]+)?Z$'
+         where r->>'updatedAt' ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]([.][0-9]+)?Z$'
            and r->>'updatedAt' < to_char(now() + interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS') collate "C"));
 end
 $$;

@@ -64,16 +64,17 @@ begin
          where r.organization_id = $1 and r.pfa_id is not null
            and ($3 = '{}' or d.merged @> $3)
            and ($4 is null
-                or concat_ws(' ', r.pfa_id, d.merged->>'category', d.merged->>'forecastCategory', d.merged->>'class',
-                             d.merged->>'areaSilo', d.merged->>'manufacturer', d.merged->>'model',
-                             d.merged->>'contract', d.merged->>'equipment') ilike $4)
+                -- Without the columns' collations: one that is not deterministic has no substrings.
+                or strpos(lower(concat_ws(' ', r.pfa_id, d.merged->>'category', d.merged->>'forecastCategory',
+                                          d.merged->>'class', d.merged->>'areaSilo', d.merged->>'manufacturer',
+                                          d.merged->>'model', d.merged->>'contract', d.merged->>'equipment')
+                                collate "default") collate "C", $4) > 0)
            and ($5 is null or (%1$s, r.pfa_id) %2$s (%3$s, $5->>1))
          order by %1$s %4$s, r.pfa_id %4$s
          limit $6 $query$,
         key, case when descending then '<' else '>' end, case when sort = 'pfaId' then '$5->>0' else '$5->0' end,
         case when descending then 'desc' else 'asc' end)
-        using scope, actor, filter, '%' || replace(replace(replace(search, '\', '\\'), '%', '\%'), '_', '\_') || '%',
-              place, least(greatest(max_rows, 0), 1000);
+        using scope, actor, filter, lower(search), place, least(greatest(max_rows, 0), 1000);
 end
 $$;
 comment on function pfa_sync.records(text, jsonb, text, text, boolean, text, int, text) is
