@@ -65,6 +65,7 @@ async fn what_fits_goes_through_and_open_sessions_go_on() -> Result<()> {
         r#"begin; alter table pfa_mirror alter model type varchar(90); alter table pfa_modification alter "syncState" type text; commit"#,
         "create domain short as text; alter table pfa_modification add column x short; drop domain short cascade",
         "drop table bronze_records",
+        "set standard_conforming_strings = off; alter table pfa_mirror alter model type varchar(95)",
     ]
     .iter()
     .enumerate()

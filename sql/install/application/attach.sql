@@ -64,7 +64,7 @@ begin
             report := report || array[['table pfa_sync_private.' || item, 'created', 'a partition of the log']];
         end loop;
         for item in select * from drop_application_triggers(format('%I.pfa_modification', app_schema)::regclass) loop
-            report := report || array[[item, 'dropped', 'the table is no longer bound']];
+            report := report || array[[item, 'dropped', 'no longer needed']];
         end loop;
         for line in select * from create_application_triggers(app_schema) loop
             report := report || array[['trigger ' || line.trigger_name, line.action, 'on pfa_modification']];
@@ -174,15 +174,19 @@ as $$
      order by 1
 $$;
 
--- Drops our triggers from tables of the application other than the one named (null = from all), and returns what it
--- dropped.
+-- Drops our triggers from tables of the application other than the one named (null = from all), and from that one those
+-- of an earlier version; what was dropped.
 create function drop_application_triggers(except_from regclass) returns setof text
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     owned record;
 begin
-    for owned in select * from triggers_in_place() t where t.relation is distinct from except_from loop
+    for owned in
+        select * from triggers_in_place() t
+         where t.relation is distinct from except_from
+            or t.trigger_name not in (select w.trigger_name from application_triggers() w)
+    loop
         execute format('drop trigger %I on %s', owned.trigger_name, owned.relation);
         return next owned.object;
     end loop;

@@ -55,7 +55,7 @@ as $$
           from record)
     select l.table_name, split_part(c, ' ', 1), split_part(c, ' ', 2),
            coalesce(nullif(split_part(c, ' ', 3), ''),
-                    lower(regexp_replace(split_part(c, ' ', 1), '([A-Z])', '_\1', 'g'))),
+                    lower(regexp_replace(split_part(c, ' ', 1), '([A-Z])', '_' || chr(92) || '1', 'g'))),
            l.optional
       from listed l, regexp_split_to_table(l.columns, ', ') c
 $$;

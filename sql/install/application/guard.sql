@@ -21,7 +21,7 @@ declare
     trigger_function regprocedure;
 begin
     -- Two migrations at once would update the same rows of pg_proc.
-    perform pg_advisory_xact_lock(hashtextextended('pfa_sync functions', 0));
+    perform from installation for no key update;
     perform create_row_functions(app_schema);
     perform create_lock_functions(app_schema);
     perform create_write_functions(app_schema);
@@ -127,12 +127,12 @@ declare
     waiting bigint;
 begin
     perform become_table_owner('installation');
-    if current_query() !~* '\mdrop\s+extension\M[^;]*\mpfa_sync\M' or not exists (select from installation)
-       or not exists (select from triggers_in_place()) then
+    if current_query() !~* '[[:<:]]drop[[:space:]]+extension[[:>:]][^;]*[[:<:]]pfa_sync[[:>:]]'
+       or not exists (select from installation) or not exists (select from triggers_in_place()) then
         return;
     end if;
     select count(*) into waiting from pfa_write_queue;
-    if current_query() ~* '\mdrop\s+extension\M[^;]*\mcascade\M' then
+    if current_query() ~* '[[:<:]]drop[[:space:]]+extension[[:>:]][^;]*[[:<:]]cascade[[:>:]]' then
         raise warning 'pfa_sync is dropped while it is attached: % edits wait, and will not be sent', waiting;
     else
         raise exception 'pfa_sync is attached to the application''s tables; % edits wait', waiting

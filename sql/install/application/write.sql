@@ -117,7 +117,7 @@ end
 $$;
 
 -- Sets columns of modifications: [{id, syncState, syncError, …}]; null = nothing to do. The trigger
--- modification_written derives syncStatus from syncState.
+-- modification_stamped derives syncStatus from syncState.
 create function change_modifications(changes jsonb) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
