@@ -10,8 +10,8 @@ use crate::support::stack::Stack;
 
 /// Commits two edits of every record of RIO, in one statement.
 async fn commit_two_of_each(stack: &Stack) -> Result<u64> {
-    let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "baseVersion", "updatedAt")
-        select 'mod_' || n || '_' || "pfaId", id, "organizationId", $1, jsonb_build_object('contract', 'C-' || n), 'committed', version, now()
+    let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "baseVersion", "createdAt", "updatedAt")
+        select 'mod_' || n || '_' || "pfaId", id, "organizationId", $1, jsonb_build_object('contract', 'C-' || n), 'committed', version, now() + n * interval '1 ms', now()
           from pfa_mirror, generate_series(1, 2) n"#;
     Ok(stack.scenario.client.execute(insert, &[&EDITOR]).await?)
 }

@@ -88,7 +88,7 @@ async fn edits_conflicts_and_pulls_work_on_the_real_tables(#[case] schemas: &[&s
         )
         .await?;
     assert_eq!(history, ["1 12500 usr_editor", "2 13000.55 PEMS_SYNC", "3 11000 usr_editor"]);
-    let skewed = r#"select count(*) from pfa_mirror_history where "archivedAt" not between now() at time zone 'utc' - interval '5 min' and now() at time zone 'utc'"#;
+    let skewed = r#"select count(*) from pfa_mirror_history where "archivedAt" not between (now() at time zone 'utc') - interval '5 min' and (now() at time zone 'utc')"#;
     assert_eq!(scenario.value::<i64>(skewed).await?, 0, "times are in UTC");
     scenario.check().await
 }

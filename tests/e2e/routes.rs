@@ -15,7 +15,7 @@ const USERS: [Option<&str>; 5] = [None, Some("usr_second"), Some("usr_viewer"), 
 const ROUTES: &str = r#"
     GET  /livez                                                 204 204 204 204 204
     GET  /readyz                                                204 204 204 204 204
-    POST /api/pfa-data/save-draft                               401 404 403 200 200 {"organizationId": "HARBOUR", "pfaId": "1", "delta": {"model": "X"}}
+    POST /api/pfa-data/save-draft                               401 404 403 200 200 {"organizationId": "HARBOUR", "pfaId": "2", "delta": {"model": "X"}}
     POST /api/pfa-data/commit-drafts                            401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/discard-drafts                           401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/withdraw                                 401 200 200 200 200 {"modificationIds": ["{modificationId}"]}

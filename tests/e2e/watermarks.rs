@@ -19,8 +19,8 @@ const BATCH: i64 = 1_000;
 async fn queue(scenario: &Scenario, records: usize, edits: i32) -> Result<()> {
     let pems: Vec<Value> = (0..records).map(|id| pems_record("RIO", &format!("{id:05}"))).collect();
     scenario.ingest(&pems).await?;
-    let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "baseVersion", "updatedAt")
-        select format('mod_%s_%s', n, "pfaId"), id, "organizationId", $1, jsonb_build_object('model', 'X' || n), 'committed', version, now()
+    let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "baseVersion", "createdAt", "updatedAt")
+        select format('mod_%s_%s', n, "pfaId"), id, "organizationId", $1, jsonb_build_object('model', 'X' || n), 'committed', version, now() + n * interval '1 ms', now()
           from pfa_mirror, generate_series(1, $3) n where "organizationId" = $2 and length("pfaId") = 5"#;
     assert_eq!(scenario.client.execute(insert, &[&EDITOR, &RIO, &edits]).await?, records as u64 * edits as u64);
     scenario

@@ -15,6 +15,7 @@ as $$
 declare
     round_ids  text[];
     rest       text[];
+    tied       text[];
     done       text[] := '{}';
     wanted     int;
     judgements judgement[];
@@ -37,6 +38,9 @@ begin
                             order by m.mirror_id, m.created_at, m.modification_id);
         rest := case when cardinality(round_ids) < cardinality(rest)
                      then array(select unnest(rest) except select unnest(round_ids)) else '{}' end;
+        if tied is null then
+            tied := case when rest = '{}' then '{}' else edits_of_one_moment(round_ids || rest) end;
+        end if;
         judgements := array(select j from judge_modifications(round_ids) j order by j.mirror_id);
         if refuse_bad then
             -- The others go on, so that all that is wrong is found.
@@ -44,10 +48,24 @@ begin
             judgements := array(select j from unnest(judgements) j where j.outcome <> 'failed');
         end if;
         judgements := ask_for_order(resolve_by_rule(judgements, 'commit'), done);
-        done := done || round_ids;
+        done := done || array(select unnest(round_ids) intersect select unnest(tied));
         return query select e.organization_id, e.queued, e.failed from enqueue_judged(judgements, kind) e;
     end loop;
     perform refuse(refused, wanted);
+end
+$$;
+
+-- Those of some modifications that another one of the same record and the same moment stands beside.
+create function edits_of_one_moment(modification_ids text[]) returns text[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off
+as $$
+begin
+    return array(
+        select t.modification_id
+          from (select m.modification_id, count(*) over (partition by m.mirror_id, m.created_at) as edits
+                  from unnest(modification_ids) i (id) join modification m on m.modification_id = i.id) t
+         where t.edits > 1);
 end
 $$;
 
