@@ -1,4 +1,6 @@
 //! Who makes a request: the token is verified, and the database is called as its user.
 
 pub(crate) mod caller;
+mod header;
+mod keys;
 pub(crate) mod token;
