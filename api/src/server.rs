@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderName, Method, StatusCode, header},
     middleware,
 };
-use pfa_service::monitoring::Monitoring;
+use pfa_service::{cached::Cached, monitoring::Monitoring, server::serve as serve_routes};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -29,6 +29,9 @@ use crate::{
     state::AppState,
 };
 
+/// How long an answer of `/readyz` is used for further requests, which need no token.
+const READY_MAX_AGE: Duration = Duration::from_secs(1);
+
 /// How often users without recent requests are removed from the rate limit.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -43,8 +46,13 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     });
     let hub = Arc::new(Hub::new());
     let stop = CancellationToken::new();
-    let state =
-        AppState { access: access.clone(), hub: hub.clone(), rights_interval: settings.rights_interval, stop: stop.clone() };
+    let state = AppState {
+        access: access.clone(),
+        hub: hub.clone(),
+        rights_interval: settings.rights_interval,
+        ready: Arc::new(Cached::new(READY_MAX_AGE)),
+        stop: stop.clone(),
+    };
 
     let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("can't listen on {}", settings.listen))?;
     let mut terminations = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
@@ -60,16 +68,15 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     }
     tokio::spawn(remove_idle_users(access.clone()));
     tokio::spawn(poller::run(hub, access));
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move {
-            tokio::select! {
-                _ = terminations.recv() => {}
-                _ = interrupts.recv() => {}
-            }
-            info!("stopping: finishing the requests in flight");
-            stop.cancel();
-        })
-        .await?;
+    let stopped = async move {
+        tokio::select! {
+            _ = terminations.recv() => {}
+            _ = interrupts.recv() => {}
+        }
+        info!("stopping: finishing the requests in flight");
+        stop.cancel();
+    };
+    serve_routes(listener, router, settings.head_timeout, stopped).await;
     info!("service stopped");
     Ok(())
 }
@@ -88,7 +95,7 @@ fn router(settings: &Settings, state: AppState) -> Result<Router> {
         .expose_headers([header::ETAG, header::RETRY_AFTER]);
     let (described, _) = routes::all().split_for_parts();
     Ok(described
-        .merge(routes::docs(openapi::document()))
+        .merge(routes::docs(&openapi::document()))
         .with_state(state)
         .layer(DefaultBodyLimit::max(settings.body_limit))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, settings.request_timeout))

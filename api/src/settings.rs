@@ -40,6 +40,9 @@ pub struct Settings {
     /// From the arrival of a request to the end of its answer
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Service")]
     pub request_timeout: Duration,
+    /// Longest time to send the head of a request, and longest pause between two requests of a connection
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Service")]
+    pub head_timeout: Duration,
     /// Largest body that is accepted
     #[arg(long, value_name = "BYTES", help_heading = "Service")]
     pub body_limit: usize,
