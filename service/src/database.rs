@@ -97,8 +97,8 @@ impl Database {
             config.application_name(program);
         }
         // A local server often has a certificate that can't be verified, and no traffic leaves the machine.
-        if config.get_ssl_mode() == SslMode::Prefer && config.get_hosts().iter().all(is_local) {
-            config.ssl_mode(SslMode::Disable);
+        if config.get_ssl_mode() == SslMode::Prefer {
+            config.ssl_mode(if remote_host(&config).is_none() { SslMode::Disable } else { SslMode::Require });
         }
         let tls = MakeRustlsConnect::new(tls_config(ca)?);
         let manager =
@@ -188,11 +188,14 @@ fn describe_pool_error(error: &PoolError) -> String {
     }
 }
 
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Unix(_) => true,
-        Host::Tcp(name) => is_loopback_host(name),
-    }
+/// The first server of a configuration that is not this machine. An address (`hostaddr`) precedes the name beside it, which
+/// is then used for TLS only.
+pub(crate) fn remote_host(config: &Config) -> Option<String> {
+    let remote_name = config.get_hosts().iter().find_map(|host| match host {
+        Host::Tcp(name) if !is_loopback_host(name) => Some(name.clone()),
+        _ => None,
+    });
+    remote_name.or_else(|| config.get_hostaddrs().iter().find(|address| !address.is_loopback()).map(ToString::to_string))
 }
 
 fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, SetupError> {
