@@ -22,7 +22,7 @@ use tracing::info;
 use crate::{
     auth::{caller::Access, token::Verifier},
     events::{hub::Hub, poller},
-    http::{observe::observe, rate_limit::RateLimit},
+    http::{concurrency::CallLimit, observe::observe, rate_limit::RateLimit, text::check_address},
     openapi, routes,
     session::Sessions,
     settings::Settings,
@@ -42,7 +42,11 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     let access = Arc::new(Access {
         verifier: Verifier::new(settings.tokens()?)?,
         rate_limit: RateLimit::new(settings.rate_limit),
-        sessions: Sessions { database: database.clone(), statement_timeout: settings.request_timeout },
+        sessions: Sessions {
+            database: database.clone(),
+            statement_timeout: settings.request_timeout,
+            calls: CallLimit::new(settings.calls_per_user.into()),
+        },
     });
     let hub = Arc::new(Hub::new());
     let stop = CancellationToken::new();
@@ -96,6 +100,7 @@ fn router(settings: &Settings, state: AppState) -> Result<Router> {
     let (described, _) = routes::all().split_for_parts();
     Ok(described
         .merge(routes::docs(&openapi::document()))
+        .route_layer(middleware::from_fn(check_address))
         .with_state(state)
         .layer(DefaultBodyLimit::max(settings.body_limit))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, settings.request_timeout))
@@ -108,5 +113,6 @@ async fn remove_idle_users(access: Arc<Access>) {
     loop {
         ticks.tick().await;
         access.rate_limit.remove_idle();
+        access.sessions.calls.remove_idle();
     }
 }

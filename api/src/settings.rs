@@ -49,6 +49,9 @@ pub struct Settings {
     /// Requests a second for each user
     #[arg(long, value_name = "REQUESTS", help_heading = "Service")]
     pub rate_limit: NonZeroU32,
+    /// Calls of the database at once for each user
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Service")]
+    pub calls_per_user: u16,
     /// How often an open event stream re-checks permissions
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Service")]
     pub rights_interval: Duration,

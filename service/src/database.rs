@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, TimeoutType, Timeouts,
+};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -76,6 +78,9 @@ pub enum DatabaseError {
     /// There is no connection, or it was lost: try again after a while. It is unknown whether the call was executed.
     #[error("no connection to the database: {}", describe_pool_error(.0))]
     Unreachable(#[source] PoolError),
+    /// Every connection of the pool was in use for this long.
+    #[error("no connection to the database became free within {} s", .0.as_secs())]
+    Busy(Duration),
     /// No answer in time: try again after a while, on another connection. It is unknown whether the call was executed.
     #[error("the database does not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -116,6 +121,15 @@ impl Database {
     /// A connection of the pool.
     pub async fn get(&self) -> Result<Object, DatabaseError> {
         self.pool.get().await.map_err(DatabaseError::from)
+    }
+
+    /// A connection of the pool, unless all of them are in use for longer than `wait`.
+    pub async fn get_within(&self, wait: Duration) -> Result<Object, DatabaseError> {
+        let timeouts = Timeouts { wait: Some(wait), ..self.pool.timeouts() };
+        match self.pool.timeout_get(&timeouts).await {
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(DatabaseError::Busy(wait)),
+            connection => Ok(connection?),
+        }
     }
 
     /// Executes a statement that answers soon, and returns its rows.

@@ -38,7 +38,7 @@ pub struct Monitoring {
 const MAX_AGE: Duration = Duration::from_secs(1);
 
 /// Longest time in which a monitor sends the head of a request, and longest pause between two of its requests.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 struct Monitored {
     monitoring: Monitoring,
