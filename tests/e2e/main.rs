@@ -16,6 +16,7 @@ mod examples;
 mod failures;
 mod filters;
 mod fleet;
+mod fuzz;
 mod grants;
 mod holds;
 mod http;

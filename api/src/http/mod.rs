@@ -2,6 +2,8 @@
 
 pub(crate) mod body;
 pub(crate) mod concurrency;
+#[cfg(test)]
+mod fuzz;
 pub(crate) mod idempotency;
 pub(crate) mod observe;
 pub(crate) mod page;

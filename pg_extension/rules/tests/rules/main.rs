@@ -3,6 +3,7 @@
 mod canonical;
 mod change;
 mod fixture;
+mod fuzz;
 mod merge;
 mod properties;
 mod validation;
