@@ -10,6 +10,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use rustix::net::sockopt::set_tcp_user_timeout;
 use tokio::{net::TcpListener, time::sleep};
 use tracing::{debug, warn};
 
@@ -23,7 +24,8 @@ const MAX_HEADERS: usize = 64;
 const ACCEPT_WAIT: Duration = Duration::from_secs(1);
 
 /// Serves the routes until `stop` ends, then finishes the requests in flight. A connection is closed when the head of its
-/// next request is not complete `head_timeout` after it was opened, or after the answer before.
+/// next request is not complete `head_timeout` after it was opened, or after the answer before; and when its client takes
+/// nothing of an answer for that long.
 pub async fn serve(listener: TcpListener, routes: Router, head_timeout: Duration, stop: impl Future<Output = ()>) {
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);
@@ -41,6 +43,10 @@ pub async fn serve(listener: TcpListener, routes: Router, head_timeout: Duration
             }
         };
         let _ = stream.set_nodelay(true);
+        let patience = u32::try_from(head_timeout.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = set_tcp_user_timeout(&stream, patience) {
+            warn!(%error, "a client that takes no answer is not noticed");
+        }
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(head_timeout)

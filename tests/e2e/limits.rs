@@ -109,6 +109,29 @@ async fn half_a_request_does_not_hold_a_connection() -> Result<()> {
     Ok(())
 }
 
+/// A client that asks and does not read the answers holds a buffer of the service.
+#[tokio::test]
+async fn a_client_that_takes_no_answer_does_not_hold_a_connection() -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &["--head-timeout", "500 ms"]).await?;
+    let address: std::net::SocketAddr = api.address.strip_prefix("http://").context("an address")?.parse()?;
+    let socket = tokio::net::TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(4096)?;
+    let mut connection = socket.connect(address).await?;
+    let request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    // Answers fill the buffers of both ends, then the service waits; when it has closed, it takes no more requests.
+    let closed = async {
+        loop {
+            if connection.write_all(request).await.is_err() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, closed).await.context("the connection stays open")?;
+    Ok(())
+}
+
 /// Each request without a token would otherwise be a query.
 #[tokio::test]
 async fn requests_without_a_token_share_one_answer() -> Result<()> {
