@@ -33,7 +33,7 @@ test: build ## Run everything that proves the project, on a private PostgreSQL c
 
 test-long: build ## Give random bytes to all that parses foreign bytes, for an hour (FUZZ_SECONDS=1200: for each parser)
 	PFA_FUZZ_SECONDS=$(FUZZ_SECONDS) $(with_cluster) cargo nextest run --workspace --profile long --test-threads $(FUZZ_THREADS) \
-	    --expression 'test(any_bytes) | test(any_text) | test(any_json) | test(any_signed)'
+	    --filterset 'test(any_bytes) | test(any_text) | test(any_json) | test(any_signed)'
 
 chaos: setup-build ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
 	cargo build $(foreach package,$(chaos_packages),--package $(package))
