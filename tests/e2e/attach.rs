@@ -146,18 +146,12 @@ async fn a_restored_copy_sends_nothing_until_adopted(#[case] role: &[&str]) -> R
     let other = tokio::task::spawn_blocking(|| Cluster::start(&Options::default())).await??;
     other.server().build_templates().await?;
     let copy = Database::create(other.server(), Template::Empty).await?;
-    let dump = scenario
-        .database
-        .server()
-        .program("pg_dump")
-        .args(["--dbname", &scenario.database.url()])
-        .args(role)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let dump =
+        scenario.database.server().program_on("pg_dump", scenario.database.name()).args(role).stdout(Stdio::piped()).spawn()?;
     let restored = copy
         .server()
-        .program("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "--dbname", &copy.url()])
+        .program_on("psql", copy.name())
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
         .stdin(dump.stdout.expect("a pipe"))
         .stdout(Stdio::null())
         .output()?;

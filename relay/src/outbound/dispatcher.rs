@@ -155,7 +155,7 @@ impl OutageState {
         let message = error.to_string();
         match error {
             DatabaseError::Retryable(_) => Some(MIN_PAUSE),
-            DatabaseError::Unreachable(_) | DatabaseError::TimedOut(_) => {
+            DatabaseError::Unreachable(_) | DatabaseError::Busy(_) | DatabaseError::TimedOut(_) => {
                 if self.unreachable.is_none() {
                     warn!(error = message, "the database does not answer; retrying until it does");
                 }
