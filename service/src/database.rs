@@ -7,7 +7,7 @@ use std::{
 };
 
 use deadpool_postgres::{
-    Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, TimeoutType, Timeouts,
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, TimeoutType, Timeouts,
 };
 use rustls::{
     ClientConfig, RootCertStore,
@@ -35,6 +35,12 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest duration of a call that answers soon. A connection that stays silent for longer is closed, and the idle ones
 /// with it, since what cut one of them off has cut off all of them.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The server ends a call within about a second after its connection was closed: a call that was given up holds no session
+/// and no lock. The timeouts of statements are the caller's, whatever the role's settings say. A server whose platform can't
+/// watch connections refuses the first of these settings, and does without.
+const SESSION_SETTINGS: &str = "do $$ begin set client_connection_check_interval = '1s'; exception when others then null; end $$; \
+                                set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = '1min'";
 
 /// The half of a connection that the caller must poll, and that receives notifications.
 pub type RawConnection = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
@@ -114,6 +120,9 @@ impl Database {
             .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts { create: Some(PEER_TIMEOUT), ..Timeouts::default() })
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move { client.batch_execute(SESSION_SETTINGS).await.map_err(HookError::Backend) })
+            }))
             .build()?;
         Ok(Self { config, tls, pool })
     }

@@ -50,7 +50,8 @@ async fn phase_3_work_is_reported_and_waits_for_resume() -> Result<()> {
     assert!(client.query("select pfa_sync.claim('r')", &[]).await?.is_empty(), "paused");
     assert_eq!(client.query_one("select count(*) from pfa_sync.queue", &[]).await?.get::<_, i64>(0), 0);
 
-    let swept = client.query_one("select queued, failed from pfa_sync.resume('RIO')", &[]).await?;
+    assert_eq!(client.query_one("select waiting from pfa_sync.resume('RIO')", &[]).await?.get::<_, i64>(0), 3);
+    let swept = client.query_one("select queued, failed from pfa_sync.sweep()", &[]).await?;
     assert_eq!((swept.get::<_, i64>(0), swept.get::<_, i64>(1)), (2, 1));
     assert_eq!(
         client.query_one(statuses, &[]).await?.get::<_, &str>(0),

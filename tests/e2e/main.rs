@@ -4,6 +4,7 @@ mod api;
 mod attach;
 mod attacks;
 mod binding;
+mod blocking;
 mod bounds;
 mod commit;
 mod concurrency;

@@ -10,10 +10,12 @@ as $$
 #variable_conflict use_column
 declare
     actor   text := acting_user(user_id);
-    locked  text[] := lock_modifications(modification_ids);
     results jsonb;
     taken   text[];
 begin
+    perform ensure_bound();
+    perform lock_together(modification_ids, array(select m.mirror_id from modification m
+                                                   where m.modification_id = any (modification_ids)));
     results := (
         select coalesce(jsonb_object_agg(w.id, case
                      when m.modification_id is null or not can_see(m.organization_id) then 'unknown'
@@ -24,7 +26,7 @@ begin
                      when m.sync_state = 'syncing' then 'in_flight'
                      else 'not_queued' end), '{}')
           from unnest(modification_ids) w (id)
-          left join modification m on m.modification_id = w.id and m.modification_id = any (locked)
+          left join modification m on m.modification_id = w.id
          where w.id is not null);
     taken := array(select r.key from jsonb_each_text(results) r where r.value = 'withdrawn');
     -- Ended in the name of the user who takes them back, before the triggers see it.

@@ -5,7 +5,7 @@
 -- stopped: why the page was kept but not promoted; null = it was.
 create function pfa_sync.ingest(organization text, page jsonb, source text default 'pems', pull_id bigint default null)
     returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint,
-                   rejects jsonb, stopped text)
+                   rejects jsonb, stopped text, records_busy bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -16,6 +16,7 @@ declare
     refused jsonb;
     drift   text;
     changed bigint := 0;
+    busy    bigint := 0;
 begin
     if jsonb_typeof(page) is distinct from 'array' then
         raise exception 'a page is a JSON array of records, not %', coalesce(jsonb_typeof(page), 'null')
@@ -30,21 +31,26 @@ begin
         select coalesce(jsonb_agg(jsonb_build_object('row', r.row_number, 'pfaId', r.pfa_id, 'reason', r.problem)
                                   order by r.row_number), '[]')
           from unnest(records) r where r.problem is not null);
-    insert into sync_pull_page (pull_id, organization_id, source, records, rejects)
-        values (ingest.pull_id, scope, source, page, refused);
     if drift is null then
-        changed := promote_records(scope, records, source);
+        select r.changed, r.busy into changed, busy from promote_records(scope, records, source) r;
+    end if;
+    -- A page that is not taken whole is handed in again.
+    if busy = 0 then
+        insert into sync_pull_page (pull_id, organization_id, source, records, rejects)
+            values (ingest.pull_id, scope, source, page, refused);
     end if;
     return query
-        select p.n, changed, case when drift is null then p.n - changed - jsonb_array_length(refused) else 0 end,
-               jsonb_array_length(refused)::bigint, refused, drift
+        select p.n, changed,
+               case when drift is null then p.n - changed - busy - jsonb_array_length(refused) else 0 end,
+               jsonb_array_length(refused)::bigint, refused, drift, busy
           from (select jsonb_array_length(page)::bigint) p (n);
 end
 $$;
 comment on function pfa_sync.ingest(text, jsonb, text, bigint) is
     'Relay: takes a page of PEMS'' records of an organization into the mirror. Returns counts of read, changed, '
-    'unchanged and rejected records, each rejected record with its reason, and stopped: why nothing was promoted; '
-    'null: it was. PF001: not an array, or no organization.';
+    'unchanged and rejected records; each rejected record with its reason; stopped: why nothing was promoted, null: it '
+    'was; and records_busy: how many another session holds, for which the page is to be handed in again. PF001: not an '
+    'array, or no organization.';
 
 -- Records that were read because of a change: not a page of a list, so they are neither kept as bronze nor compared
 -- with the known shape.
@@ -105,33 +111,45 @@ end
 $$;
 
 -- Takes records into the mirror. Versions decide: an older one changes nothing; a newer one makes a new mirror version
--- when its data differs; the same version with other data (PEMS spelled it otherwise) is replaced in place. Returns how
--- many mirror rows were made or changed. What is queued for those is judged again at once.
-create function promote_records(organization_id text, records inbound_record[], source text) returns bigint
+-- when its data differs; the same version with other data (PEMS spelled it otherwise) is replaced in place. changed
+-- counts the mirror rows that were made or changed; busy counts those that another session holds, which stay as they
+-- are. What is queued for the changed ones is judged again at once.
+create function promote_records(organization_id text, records inbound_record[], source text,
+                                out changed bigint, out busy bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
+    known    text[];
     queued   text[];
+    locked   text[];
     changes  mirror_change[];
     inserted bigint;
 begin
+    changed := 0;
+    busy := 0;
     records := array(select r from unnest(records) r where r.problem is null);
     if cardinality(records) = 0 then
-        return 0;
+        return;
     end if;
-    queued := lock_queued_modifications(array(
+    known := array(
         select m.mirror_id from mirror m
          where m.organization_id = promote_records.organization_id
-           and m.pfa_id in (select r.pfa_id from unnest(records) r)));
-    perform lock_records(array(
-        select m.mirror_id from mirror m
-         where m.organization_id = promote_records.organization_id
-           and m.pfa_id in (select r.pfa_id from unnest(records) r)));
+           and m.pfa_id in (select r.pfa_id from unnest(records) r));
+    queued := lock_queued_modifications(known);
+    locked := lock_records(known, skip_locked => true);
     inserted := insert_mirrors(organization_id, records);
+    changed := inserted;
     if inserted = cardinality(records) then
-        return inserted;
+        return;
+    end if;
+    busy := cardinality(known) - cardinality(locked);
+    if busy > 0 then
+        records := array(
+            select r from unnest(records) r
+             where r.pfa_id not in (select m.pfa_id from mirror m
+                                     where m.mirror_id = any (known) and m.mirror_id <> all (locked)));
     end if;
 
     -- Looked up first and compared after: with the comparison in the join, the planner would read the whole mirror.
@@ -161,12 +179,12 @@ begin
                   pems_updated_at = excluded.pems_updated_at, record_hash = excluded.record_hash
         where p.pems_version <= excluded.pems_version;
     perform rejudge_queued(queued, changes);
-    return inserted + cardinality(changes);
+    changed := inserted + cardinality(changes);
 end
 $$;
 
 -- Locks the modifications that wait to be sent for mirror rows, before the mirror rows themselves are locked. Those
--- behind a change that is in flight are judged when it ends.
+-- behind a change that is in flight are judged when it ends, those that another session holds when they are claimed.
 create function lock_queued_modifications(mirror_ids text[]) returns text[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -174,7 +192,7 @@ begin
     return lock_modifications(array(
         select q.modification_id from pfa_write_queue q
           join pfa_write_queue h on h.mirror_id = q.mirror_id and h.head and h.status = 'pending'
-         where q.mirror_id = any (mirror_ids) and q.status = 'pending'));
+         where q.mirror_id = any (mirror_ids) and q.status = 'pending'), skip_locked => true);
 end
 $$;
 

@@ -10,6 +10,7 @@ create table sync_organization (
     held_since            timestamptz,
     hold_reason           text,
     held_credentials      text,
+    sweep_due             boolean       not null default false,
     served_at             timestamptz   not null default '-infinity',
     watermarks            timestamptz[] not null default '{-infinity,-infinity,-infinity}',
     lease_watermark       timestamptz   not null default '-infinity',
@@ -22,6 +23,7 @@ comment on table sync_organization is
 comment on column sync_organization.held_since is
     'PEMS refused its credentials then; nothing is sent until resume(), or until a relay has others';
 comment on column sync_organization.held_credentials is 'fingerprint of the refused credentials';
+comment on column sync_organization.sweep_due is 'resume() let it send: sweep() has committed work of it to queue';
 comment on column sync_organization.watermarks is
     'one for each priority level, see priority_levels(): claim() looks for heads that are due from there on';
 comment on column sync_organization.lease_watermark is 'claim() looks for expired leases from there on';

@@ -182,8 +182,7 @@ begin
 end
 $$;
 
--- Locks modifications and mirror rows of queue rows in the lock order, then the rows; those whose locks were free. A
--- record that another session works on is left for the next claim.
+-- Locks modifications and mirror rows of queue rows in the lock order, then the rows; those whose locks were free.
 create function lock_for_claim(queue_ids bigint[]) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -253,7 +252,7 @@ end
 $$;
 
 -- Milliseconds until something becomes due that is not due yet: a retry, the end of a lease, or another try at a PEMS
--- that was down. Null = nothing.
+-- that was down; 0 = a sweep is due, or what is due is locked. Null = nothing.
 create function pfa_sync.next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
@@ -283,9 +282,12 @@ begin
                    order by q.lease_until limit 1) l on true
              where case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end
              union all
-            select p.open_until, p.pems from pems p where p.open_until > now()) d
+            select p.open_until, p.pems from pems p where p.open_until > now()
+            union all
+            select now(), s.pems from sync_organization s where s.sweep_due and may_send(s)) d
       join pems p on p.pems = d.pems;
-    return greatest(0, 1000 * extract(epoch from due - clock_timestamp()));
+    -- greatest() ignores a null, which means that nothing is scheduled.
+    return case when due is not null then greatest(0, 1000 * extract(epoch from due - clock_timestamp())) end;
 end
 $$;
 comment on function pfa_sync.next_due_ms() is
