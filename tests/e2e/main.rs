@@ -50,5 +50,6 @@ mod texts;
 mod tokens;
 mod tools;
 mod unreadable;
+mod unwatched;
 mod visibility;
 mod watermarks;

@@ -63,6 +63,29 @@ begin
 end
 $$;
 
+-- Ends conflicts, dead letters and waiting changes of modifications that are not there any more, and that nobody could
+-- end: the table was truncated, or rows were deleted while no trigger watched. What is in flight ends by its own
+-- payload.
+create function withdraw_orphans() returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    perform withdraw_queued(array(
+        select q.modification_id from pfa_write_queue q
+         where q.status = 'pending'
+           and not exists (select from modification m where m.modification_id = q.modification_id)
+        union
+        select c.modification_id from pfa_sync_conflict c
+         where c.status = 'unresolved'
+           and not exists (select from modification m where m.modification_id = c.modification_id)));
+    perform close_dead_letters(array(
+        select d.modification_id from pfa_write_queue_dlq d
+         where d.status = 'open'
+           and not exists (select from modification m where m.modification_id = d.modification_id)),
+        'withdrawn', null, null);
+end
+$$;
+
 -- Ends what waits for modifications that were withdrawn or deleted. What is in flight ends by its own payload.
 -- actor null = the session's user; passing session_user would give all parameters its collation, which no index has.
 create function withdraw_queued(modification_ids text[], actor text default null) returns void

@@ -96,7 +96,8 @@ begin
     end if;
     -- greatest() ignores a null, which means that no organization is pulled.
     return (select case when min(d.due_at) is not null
-                        then greatest(0, 1000 * extract(epoch from min(d.due_at) - clock_timestamp())) end
+                        then greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now())
+                                                                   - clock_timestamp())) end
               from due_pulls() d where d.scheduled);
 end
 $$;
