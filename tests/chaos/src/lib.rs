@@ -18,7 +18,7 @@ use anyhow::{Context, Result, bail, ensure};
 use rustix::process::Signal;
 use serde_json::Map;
 use tokio::task::JoinSet;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::checker::{Violation, violations};
@@ -171,6 +171,16 @@ impl Faults {
             Event::Lock(record, locked) => {
                 let (code, pfa_id) = key(record);
                 stack.pems().lock_record(&code, &pfa_id, locked);
+            }
+            Event::Hold(statement, time) => {
+                // A connection that is cut holds nothing any more.
+                let Ok(holder) = stack.client().await else { return Ok(()) };
+                self.ending.spawn(async move {
+                    if holder.batch_execute(&format!("begin; {statement}")).await.is_ok() {
+                        sleep(time).await;
+                    }
+                    Ok(())
+                });
             }
             Event::Pull => {
                 let mut pull = stack.relay("pull", "pull")?;

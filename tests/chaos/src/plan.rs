@@ -87,6 +87,8 @@ pub enum Event {
     Foreign(usize, &'static str, Value),
     /// Another user of PEMS opens a record, or closes it.
     Lock(usize, bool),
+    /// A DBA or a report holds what this statement locks in an idle transaction, for so long.
+    Hold(String, Duration),
     /// Somebody pulls.
     Pull,
 }
@@ -216,8 +218,27 @@ fn events(rng: &mut Rng, seconds: u64) -> Vec<(Duration, Event)> {
     (0..(seconds / 12).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Crash)));
     (0..(seconds / 8).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Cut)));
     (0..(seconds / 10).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Pull)));
+    for _ in 0..(seconds / 4).max(1) {
+        let (statement, longest) = hold(rng);
+        events.push((moment(rng, seconds), Event::Hold(statement, Duration::from_millis(rng.u64(100..longest)))));
+    }
     events.sort_by_key(|(at, _)| *at);
     events
+}
+
+/// What is held, and for how many milliseconds at most.
+fn hold(rng: &mut Rng) -> (String, u64) {
+    let held = |table: &str, column: &str, rng: &mut Rng| {
+        let records: Vec<String> = (0..rng.usize(1..40)).map(|_| key(rng.usize(..RECORDS)).1).collect();
+        let mirrors = format!("select id from pfa_mirror where \"pfaId\" in ('{}')", records.join("', '"));
+        format!("select from {table} where {column} in ({mirrors}) order by id for no key update")
+    };
+    match rng.u8(..6) {
+        0..=2 => (held("pfa_mirror", "id", rng), 6_000),
+        3 => (held("pfa_modification", "\"mirrorId\"", rng), 6_000),
+        4 => ("select count(*) from pfa_sync_private.pfa_audit_log".into(), 6_000),
+        _ => ("lock table pfa_modification in access exclusive mode".into(), 1_500),
+    }
 }
 
 fn fault(rng: &mut Rng, operation: Operation) -> Fault {
