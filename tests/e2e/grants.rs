@@ -177,6 +177,7 @@ async fn the_owner_is_no_superuser() -> Result<()> {
         "follow_application_change",
         "foreign_queue",
         "grant_application",
+        "grant_surface",
         "installed_version",
         "is_copy",
         "is_guarded",

@@ -7,6 +7,7 @@ use testbed::application::EDITOR;
 use testbed::cluster::Login;
 
 use crate::support::scenario::{Scenario, refusal};
+use crate::support::stack::Stack;
 
 /// A table without a key refuses UPDATE and DELETE as soon as a publication has it.
 #[tokio::test]
@@ -114,4 +115,63 @@ async fn rules_that_were_rolled_back_are_forgotten() -> Result<()> {
     scenario.client.batch_execute(&limit(20)).await?;
     assert_eq!(judged("LTM 1300").await?.len(), 0);
     Ok(())
+}
+
+/// Sequences stay where they were under logical replication, while the rows arrive.
+#[tokio::test]
+async fn sequences_that_stood_still_are_set() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
+    scenario.edit("2", json!({"model": "X"})).await?;
+    scenario.deliver().await?;
+    let reset = "select setval(s.oid, 1, false) from pg_class s where s.relkind = 'S' and s.relnamespace = 'pfa_sync_private'::regnamespace \
+                  and s.relname <> 'rules_version_seq'";
+    for call in ["select * from pfa_sync.adopt()", "select * from pfa_sync.attach()"] {
+        scenario.client.query(reset, &[]).await?;
+        scenario.client.query(call, &[]).await?;
+        scenario.edit("3", json!({"model": call})).await?;
+        assert_eq!(scenario.deliver().await?, 1, "{call}");
+        let twice =
+            "select count(*) from (select id from pfa_sync_private.pfa_write_queue_archive group by id having count(*) > 1) d";
+        assert_eq!(scenario.value::<i64>(twice).await?, 0);
+    }
+    scenario.check().await
+}
+
+/// `DROP OWNED BY` takes the grants of a role away; attaching gives them back.
+#[tokio::test]
+async fn grants_that_were_dropped_come_back_with_attach() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.client.batch_execute("drop owned by pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader").await?;
+    let may = "select has_function_privilege('pfa_sync_relay', 'pfa_sync.claim(text, text, int, interval)', 'execute')";
+    assert!(!scenario.value::<bool>(may).await?);
+    scenario.client.query("select * from pfa_sync.attach()", &[]).await?;
+    assert!(scenario.value::<bool>(may).await?);
+    Ok(())
+}
+
+/// A site may forbid DDL by an event trigger; what no trigger saw is queued all the same.
+#[tokio::test]
+async fn a_site_that_forbids_ddl_is_swept() -> Result<()> {
+    let stack = Stack::new(1).await?;
+    stack
+        .scenario
+        .client
+        .batch_execute(
+            r#"do $$ declare part text; begin
+                   select max(c.relname) into part from pg_class c where c.relname ~ '^pfa_audit_log_[0-9]{6}$';
+                   execute format('drop table pfa_sync_private.%I', part);
+               end $$;
+               create function forbid() returns event_trigger language plpgsql as $$ begin raise exception 'no DDL here'; end $$;
+               create event trigger forbid on ddl_command_start execute function forbid();
+               set session_replication_role = replica;
+               insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "syncStatus", "committedAt", "updatedAt")
+               select 'unseen', id, "organizationId", 'usr_editor', '{"model": "X"}', 'committed', 'committed', now(), now() from pfa_mirror;
+               reset session_replication_role"#,
+        )
+        .await?;
+    let _relay = stack.relay("run")?;
+    stack.until(r#"select "syncState" = 'synced' from pfa_modification"#).await?;
+    stack.scenario.client.batch_execute("drop event trigger forbid").await?;
+    stack.check().await
 }

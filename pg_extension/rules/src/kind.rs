@@ -3,6 +3,7 @@
 use jiff::civil::DateTime;
 use rust_decimal::Decimal;
 use serde_json::{Number, Value};
+use unicode_normalization::UnicodeNormalization;
 
 use crate::unreadable::Unreadable;
 use crate::{decimal, moment};
@@ -44,6 +45,7 @@ impl Kind {
 
     pub(crate) fn equal(self, a: &Value, b: &Value) -> bool {
         match (self.read(a), self.read(b)) {
+            (Ok(Meaning::Text(a)), Ok(Meaning::Text(b))) => a == b || same_text(a, b),
             (Ok(a), Ok(b)) => a == b,
             _ => same_json(a, b),
         }
@@ -64,6 +66,11 @@ impl Kind {
 fn plain(decimal: Decimal, number: &Number) -> Number {
     let plain = decimal.to_string();
     if plain == number.as_str() { number.clone() } else { plain.parse().unwrap_or_else(|_| number.clone()) }
+}
+
+/// Whether texts differ only in blanks at their end, which PEMS cuts off, and in their Unicode form.
+fn same_text(a: &str, b: &str) -> bool {
+    a.trim_end().nfc().eq(b.trim_end().nfc())
 }
 
 /// JSON equality in which 5000 and 5000.00 are the same number.

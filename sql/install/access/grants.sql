@@ -1,5 +1,74 @@
 -- Who may call what. Nothing is granted to PUBLIC; only functions write. Triggers run as their definer.
 
+-- The grants of the surface, given by this script and again by attach(): DROP OWNED BY a role of ours takes them away.
+create function grant_surface() returns void
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    grant usage on schema pfa_sync to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+
+    grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, jsonb, jsonb), canonical(jsonb)
+        to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+
+    grant execute on function
+        explain(text), save_draft(text, text, text, jsonb, text, text),
+        commit_drafts(text, text, text[], text, boolean),
+        discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
+        resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
+        resolve_conflicts(jsonb, text, text, text), set(text, text, text, text), accept_shape(text, text),
+        pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
+        write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
+        requeue_dead_letters(jsonb, jsonb, text, text), discard_dead_letters(jsonb, text, text, text),
+        records(text, jsonb, text, text, boolean, text, int, text)
+        to pfa_sync_application, pfa_sync_api;
+    grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
+        to pfa_sync_api;
+    grant execute on function
+        status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint),
+        audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
+        to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+
+    grant execute on function
+        claim(text, text, int, interval), next_due_ms(), mark_sent(text, jsonb, interval), complete(text, jsonb),
+        fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb), lost_since(jsonb),
+        release(text, jsonb),
+        extend_lease(text, jsonb, interval), take_slots(text, int), heartbeat(text, text, text), sweep(int), maintain(),
+        ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text), next_pull_ms(),
+        ingest_page(bigint, int, jsonb, text), missing_records(bigint, int), report_missing(bigint, int, jsonb),
+        end_pull(bigint, int, text, boolean, boolean, text)
+        to pfa_sync_relay;
+    grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
+
+    -- Stays the installer's, so that its owner cannot put another function in its place.
+    grant execute on function become_table_owner(regclass) to pfa_sync_owner;
+    grant execute on function
+        revoke_grants(regclass), revoke_grants(regprocedure), other_grantees(aclitem[], oid),
+        application_columns(), all_permissions(), typed_field_columns(), fitting_types(text),
+        application_faults(name, boolean), owner_faults(name), foreign_queue(name), system_identifier(),
+        is_copy(installation), installed_version(), database_oid(),
+        -- What the guard calls.
+        is_guarded(), follow_application_change(), refresh_application_functions(name), application_triggers(),
+        translated_columns(name, name), create_row_function(name, text, text, text), create_row_functions(name),
+        create_lock_function(text, text), create_lock_functions(name), create_write_function(text, text, text),
+        create_write_functions(name), create_foreign_queue_function(name), triggers_in_place()
+        to pfa_sync_owner;
+    grant execute on function fleet_setting(text)
+        to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+
+    -- The views filter by organization and mask prices. Nothing is granted on tables.
+    grant select on field_rules, settings to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+    grant select on queue, conflicts, dead_letters, jobs, batches, changes, pulls, audit
+        to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+    -- The functions that the views call are called with the rights of the view's reader.
+    grant execute on function
+        organization_of(text), masked_change(bigint), masked_dead_letter(bigint), masked_sides(bigint),
+        masked_event(bigint, timestamptz, text), masked_pull(bigint)
+        to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
+    grant execute on function can_see(text, text), visible_organizations()
+        to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+end
+$$;
+
 -- Default privileges of the site may have granted anything to anybody on what this script created.
 do $$
 declare
@@ -23,62 +92,4 @@ begin
     revoke all on schema pfa_sync, pfa_sync_private from public;
 end
 $$;
-grant usage on schema pfa_sync to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-
-grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, jsonb, jsonb), canonical(jsonb)
-    to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-
-grant execute on function
-    explain(text), save_draft(text, text, text, jsonb, text, text), commit_drafts(text, text, text[], text, boolean),
-    discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
-    resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
-    resolve_conflicts(jsonb, text, text, text), set(text, text, text, text), accept_shape(text, text),
-    pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
-    write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
-    requeue_dead_letters(jsonb, jsonb, text, text), discard_dead_letters(jsonb, text, text, text),
-    records(text, jsonb, text, text, boolean, text, int, text)
-    to pfa_sync_application, pfa_sync_api;
-grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
-    to pfa_sync_api;
-grant execute on function
-    status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint),
-    audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
-    to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-
-grant execute on function
-    claim(text, text, int, interval), next_due_ms(), mark_sent(text, jsonb, interval), complete(text, jsonb),
-    fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb), lost_since(jsonb), release(text, jsonb),
-    extend_lease(text, jsonb, interval), take_slots(text, int), heartbeat(text, text, text), sweep(int), maintain(),
-    ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text), next_pull_ms(),
-    ingest_page(bigint, int, jsonb, text), missing_records(bigint, int), report_missing(bigint, int, jsonb),
-    end_pull(bigint, int, text, boolean, boolean, text)
-    to pfa_sync_relay;
-grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
-
--- Stays the installer's, so that its owner cannot put another function in its place.
-grant execute on function become_table_owner(regclass) to pfa_sync_owner;
-grant execute on function
-    revoke_grants(regclass), revoke_grants(regprocedure), other_grantees(aclitem[], oid),
-    application_columns(), all_permissions(), typed_field_columns(), fitting_types(text),
-    application_faults(name, boolean), owner_faults(name), foreign_queue(name), system_identifier(),
-    is_copy(installation), installed_version(), database_oid(),
-    -- What the guard calls.
-    is_guarded(), follow_application_change(), refresh_application_functions(name), application_triggers(),
-    translated_columns(name, name), create_row_function(name, text, text, text), create_row_functions(name),
-    create_lock_function(text, text), create_lock_functions(name), create_write_function(text, text, text),
-    create_write_functions(name), create_foreign_queue_function(name), triggers_in_place()
-    to pfa_sync_owner;
-grant execute on function fleet_setting(text)
-    to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-
--- The views filter by organization and mask prices. Nothing is granted on tables.
-grant select on field_rules, settings to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-grant select on queue, conflicts, dead_letters, jobs, batches, changes, pulls, audit
-    to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
--- The functions that the views call are called with the rights of the view's reader.
-grant execute on function
-    organization_of(text), masked_change(bigint), masked_dead_letter(bigint), masked_sides(bigint),
-    masked_event(bigint, timestamptz, text), masked_pull(bigint)
-    to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-grant execute on function can_see(text, text), visible_organizations()
-    to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+select grant_surface();

@@ -20,6 +20,11 @@ begin
         raise exception 'attach() needs a superuser, as create extension does'
             using errcode = 'insufficient_privilege';
     end if;
+    if current_setting('server_encoding') <> 'UTF8' then
+        raise exception 'the database is encoded in %, and PEMS'' records are Unicode',
+                        current_setting('server_encoding')
+            using errcode = 'PF007', hint = 'Move the application to a database that is encoded in UTF8.';
+    end if;
     select * into here from installation;
     -- The same tables may be in a schema that was renamed.
     if here.app_schema <> app_schema
@@ -40,6 +45,7 @@ begin
         for item in select * from add_application_columns(app_schema) loop
             report := report || array[['pfa_modification', 'changed', item]];
         end loop;
+        perform grant_surface();
         for item in select * from grant_application(app_schema) loop
             report := report || array[['role pfa_sync_owner', 'granted', item]];
         end loop;
@@ -81,6 +87,9 @@ begin
         delete from bound_trigger;
         insert into bound_trigger (trigger_name, function_name, type)
             select t.trigger_name, t.function_name, t.type from application_triggers() t;
+        for item in select * from advance_sequences() loop
+            report := report || array[['sequence pfa_sync_private.' || item, 'advanced', 'it was behind its table']];
+        end loop;
         for item in select w from withdraw_unwatched() w where w > 0 loop
             report := report || array[['pfa_write_queue', 'withdrawn',
                 format('%s edits that were taken back or deleted while no trigger watched', item)]];

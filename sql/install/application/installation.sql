@@ -119,6 +119,39 @@ begin
 end
 $$;
 
+-- Sets sequences that are behind the ids of their tables, as logical replication leaves them; their names.
+create function advance_sequences() returns setof name
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    owned  record;
+    newest bigint;
+begin
+    for owned in
+        select s.relname as sequence, s.oid::regclass as relation, t.oid::regclass as of_table, a.attname as of_column
+          from pg_depend d
+          join pg_class s on s.oid = d.objid and s.relkind = 'S'
+          join pg_class t on t.oid = d.refobjid
+          join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid
+         where d.classid = 'pg_class'::regclass and d.refclassid = 'pg_class'::regclass and d.deptype in ('i', 'a')
+           and s.relnamespace = 'pfa_sync_private'::regnamespace
+        union all
+        select 'pfa_audit_log_id_seq', 'pfa_audit_log_id_seq'::regclass, 'pfa_audit_log'::regclass, 'id'
+         order by 1
+    loop
+        execute format('select max(%I) from %s', owned.of_column, owned.of_table) into newest;
+        -- Ids of ended changes stand in the archive.
+        if owned.of_table = 'pfa_write_queue'::regclass then
+            newest := greatest(newest, (select max(a.id) from pfa_write_queue_archive a));
+        end if;
+        if newest > coalesce(pg_sequence_last_value(owned.relation), 0) then
+            perform setval(owned.relation, newest);
+            return next owned.sequence;
+        end if;
+    end loop;
+end
+$$;
+
 -- Lets this database write to PEMS: for a copy that takes the place of its original.
 create function pfa_sync.adopt() returns table (object text, action text, detail text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -129,6 +162,7 @@ begin
     if is_copy(ensure_attached()) then
         perform rebind();
     end if;
+    perform from advance_sequences();
     update installation
        set system_identifier = system_identifier(), database_oid = database_oid(), log_epoch = last_event();
     perform log_event('ADOPTED', user_id => session_user);
