@@ -86,7 +86,8 @@ begin
 end
 $$;
 
--- Makes the log's next partitions; prunes pages of records and answers to repeated requests.
+-- Makes the log's next partitions; prunes pages of records and answers to repeated requests; forgets relays that are
+-- gone, and times that a clock left behind that was ahead.
 create function pfa_sync.maintain() returns table (object text, action text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
@@ -98,8 +99,12 @@ begin
     return query
         select format('%s answers kept for repeated requests', pruned), 'pruned'
           from prune_idempotent_requests() pruned where pruned > 0;
+    return query select 'relay ' || gone, 'forgotten' from forget_relays() gone;
+    return query
+        select format('%s times too far ahead', reset), 'reset' from reset_future_times() reset where reset > 0;
 end
 $$;
 comment on function pfa_sync.maintain() is
-    'Relay: creates the log''s next partitions, and deletes pages of pulls past bronze_retention and answers of '
-    'idempotent requests after a day. Returns a row for each action.';
+    'Relay: creates the log''s next partitions, and deletes pages of pulls past bronze_retention answers of '
+    'idempotent requests after a day, and relays that were not seen for a day; it resets times that lie too far '
+    'ahead, after the server''s clock was corrected. Returns a row for each action.';

@@ -20,6 +20,7 @@ mod filters;
 mod fleet;
 mod foreign_queue;
 mod grants;
+mod health;
 mod holds;
 mod http;
 mod inbound;

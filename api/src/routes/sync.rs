@@ -48,8 +48,9 @@ pub(super) struct OrganizationStatus {
     last_sync_at: Option<String>,
     #[schema(format = DateTime)]
     next_sync_at: Option<String>,
-    /// `paused`, `held` (PEMS refused the credentials), `pems_down`, `failing` (dead letters in that time),
-    /// `waiting_for_resolution` (open conflicts) or `ok`. A long queue is `ok`: it drains at PEMS' rate.
+    /// The worst that holds now: `not_attached`, `no_relay`, `pems_down`, `held` (PEMS refused the credentials),
+    /// `throttled`, `stalled`, `drift`, `failing` (open dead letters), `paused`, `waiting_for_resolution` (open
+    /// conflicts) or `ok`. A long queue is `ok`: it drains at PEMS' rate.
     health: String,
 }
 

@@ -41,7 +41,8 @@ grant execute on function
 grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
     to pfa_sync_api;
 grant execute on function
-    status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint),
+    status(text, text, timestamptz, timestamptz), health(text), timeline(text, text), attempts(bigint),
+    progress(bigint),
     audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
@@ -53,6 +54,7 @@ grant execute on function
     ingest_page(bigint, int, jsonb, text), missing_records(bigint, int), report_missing(bigint, int, jsonb),
     end_pull(bigint, int, text, boolean, boolean, text)
     to pfa_sync_relay;
+grant execute on function health(text) to pfa_sync_relay;
 grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 
 -- Stays the installer's, so that its owner cannot put another function in its place.

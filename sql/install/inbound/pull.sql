@@ -141,7 +141,8 @@ begin
     select * into result from ingest(pull.organization_id, page, pull.kind || ' pull', pull.pull_id);
     if result.stopped is not null then
         update sync_pull p
-           set status = 'failed', ended_at = now(), last_error = result.stopped, pages = p.pages + 1,
+           set status = 'failed', ended_at = now(), last_error = result.stopped, has_drifted = true,
+               pages = p.pages + 1,
                records_read = p.records_read + result.records_read
          where p.pull_id = pull.pull_id;
     else

@@ -22,6 +22,7 @@ create table sync_pull (
     started_at        timestamptz not null default now(),
     ended_at          timestamptz,
     last_error        text,
+    has_drifted       boolean     not null default false,
     constraint sync_pull_pkey primary key (pull_id),
     constraint sync_pull_kind check (kind in ('full', 'incremental')),
     constraint sync_pull_status check (status in ('running', 'completed', 'failed')),
@@ -34,6 +35,7 @@ comment on column sync_pull.fencing_token is
 comment on column sync_pull.due_at is 'after a failure: when relays continue it; null = at once';
 comment on column sync_pull.high_water is 'the latest time of change in PEMS'' answers';
 comment on column sync_pull.next_page is 'PEMS'' cursor of the page to read next; null = the first one';
+comment on column sync_pull.has_drifted is 'it failed since PEMS'' records have changed their shape';
 comment on column sync_pull.whole is 'its last page is in the mirror';
 -- Only one relay pulls an organization at a time.
 create unique index sync_pull_running on sync_pull (organization_id) where status = 'running';

@@ -7,9 +7,11 @@ create table sync_organization (
     paused_until          timestamptz,
     pause_reason          text,
     paused_by             text,
+    paused_since          timestamptz,
     held_since            timestamptz,
     hold_reason           text,
     held_credentials      text,
+    released_at           timestamptz,
     served_at             timestamptz   not null default '-infinity',
     watermarks            timestamptz[] not null default '{-infinity,-infinity,-infinity}',
     lease_watermark       timestamptz   not null default '-infinity',
@@ -22,6 +24,8 @@ comment on table sync_organization is
 comment on column sync_organization.held_since is
     'PEMS refused its credentials then; nothing is sent until resume(), or until a relay has others';
 comment on column sync_organization.held_credentials is 'fingerprint of the refused credentials';
+comment on column sync_organization.released_at is
+    'a pause or a hold ended then: what waited before is not overdue';
 comment on column sync_organization.watermarks is
     'one for each priority level, see priority_levels(): claim() looks for heads that are due from there on';
 comment on column sync_organization.lease_watermark is 'claim() looks for expired leases from there on';

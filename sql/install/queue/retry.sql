@@ -22,7 +22,9 @@ as $$
            outcome in ('unavailable', 'locked') and not (outage and outcome = 'unavailable'),
            case
              when outcome = 'unauthorized' then interval '0'
-             when retry_after_ms is not null then make_interval(secs => retry_after_ms / 1000)
+             when retry_after_ms is not null
+                 then least(make_interval(secs => least(retry_after_ms, 1e9) / 1000),
+                            setting('retry_after_max')::interval)
              when outcome = 'throttled' then setting('slot_interval')::interval
              else least(setting('retry_delay_max', organization_id)::interval,
                         setting('retry_delay', organization_id)::interval
