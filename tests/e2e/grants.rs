@@ -38,7 +38,7 @@ const SURFACE: &str = "
     relation dead_letters a - i d     
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
       
-    relation settings a r i d         
+    relation settings a r i d         relation causes a r i d
     relation pulls a - i d";
 
 const ROLES: [(&str, &str); 4] =

@@ -5,6 +5,7 @@ mod attach;
 mod attacks;
 mod binding;
 mod bounds;
+mod causes;
 mod commit;
 mod concurrency;
 mod conflict;

@@ -74,7 +74,7 @@ grant execute on function fleet_setting(text)
     to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
 -- The views filter by organization and mask prices. Nothing is granted on tables.
-grant select on field_rules, settings to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+grant select on field_rules, settings, causes to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 grant select on queue, conflicts, dead_letters, jobs, batches, changes, pulls, audit
     to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 -- The functions that the views call are called with the rights of the view's reader.

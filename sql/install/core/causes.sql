@@ -50,3 +50,39 @@ insert into cause (code, kind, rank, severity, meaning, action) values
      'edits conflict with changes in PEMS; other edits go on',
      'resolve the rows of pfa_sync.conflicts'),
     ('ok', 'health', 11, 'ok', 'changes go on to PEMS', 'nothing');
+insert into cause (code, kind, meaning, action) values
+    ('REJECTED', 'dead_letter', 'PEMS refused the change for good',
+     'requeue it with a fix, or discard it'),
+    ('UNAVAILABLE', 'dead_letter', 'PEMS did not confirm the change, and the retries are used up',
+     'requeue it when PEMS works'),
+    ('NOT_FOUND', 'dead_letter', 'PEMS has no such record',
+     'discard it; the next full pull marks the record discontinued'),
+    ('INVALID', 'dead_letter', 'the change does not satisfy the field rules',
+     'requeue it with a fix, or discard it'),
+    ('FORBIDDEN', 'dead_letter', 'its author lacks a permission',
+     'grant the permission and requeue it, or discard it'),
+    ('UNREADABLE', 'dead_letter',
+     'the record or the change cannot be read, such as JSON that is nested more than 128 levels deep',
+     'correct the record in PEMS and pull it again, then requeue the change'),
+    ('CHANGED_IN_PEMS', 'conflict', 'a field of the edit has another value in PEMS than its author saw',
+     'compare base, ours and theirs, and resolve the conflict'),
+    ('NOT_VALID_NOW', 'conflict', 'PEMS changed other fields of the record, with which the edit is no longer valid',
+     'resolve it with values that fit the record as it is now'),
+    ('LOCKED', 'conflict', 'another user keeps the record locked in PEMS, and the retries are used up',
+     'ask for the record to be unlocked, then resolve by use_local'),
+    ('NO_ORDER', 'conflict', 'two edits of one moment set a field of the record to different values',
+     'ask the authors which value is meant, and resolve the conflict'),
+    ('OVERTAKEN', 'conflict', 'a later edit of the record wrote the field before the dead letter was requeued',
+     'resolve by use_pems to keep the later value, by use_local to send the requeued one');
+
+create view pfa_sync.causes with (security_barrier) as
+    select c.code, c.kind, c.severity, c.meaning, c.action from cause c order by c.kind, c.rank, c.code;
+comment on view pfa_sync.causes is
+    'Every reason for which a change waits or has ended without PEMS'' confirmation: the codes of health(), '
+    'dead_letters and conflicts. docs/runbooks.md has a section on each.';
+comment on column pfa_sync.causes.code is 'the code';
+comment on column pfa_sync.causes.kind is
+    'health: a code of health(); dead_letter: of dead_letters; conflict: of conflicts';
+comment on column pfa_sync.causes.severity is 'of a code of health(): ok, warning or critical; null: another kind';
+comment on column pfa_sync.causes.meaning is 'what has happened';
+comment on column pfa_sync.causes.action is 'what to do about it';

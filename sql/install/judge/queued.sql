@@ -28,7 +28,8 @@ begin
                    c.conflicts,
                    case when j.conflicts = '{}'
                         then (select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
-                   judgement_outcome('[]', j.missing, c.conflicts))::judgement
+                   judgement_outcome('[]', j.missing, c.conflicts),
+                   case when j.conflicts = '{}' and j.errors <> '[]' then 'NOT_VALID_NOW' end)::judgement
           from pfa_write_queue q
           join mirror r on r.mirror_id = q.mirror_id
           join author a on a.author = q.author and a.organization_id = q.organization_id
@@ -93,7 +94,8 @@ as $$
 begin
     return (select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version,
                        r.version, r.data, q.base, null::jsonb, '[]'::jsonb, '{}'::text[], q.operation, q.payload,
-                       q.request, array(select jsonb_object_keys(q.request)), message, 'conflict')::judgement
+                       q.request, array(select jsonb_object_keys(q.request)), message, 'conflict',
+                       'LOCKED')::judgement
               from pfa_write_queue q join mirror r on r.mirror_id = q.mirror_id where q.id = queue_id);
 end
 $$;
@@ -125,7 +127,8 @@ begin
                    c.conflicts,
                    case when c.late <> '{}'
                         then format('%s changed by a later edit of the record', array_to_string(c.late, ', ')) end,
-                   judgement_outcome(j.errors, j.missing, c.conflicts))::judgement
+                   judgement_outcome(j.errors, j.missing, c.conflicts),
+                   case when c.late <> '{}' then 'OVERTAKEN' end)::judgement
           from letter l
          cross join lateral judge(with_pfa_id(l.theirs, l.mirror_pfa_id), l.payload || coalesce(fix, '{}'), l.base,
                                   l.accepted, permissions_of(l.writer, l.organization_id)) j
@@ -158,7 +161,7 @@ begin
            case when o.permissions is null then o.author else actor end,
            (select m.change_reason from modification m where m.modification_id = o.modification_id),
            o.version, o.version, o.theirs, j.base, j.seen, g.errors, g.missing, j.operation, j.delta, g.to_send,
-           j.conflicts, null::text, judgement_outcome(g.errors, g.missing, j.conflicts)
+           j.conflicts, null::text, judgement_outcome(g.errors, g.missing, j.conflicts), null::text
       from open o
      cross join lateral judge(o.theirs, o.local_data || coalesce(merged, '{}'), o.theirs, null, o.permissions) j
      -- Giving a change up needs no more than the permission to resolve.

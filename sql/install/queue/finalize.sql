@@ -82,9 +82,10 @@ begin
     end if;
     insert into pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, queue_id, author, detected,
                                    local_version, mirror_version, pems_version, base_data, local_data, pems_data,
-                                   conflict_fields, message)
+                                   conflict_fields, code, message)
     select j.organization_id, j.pfa_id, j.mirror_id, j.modification_id, q.id, j.author, finalize_conflicts.detected,
            j.base_version, j.mirror_version, p.pems_version, j.base, j.delta, j.theirs, j.conflicts,
+           coalesce(j.cause, 'CHANGED_IN_PEMS'),
            coalesce(j.message,
                     format('%s changed in PEMS since this edit was begun', array_to_string(j.conflicts, ', ')))
       from unnest(judgements) j

@@ -77,7 +77,8 @@ begin
     perform return_to_pending(array_agg(f.queue_id), f.delay)
        from unnest(failures) f where f.decision = 'pending' group by f.delay;
     perform finalize_dead_letters(array(
-        select row(f.queue_id, upper(f.outcome), coalesce(f.error, f.outcome), f.http_status, f.response)::dead_letter
+        select row(f.queue_id, case f.outcome when 'rejected' then 'REJECTED' else 'UNAVAILABLE' end,
+                   coalesce(f.error, f.outcome), f.http_status, f.response)::dead_letter
           from unnest(failures) f where f.decision = 'failed'));
     perform finalize_conflicts(array(
         select judgement_of_locked(f.queue_id, 'PEMS keeps the record locked by another user')
