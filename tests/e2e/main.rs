@@ -42,6 +42,7 @@ mod refusals;
 mod resolution;
 mod routes;
 mod settings;
+mod stored;
 mod support;
 mod surface;
 mod tokens;

@@ -38,6 +38,8 @@ insert into event_type (event_type, event, meaning) values
     ('WRITE_ATTEMPT',       'syncing',        'a request is about to be sent; changes holds its fields'),
     ('WRITE_FAILED',        'attempt_failed', 'PEMS did not confirm a request; error_message says why'),
     ('SYNCED',              'synced',         'PEMS confirmed a change, or held its values already'),
+    ('STORED_DIFFERENTLY',  'stored_differently',
+                                              'PEMS confirmed a change and stores other values; changes holds both'),
     ('CONFLICT_DETECTED',   'conflict',       'a change conflicts with one in PEMS; changes holds the three sides'),
     ('CONFLICT_RESOLVED',   'resolved',       'a conflict was resolved by a user or by a rule'),
     ('DEAD_LETTER',         'failed',         'a change failed for good'),

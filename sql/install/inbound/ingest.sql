@@ -147,6 +147,7 @@ begin
          where (k.known_version is null or k.known_version <= k.pems_version)
            and k.before is distinct from k.data
            and (select with_derived(t.data) from typed(k.before) t) is distinct from k.data);
+    perform log_stored_differently(changes);
     perform change_mirrors(changes);
     insert into pems_record as p (mirror_id, pems_version, mirror_version, pems_updated_at, record_hash)
     select m.mirror_id, r.pems_version, m.version, r.pems_stamp, r.record_hash

@@ -146,6 +146,16 @@ begin
      where q.id = any (queue_ids) and r.mirror_id = q.mirror_id;
     perform log_changes('SYNCED', true,
         array(select row(w.queue_id, null, w.response, null)::log_entry from unnest(written) w));
+    -- A pull may have read the record of that version before PEMS' answer was reported.
+    perform log_changes('STORED_DIFFERENTLY', false, array(
+        select row(q.id, d.differs, null, null)::log_entry
+          from unnest(written) w
+          join pfa_write_queue q on q.id = w.queue_id
+          join mirror r on r.mirror_id = q.mirror_id
+          join pems_record p on p.mirror_id = q.mirror_id and p.pems_version = w.version
+                            and p.mirror_version = r.version
+         cross join lateral stored_differently(q.request, r.data) d (differs)
+         where not r.data @> q.request and d.differs is not null));
     perform finalize_rows(queue_ids, 'completed', null);
     perform change_modifications((
         select jsonb_agg(jsonb_build_object('id', q.modification_id, 'syncState', 'synced', 'syncError', null,
