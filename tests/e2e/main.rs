@@ -48,5 +48,6 @@ mod surface;
 mod tokens;
 mod tools;
 mod unreadable;
+mod versions;
 mod visibility;
 mod watermarks;

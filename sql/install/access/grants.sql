@@ -33,6 +33,7 @@ grant execute on function
     discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
     resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
     resolve_conflicts(jsonb, text, text, text), set(text, text, text, text), accept_shape(text, text),
+    accept_versions(text, text),
     pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
     write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
     requeue_dead_letters(jsonb, jsonb, text, text), discard_dead_letters(jsonb, text, text, text),
@@ -51,8 +52,8 @@ grant execute on function
     fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb), lost_since(jsonb), release(text, jsonb),
     extend_lease(text, jsonb, interval), take_slots(text, int), heartbeat(text, text, text), sweep(), maintain(),
     ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text), next_pull_ms(),
-    ingest_page(bigint, int, jsonb, text), missing_records(bigint, int), report_missing(bigint, int, jsonb),
-    end_pull(bigint, int, text, boolean, boolean, text)
+    ingest_page(bigint, int, jsonb, text, timestamptz), missing_records(bigint, int),
+    report_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean, text)
     to pfa_sync_relay;
 grant execute on function health(text) to pfa_sync_relay;
 grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;

@@ -57,6 +57,8 @@ insert into event_type (event_type, event, meaning) values
     ('READER_SET',          null,             'a reader''s login was given the visibility of a user'),
     ('SCHEMA_DRIFT',        null,             'PEMS'' records have other fields or types than before'),
     ('SHAPE_ACCEPTED',      null,             'the new shape of PEMS'' records was accepted'),
+    ('VERSIONS_BACK',       null,             'PEMS has lower versions of records than were known; changes names some'),
+    ('VERSIONS_ACCEPTED',   null,             'lower versions of PEMS'' records were accepted'),
     ('DISCONTINUED',        null,             'PEMS no longer has a record; the mirror marks it discontinued'),
     ('ADOPTED',             null,             'this database took the place of the one it is a copy of');
 

@@ -33,7 +33,7 @@ begin
     insert into sync_pull_page (pull_id, organization_id, source, records, rejects)
         values (ingest.pull_id, scope, source, page, refused);
     if drift is null then
-        changed := promote_records(scope, records, source);
+        changed := promote_records(scope, records, source, pull_id);
     end if;
     return query
         select p.n, changed, case when drift is null then p.n - changed - jsonb_array_length(refused) else 0 end,
@@ -104,15 +104,21 @@ begin
 end
 $$;
 
--- Takes records into the mirror. Versions decide: an older one changes nothing; a newer one makes a new mirror version
--- when its data differs; the same version with other data (PEMS spelled it otherwise) is replaced in place. Returns how
--- many mirror rows were made or changed. What is queued for those is judged again at once.
-create function promote_records(organization_id text, records inbound_record[], source text) returns bigint
+-- Takes records into the mirror. Versions decide: an older one changes nothing, unless a user has accepted that
+-- versions have gone back (and only if the newer one was known before the page can have been read); a newer one makes a
+-- new mirror version when its data differs; the same version with other data (PEMS spelled it otherwise, or stored
+-- another value than it confirmed) is replaced in place. Returns how many mirror rows were made or changed. What is
+-- queued for those is judged again at once.
+create function promote_records(organization_id text, records inbound_record[], source text,
+                                pull_id bigint default null) returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
+    pull     sync_pull;
+    begun    timestamptz;
+    accepted boolean;
     queued   text[];
     changes  mirror_change[];
     inserted bigint;
@@ -134,17 +140,27 @@ begin
         return inserted;
     end if;
 
+    select * into pull from sync_pull p where p.pull_id = promote_records.pull_id;
+    begun := coalesce(pull.started_at, clock_timestamp() - interval '5 minutes');
+    accepted := coalesce(pull.kind = 'full' and begun >= (
+        select s.versions_accepted_at from sync_organization s
+         where s.organization_id = promote_records.organization_id), false);
+    if not accepted then
+        perform record_versions_back(organization_id, records, begun, pull.pull_id);
+    end if;
+
     -- Looked up first and compared after: with the comparison in the join, the planner would read the whole mirror.
     changes := array(
         with known as materialized (
-            select m.mirror_id, m.data as before, r.data, r.pems_stamp, r.pems_version, p.pems_version as known_version
+            select m.mirror_id, m.data as before, r.data, r.pems_stamp, r.pems_version, p.pems_version as known_version,
+                   accepted and p.known_at < begun as may_go_back
               from unnest(records) r
               join mirror m on m.organization_id = promote_records.organization_id and m.pfa_id = r.pfa_id
               left join pems_record p on p.mirror_id = m.mirror_id)
         select row(k.mirror_id, k.data, k.pems_stamp, 'PEMS_SYNC', source,
                    k.known_version is distinct from k.pems_version)::mirror_change
           from known k
-         where (k.known_version is null or k.known_version <= k.pems_version)
+         where (k.known_version is null or k.known_version <= k.pems_version or k.may_go_back)
            and k.before is distinct from k.data
            and (select with_derived(t.data) from typed(k.before) t) is distinct from k.data);
     perform log_stored_differently(changes);
@@ -155,12 +171,14 @@ begin
       join mirror m on m.organization_id = promote_records.organization_id and m.pfa_id = r.pfa_id
       left join pems_record known on known.mirror_id = m.mirror_id
      where known.mirror_id is null or known.pems_version < r.pems_version
+        or (accepted and known.known_at < begun and known.pems_version > r.pems_version)
         or (known.pems_version = r.pems_version
             and (known.mirror_version <> m.version or known.record_hash is distinct from r.record_hash))
     on conflict on constraint pems_record_pkey
     do update set pems_version = excluded.pems_version, mirror_version = excluded.mirror_version,
-                  pems_updated_at = excluded.pems_updated_at, record_hash = excluded.record_hash
-        where p.pems_version <= excluded.pems_version;
+                  pems_updated_at = excluded.pems_updated_at, record_hash = excluded.record_hash,
+                  known_at = excluded.known_at
+        where p.pems_version <= excluded.pems_version or accepted;
     perform rejudge_queued(queued, changes);
     return inserted + cardinality(changes);
 end

@@ -87,16 +87,26 @@ begin
 end
 $$;
 
--- The judgement of a change that PEMS will not take now: every field that it would write is a conflict.
-create function judgement_of_locked(queue_id bigint, message text) returns judgement
+-- The judgement of a change that PEMS will not take now: every field that it would write is a conflict. read: PEMS'
+-- record, where it is not that of the mirror.
+create function judgement_of_request(queue_id bigint, cause text, message text, read jsonb default null)
+    returns judgement
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return (select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version,
-                       r.version, r.data, q.base, null::jsonb, '[]'::jsonb, '{}'::text[], q.operation, q.payload,
-                       q.request, array(select jsonb_object_keys(q.request)), message, 'conflict',
-                       'LOCKED')::judgement
-              from pfa_write_queue q join mirror r on r.mirror_id = q.mirror_id where q.id = queue_id);
+                       r.version, t.theirs, q.base, t.seen, '[]'::jsonb, '{}'::text[], q.operation, q.payload,
+                       w.fields, array(select jsonb_object_keys(w.fields)), message, 'conflict', cause)::judgement
+              from pfa_write_queue q
+              join mirror r on r.mirror_id = q.mirror_id
+             cross join lateral (select coalesce(q.request, q.payload)) w (fields)
+             cross join lateral (
+                 select case when read is null then r.data
+                             else (select d.data - 'version' - 'updatedAt' from typed(read) d) end,
+                        case when read is not null
+                             then (select jsonb_object_agg(k, read->k) from jsonb_object_keys(w.fields) k) end)
+                 t (theirs, seen)
+             where q.id = queue_id);
 end
 $$;
 

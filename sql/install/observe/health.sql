@@ -83,6 +83,25 @@ begin
           order by p.ended_at desc, p.pull_id desc limit 1) l
      where l.has_drifted and exists (select from pems_shape h where h.organization_id = k.organization_id)
     union all
+    -- Since the last full pull: one that finds no lower version any more ends it.
+    select k.organization_id, 'drift',
+           concat_ws('; ', format('records with a lower version in PEMS than was known: %s', v.records),
+                     case when k.versions_accepted_at is not null then 'the next full pull takes them as they are' end),
+           v.since
+      from known k
+     cross join lateral (
+         select max(b.records) as records, min(b.since) as since
+           from (select p.records_back, p.started_at from sync_pull p
+                  where p.organization_id = k.organization_id and p.records_back > 0
+                    and p.pull_id >= coalesce((
+                        select max(f.pull_id) from sync_pull f
+                         where f.organization_id = k.organization_id and f.kind = 'full' and f.status = 'completed'), 0)
+                 union all
+                 select count(*), min(c.created_at) from pfa_sync_conflict c
+                  where c.organization_id = k.organization_id and c.status = 'unresolved'
+                    and c.code = 'VERSIONS_BACK') b (records, since)) v
+     where v.records > 0
+    union all
     select k.organization_id, 'failing', format('open dead letters: %s', d.letters), d.since
       from known k
      cross join lateral (

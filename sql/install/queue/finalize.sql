@@ -136,7 +136,7 @@ begin
      where w.version is not null
     on conflict on constraint pems_record_pkey
     do update set pems_version = excluded.pems_version, mirror_version = excluded.mirror_version,
-                  pems_updated_at = excluded.pems_updated_at
+                  pems_updated_at = excluded.pems_updated_at, known_at = excluded.known_at
         where p.pems_version < excluded.pems_version;
     perform change_mirrors(changes);
 

@@ -81,7 +81,7 @@ begin
                    coalesce(f.error, f.outcome), f.http_status, f.response)::dead_letter
           from unnest(failures) f where f.decision = 'failed'));
     perform finalize_conflicts(array(
-        select judgement_of_locked(f.queue_id, 'PEMS keeps the record locked by another user')
+        select judgement_of_request(f.queue_id, 'LOCKED', 'PEMS keeps the record locked by another user')
           from unnest(failures) f where f.decision = 'conflict'), 'pems');
 end
 $$;
