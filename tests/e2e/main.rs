@@ -27,6 +27,7 @@ mod http;
 mod inbound;
 mod interleaving;
 mod judgement;
+mod keys;
 mod leaving;
 mod locks;
 mod migrations;

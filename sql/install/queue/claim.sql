@@ -70,7 +70,7 @@ begin
     return query
         select q.id, q.fencing_token, batch, kind, q.operation, q.organization_id, coalesce(o.code, q.organization_id),
                q.pfa_id, q.expected_version, q.request, coalesce(u.email, u.username, q.author), q.reason,
-               q.id || '-' || q.request_revision, q.sent_at is not null, wait
+               idempotency_key(q, coalesce(u.email, u.username, q.author)), q.sent_at is not null, wait
           from pfa_write_queue q
           left join organization o on o.organization_id = q.organization_id
           left join users u on u.user_id = q.author
@@ -171,9 +171,7 @@ begin
         values (organization_id, relay, step, cardinality(requests)) returning b.batch_id into batch;
     update pfa_write_queue q
        set status = 'processing', fencing_token = q.fencing_token + 1, relay = mark_claimed.relay, batch_id = batch,
-           lease_until = lease_end, request = r.to_send, expected_version = r.version,
-           request_revision = q.request_revision
-               + (q.request is distinct from r.to_send or q.expected_version is distinct from r.version)::int
+           lease_until = lease_end, request = r.to_send, expected_version = r.version
       from unnest(requests) r
      where q.id = r.queue_id;
     perform set_sync_state(array(select q.modification_id from pfa_write_queue q

@@ -18,12 +18,12 @@ begin
         insert into pfa_write_queue_archive (
             id, job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, reason, payload, base,
             accepted, base_version, priority, status, head, scheduled_at, created_at, retry_count, rejudgements,
-            fencing_token, relay, batch_id, request, request_revision, expected_version, sent_at, last_error,
+            fencing_token, relay, batch_id, request, idempotency_seed, expected_version, sent_at, last_error,
             completed_at, mirror_version)
         select e.id, e.job_id, e.organization_id, e.mirror_id, e.modification_id, e.pfa_id, e.operation, e.author,
                e.reason, e.payload, e.base, e.accepted, e.base_version, e.priority, finalize_rows.status, false,
                e.scheduled_at, e.created_at, e.retry_count, e.rejudgements, e.fencing_token, e.relay, e.batch_id,
-               e.request, e.request_revision, e.expected_version, e.sent_at, coalesce(error, e.last_error), now(),
+               e.request, e.idempotency_seed, e.expected_version, e.sent_at, coalesce(error, e.last_error), now(),
                e.mirror_version
           from ended e)
     select array_agg(e.mirror_id), array_agg(e.id) into records, heads from ended e where e.head;

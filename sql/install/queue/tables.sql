@@ -59,7 +59,7 @@ create table pfa_write_queue (
     batch_id         bigint,
     lease_until      timestamptz,
     request          jsonb,
-    request_revision int         not null default 0,
+    idempotency_seed uuid        not null default gen_random_uuid(),
     expected_version bigint,
     sent_at          timestamptz,
     last_error       text,
@@ -88,7 +88,9 @@ comment on column pfa_write_queue.scheduled_at is
 comment on column pfa_write_queue.fencing_token is
     'number of times the row has been claimed; a report under an older number changes nothing';
 comment on column pfa_write_queue.request is
-    'the fields of the last or coming request; request_revision counts its changes';
+    'the fields of the last or coming request';
+comment on column pfa_write_queue.idempotency_seed is
+    'what no other row has, in this database or in one restored from it: idempotency_key() begins with it';
 comment on column pfa_write_queue.sent_at is
     'a request was sent then and its outcome is not known: it is reconciled before another one is sent';
 comment on column pfa_write_queue.mirror_version is 'the mirror version that its completion made';
