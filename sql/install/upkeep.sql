@@ -33,14 +33,35 @@ comment on function pfa_sync.sweep() is
     'ones become dead letters. Returns a row for each organization that had any.';
 
 -- Queues committed modifications that no trigger saw, singly where that fails: a modification that can't be judged ends
--- as sync_error with the reason, and does not block the others. The caller has locked them.
+-- as sync_error with the reason, and does not block the others. The caller has locked them. One whose dead letter says
+-- that its row takes no change is left alone.
 create function enqueue_unseen(modification_ids text[], kind text)
     returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+#variable_conflict use_column
 declare
-    middle int := cardinality(modification_ids) / 2;
-    reason text;
+    unseen text[] := array(
+        select i from unnest(modification_ids) i
+         where not exists (select from pfa_write_queue_dlq d
+                            where d.modification_id = i and d.status = 'open' and d.code = 'NOT_RECORDED'));
+begin
+    return query select * from enqueue_whole(unseen, kind);
+exception when others then
+    if is_transient(sqlstate) then
+        raise;
+    end if;
+    return query
+        select e.* from jsonb_to_recordset(apply_singly('enqueue', to_jsonb(unseen), jsonb_build_object('kind', kind)))
+            e (organization_id text, queued bigint, failed bigint);
+end
+$$;
+
+-- The same, all or none.
+create function enqueue_whole(modification_ids text[], kind text)
+    returns table (organization_id text, queued bigint, failed bigint)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
 begin
     if cardinality(modification_ids) = 0 then
         return;
@@ -48,24 +69,7 @@ begin
     perform change_modifications((
         select jsonb_agg(jsonb_build_object('id', m.modification_id, 'syncStatus', 'queued'))
           from modification m where m.modification_id = any (modification_ids) and m.sync_status <> 'queued'));
-    begin
-        return query select * from enqueue(modification_ids, kind, false);
-        return;
-    exception when others then
-        if left(sqlstate, 2) in ('40', '53', '55', '57', '58') then
-            raise;
-        end if;
-        reason := sqlerrm;
-    end;
-    if middle = 0 then
-        perform change_modifications((
-            select jsonb_agg(jsonb_build_object('id', id, 'syncState', 'sync_error',
-                       'syncError', format('the change can''t be judged: %s', reason)))
-              from unnest(modification_ids) id));
-    else
-        return query select * from enqueue_unseen(modification_ids[:middle], kind);
-        return query select * from enqueue_unseen(modification_ids[middle + 1:], kind);
-    end if;
+    return query select * from enqueue(modification_ids, kind, false);
 end
 $$;
 

@@ -43,6 +43,7 @@ mod refusals;
 mod resolution;
 mod routes;
 mod settings;
+mod singly;
 mod stored;
 mod support;
 mod surface;

@@ -61,6 +61,10 @@ insert into cause (code, kind, meaning, action) values
      'requeue it with a fix, or discard it'),
     ('FORBIDDEN', 'dead_letter', 'its author lacks a permission',
      'grant the permission and requeue it, or discard it'),
+    ('NOT_RECORDED', 'dead_letter',
+     'this database refuses to record it, such as by a CHECK constraint of the application''s table; PEMS may have '
+     'applied the change',
+     'mend what error names; the next pull shows what PEMS has, then requeue or discard the change'),
     ('UNREADABLE', 'dead_letter',
      'the record or the change cannot be read, such as JSON that is nested more than 128 levels deep',
      'correct the record in PEMS and pull it again, then requeue the change'),

@@ -59,6 +59,7 @@ insert into event_type (event_type, event, meaning) values
     ('SHAPE_ACCEPTED',      null,             'the new shape of PEMS'' records was accepted'),
     ('VERSIONS_BACK',       null,             'PEMS has lower versions of records than were known; changes names some'),
     ('VERSIONS_ACCEPTED',   null,             'lower versions of PEMS'' records were accepted'),
+    ('RECORD_REFUSED',      null,             'a table of the application refuses what is to be stored about a record'),
     ('DISCONTINUED',        null,             'PEMS no longer has a record; the mirror marks it discontinued'),
     ('ADOPTED',             null,             'this database took the place of the one it is a copy of');
 

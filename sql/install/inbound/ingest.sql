@@ -14,6 +14,7 @@ declare
     scope   text := organization_of(organization);
     records inbound_record[];
     refused jsonb;
+    results jsonb;
     drift   text;
     changed bigint := 0;
 begin
@@ -30,11 +31,14 @@ begin
         select coalesce(jsonb_agg(jsonb_build_object('row', r.row_number, 'pfaId', r.pfa_id, 'reason', r.problem)
                                   order by r.row_number), '[]')
           from unnest(records) r where r.problem is not null);
+    if drift is null then
+        results := promote_singly(scope, records, source, pull_id);
+        changed := (select coalesce(sum((r->>'changed')::bigint), 0) from jsonb_array_elements(results) r);
+        refused := refused || (select coalesce(jsonb_agg(r->'refused'), '[]')
+                                 from jsonb_array_elements(results) r where r ? 'refused');
+    end if;
     insert into sync_pull_page (pull_id, organization_id, source, records, rejects)
         values (ingest.pull_id, scope, source, page, refused);
-    if drift is null then
-        changed := promote_records(scope, records, source, pull_id);
-    end if;
     return query
         select p.n, changed, case when drift is null then p.n - changed - jsonb_array_length(refused) else 0 end,
                jsonb_array_length(refused)::bigint, refused, drift
@@ -181,6 +185,24 @@ begin
         where p.pems_version <= excluded.pems_version or accepted;
     perform rejudge_queued(queued, changes);
     return inserted + cardinality(changes);
+end
+$$;
+
+-- The same, one record at a time where it fails: a record that the application's table refuses is refused by itself. A
+-- JSON array of objects: changed, how many mirror rows have changed; refused, an entry for the page's rejects.
+create function promote_singly(organization_id text, records inbound_record[], source text, pull_id bigint)
+    returns jsonb
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return jsonb_build_array(jsonb_build_object(
+        'changed', promote_records(organization_id, records, source, pull_id)));
+exception when others then
+    if is_transient(sqlstate) then
+        raise;
+    end if;
+    return apply_singly('promote', to_jsonb(array(select r from unnest(records) r where r.problem is null)),
+                        jsonb_build_object('organization_id', organization_id, 'source', source, 'pull_id', pull_id));
 end
 $$;
 

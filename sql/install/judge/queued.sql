@@ -57,33 +57,19 @@ end
 $$;
 
 -- The same, one record at a time where it fails: a record whose judgement raises an error ends as a dead letter with
--- the reason, and does not block the others. What another transaction or the server caused is raised.
+-- the reason, and does not block the others.
 create function judge_queued_singly(queue_ids bigint[], detected text) returns setof pending_request
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-declare
-    middle int := cardinality(queue_ids) / 2;
-    reason text;
 begin
-    begin
-        return query select j.* from judge_queued(queue_ids, detected) j;
-        return;
-    exception when others then
-        -- Transaction rollback, insufficient resources, object not in prerequisite state, operator intervention,
-        -- system error: the record is not the cause.
-        if left(sqlstate, 2) in ('40', '53', '55', '57', '58') then
-            raise;
-        end if;
-        reason := sqlerrm;
-    end;
-    if middle = 0 then
-        perform finalize_dead_letters(array_agg(
-            row(id, 'UNREADABLE', format('the change can''t be judged: %s', reason), null, null)::dead_letter))
-           from unnest(queue_ids) id;
-    else
-        return query select j.* from judge_queued_singly(queue_ids[:middle], detected) j;
-        return query select j.* from judge_queued_singly(queue_ids[middle + 1:], detected) j;
+    return query select j.* from judge_queued(queue_ids, detected) j;
+exception when others then
+    if is_transient(sqlstate) then
+        raise;
     end if;
+    return query
+        select r.* from jsonb_populate_recordset(null::pending_request, apply_singly(
+            'judge', to_jsonb(queue_ids), jsonb_build_object('detected', detected))) r;
 end
 $$;
 

@@ -62,6 +62,10 @@ begin
         requests := array(select r from unnest(requests) r where (r.version is null) = (kind = 'read'));
     end if;
 
+    requests := mark_syncing(requests);
+    if cardinality(requests) = 0 then
+        return;
+    end if;
     batch := mark_claimed(chosen.organization_id, relay, kind, requests, term);
     perform breaker_begin_probe(chosen.pems, term);
     if kind = 'send' then
@@ -157,7 +161,8 @@ begin
 end
 $$;
 
--- Gives claimed rows their lease, their new fencing token and their request; the id of their batch.
+-- Gives claimed rows, whose modifications are syncing, their lease, their new fencing token and their request; the id
+-- of their batch.
 create function mark_claimed(organization_id text, relay text, step text, requests pending_request[], lease interval)
     returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -174,8 +179,6 @@ begin
            lease_until = lease_end, request = r.to_send, expected_version = r.version
       from unnest(requests) r
      where q.id = r.queue_id;
-    perform set_sync_state(array(select q.modification_id from pfa_write_queue q
-                                  where q.id in (select r.queue_id from unnest(requests) r)), 'syncing');
     return batch;
 end
 $$;

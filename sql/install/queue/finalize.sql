@@ -48,7 +48,7 @@ begin
 end
 $$;
 
--- Ends rows as dead letters.
+-- Ends rows as dead letters, and their modifications with them.
 create function finalize_dead_letters(dead dead_letter[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -56,6 +56,19 @@ begin
     if coalesce(cardinality(dead), 0) = 0 then
         return;
     end if;
+    perform record_dead_letters(dead);
+    perform change_modifications((
+        select jsonb_agg(jsonb_build_object('id', l.modification_id, 'syncState', 'sync_error', 'syncError', d.error))
+          from unnest(dead) d
+          join pfa_write_queue_dlq l on l.queue_id = d.queue_id));
+end
+$$;
+
+-- The rows of ours alone.
+create function record_dead_letters(dead dead_letter[]) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
     insert into pfa_write_queue_dlq (queue_id, organization_id, pfa_id, modification_id, code, error, http_status,
                                      pems_response)
     select d.queue_id, q.organization_id, q.pfa_id, q.modification_id, d.code, d.error, d.http_status, d.response
@@ -65,10 +78,6 @@ begin
         array(select row(d.queue_id, null, d.response, d.error)::log_entry from unnest(dead) d));
     update pfa_write_queue q set last_error = d.error from unnest(dead) d where q.id = d.queue_id;
     perform finalize_rows(array(select d.queue_id from unnest(dead) d), 'failed', null);
-    perform change_modifications((
-        select jsonb_agg(jsonb_build_object('id', l.modification_id, 'syncState', 'sync_error', 'syncError', d.error))
-          from unnest(dead) d
-          join pfa_write_queue_dlq l on l.queue_id = d.queue_id));
 end
 $$;
 

@@ -98,7 +98,31 @@ create function judge_read(items report_item[], reconciling boolean) returns tab
 as $$
 #variable_conflict use_column
 declare
-    claimed     bigint[] := lock_claimed(items);
+    claimed  bigint[] := lock_claimed(items);
+    refused  bigint[] := refuse_unreadable(items, claimed);
+    readable report_item[] := array(select i from unnest(items) i
+                                     where i.queue_id = any (claimed) and i.queue_id <> all (refused));
+begin
+    begin
+        perform judge_read_items(readable, reconciling);
+    exception when others then
+        if is_transient(sqlstate) then
+            raise;
+        end if;
+        perform apply_singly('read', to_jsonb(readable), jsonb_build_object('reconciling', reconciling));
+    end;
+    perform wake();
+    perform record_pems_health(organizations_of(claimed), false, null);
+    return query select * from row_statuses(claimed);
+end
+$$;
+
+-- The same of items that are the caller's and locked.
+create function judge_read_items(items report_item[], reconciling boolean) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    claimed     bigint[] := array(select i.queue_id from unnest(items) i);
     decisions   read_decision[];
     not_applied report_item[];
     judged      bigint[];
@@ -142,8 +166,5 @@ begin
       from unnest(decisions) d
      where q.id = d.queue_id and q.id = any (judged);
     perform return_to_pending(array(select j.queue_id from judge_queued_singly(judged, 'pems') j), interval '0');
-    perform wake();
-    perform record_pems_health(organizations_of(claimed), false, null);
-    return query select * from row_statuses(claimed);
 end
 $$;

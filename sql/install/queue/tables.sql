@@ -151,7 +151,7 @@ create type pending_request as (
 );
 
 -- What a relay reports of a claimed change; every report function takes an array of such objects as JSON and reads the
--- keys that it needs.
+-- keys that it needs. problem: why an item could not be read, beyond its ids.
 create type report_item as (
     queue_id       bigint,
     fencing_token  int,
@@ -164,7 +164,8 @@ create type report_item as (
     version        bigint,
     updated_at     text,
     record         jsonb,
-    unchanged      boolean
+    unchanged      boolean,
+    problem        text
 );
 
 -- A change that PEMS confirmed, with the version that this made; version null = nothing was sent, since PEMS holds the
