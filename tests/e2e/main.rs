@@ -53,3 +53,4 @@ mod unreadable;
 mod versions;
 mod visibility;
 mod watermarks;
+mod write_sync;

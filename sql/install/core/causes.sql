@@ -6,6 +6,7 @@ create table cause (
     kind     text not null,
     rank     int,
     severity text,
+    stops    boolean not null default false,
     meaning  text not null,
     action   text not null,
     constraint cause_pkey primary key (code),
@@ -17,39 +18,40 @@ create table cause (
 );
 comment on table cause is 'Every reason for which a change waits or has ended. Replaced by upgrades.';
 comment on column cause.rank is 'of a state of health: the lowest that holds is the health of an organization';
+comment on column cause.stops is 'of a state of health: no change of the organization is sent while it holds';
 
-insert into cause (code, kind, rank, severity, meaning, action) values
-    ('not_attached', 'health', 1, 'critical',
+insert into cause (code, kind, rank, severity, stops, meaning, action) values
+    ('not_attached', 'health', 1, 'critical', true,
      'nothing is sent from this database: the extension is not attached, or not as attach() left it, or this is a copy',
      'call pfa_sync.attach(); for a copy that takes the place of its original, pfa_sync.adopt()'),
-    ('no_relay', 'health', 2, 'critical',
+    ('no_relay', 'health', 2, 'critical', true,
      'no relay has sent a heartbeat for three poll intervals: nothing is sent or read',
      'start pfa-relay; pfa-relay doctor names what keeps it from working'),
-    ('pems_down', 'health', 3, 'critical',
+    ('pems_down', 'health', 3, 'critical', true,
      'PEMS gave no answer several times in a row; a probe asks again from time to time, and edits wait',
      'find out with the operators of PEMS why it does not answer; sending goes on by itself'),
-    ('held', 'health', 4, 'critical',
+    ('held', 'health', 4, 'critical', true,
      'PEMS refused the credentials; nothing is sent or read for the organization',
      'give the relay new credentials, or call pfa_sync.resume() once PEMS accepts the present ones'),
-    ('throttled', 'health', 5, 'warning',
+    ('throttled', 'health', 5, 'warning', true,
      'changes wait more than a minute, because PEMS asked for a pause or a retry lies ahead',
      'wait, or call pfa_sync.resume() to send at once'),
-    ('stalled', 'health', 6, 'critical',
+    ('stalled', 'health', 6, 'critical', true,
      'changes are due, PEMS answers and a relay runs, but none has ended for ten minutes',
      'look at the relay''s log, and in pg_stat_activity for a transaction that holds locks'),
-    ('drift', 'health', 7, 'warning',
+    ('drift', 'health', 7, 'warning', false,
      'PEMS'' records are not as before: another shape, or lower versions; they are not taken into the mirror',
      'find out what changed in PEMS; then pfa_sync.accept_shape() or pfa_sync.accept_versions()'),
-    ('failing', 'health', 8, 'warning',
+    ('failing', 'health', 8, 'warning', false,
      'changes have failed for good, and no user has decided about them yet',
      'look at pfa_sync.dead_letters; requeue or discard each'),
-    ('paused', 'health', 9, 'warning',
+    ('paused', 'health', 9, 'warning', true,
      'sending was stopped by a user, or the application has switched the organization off',
      'call pfa_sync.resume(), or switch the organization on in the application'),
-    ('waiting_for_resolution', 'health', 10, 'warning',
+    ('waiting_for_resolution', 'health', 10, 'warning', false,
      'edits conflict with changes in PEMS; other edits go on',
      'resolve the rows of pfa_sync.conflicts'),
-    ('ok', 'health', 11, 'ok', 'changes go on to PEMS', 'nothing');
+    ('ok', 'health', 11, 'ok', false, 'changes go on to PEMS', 'nothing');
 insert into cause (code, kind, meaning, action) values
     ('REJECTED', 'dead_letter', 'PEMS refused the change for good',
      'requeue it with a fix, or discard it'),

@@ -126,6 +126,20 @@ begin
 end
 $$;
 
+-- The code of the worst state for which nothing of an organization is sent; null = its changes are sent.
+create function what_stops(organization_id text) returns text
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if exists (select from installation i where is_copy(i)) then
+        return 'not_attached';
+    end if;
+    return (select f.code from health_findings() f join cause c on c.code = f.code and c.stops
+             where f.organization_id = what_stops.organization_id
+             order by c.rank limit 1);
+end
+$$;
+
 -- The worst state of each organization.
 create function pfa_sync.health(organization text default null)
     returns table (organization_id text, code text, severity text, reason text, since timestamptz, action text)
