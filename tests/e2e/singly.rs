@@ -190,6 +190,34 @@ async fn a_modification_that_takes_no_change_is_claimed_around() -> Result<()> {
     Ok(())
 }
 
+/// The same while it is in flight: its lease ends, or the relay gives it back.
+#[rstest]
+#[case::the_lease_ends("update pfa_sync_private.pfa_write_queue set lease_until = now() - interval '1 second'")]
+#[case::it_is_released(
+    "select pfa_sync.release('relay-1', (select jsonb_agg(jsonb_build_object('queue_id', queue_id, 'fencing_token', 1)) from pfa_sync.queue))"
+)]
+#[tokio::test]
+async fn a_modification_in_flight_that_takes_no_change_holds_no_other(#[case] end: &str) -> Result<()> {
+    let scenario = Scenario::new().await?;
+    for pfa_id in ["1", "2", "3"] {
+        scenario.edit(pfa_id, json!({"model": "X"})).await?;
+    }
+    assert_eq!(scenario.claim().await?.len(), 3);
+    scenario
+        .client
+        .batch_execute(
+            r#"update pfa_modification set "changeReason" = 'frozen'
+                where id in (select modification_id from pfa_sync_private.pfa_write_queue where pfa_id = '2');
+               alter table pfa_modification add constraint frozen check ("changeReason" is distinct from 'frozen') not valid"#,
+        )
+        .await?;
+    scenario.client.batch_execute(end).await?;
+    let claimed = scenario.claim().await?;
+    assert_eq!(claimed.iter().map(|c| c.pfa_id.as_str()).collect::<Vec<_>>(), ["1", "3"]);
+    assert_eq!(scenario.value::<String>("select code from pfa_sync.dead_letters").await?, "NOT_RECORDED");
+    Ok(())
+}
+
 /// What no record is to blame for is raised, and nothing ends: the relay reports again.
 #[rstest]
 #[case::contention("serialization_failure")]

@@ -247,9 +247,9 @@ begin
     update pfa_write_queue q
        set status = 'pending', lease_until = null, sent_at = null, scheduled_at = due
      where q.id = any (queue_ids);
-    perform set_sync_state(array(select q.modification_id from pfa_write_queue q
-                                   join modification m on m.modification_id = q.modification_id
-                                  where q.id = any (queue_ids) and m.sync_state = 'syncing'), 'committed');
+    perform set_state_singly(array(select q.id from pfa_write_queue q
+                                     join modification m on m.modification_id = q.modification_id
+                                    where q.id = any (queue_ids) and m.sync_state = 'syncing'), 'committed');
 end
 $$;
 

@@ -41,7 +41,7 @@ $$;
 
 -- The operations, on items of their own kind:
 --   judge     queue ids; the requests that are left
---   syncing   queue ids; nothing
+--   state     queue ids whose modifications get the state of the context; nothing
 --   enqueue   modification ids; how many were queued and failed in each organization
 --   complete  completions; nothing
 --   fail      failures; nothing
@@ -53,14 +53,14 @@ create function apply_operation(operation text, items jsonb, context jsonb) retu
 as $$
 declare
     ids text[] := array(select i from jsonb_array_elements_text(items) i
-                         where operation in ('judge', 'syncing', 'enqueue'));
+                         where operation in ('judge', 'state', 'enqueue'));
 begin
     case operation
     when 'judge' then
         return (select coalesce(jsonb_agg(j), '[]') from judge_queued(ids::bigint[], context->>'detected') j);
-    when 'syncing' then
+    when 'state' then
         perform set_sync_state(array(select q.modification_id from pfa_write_queue q
-                                      where q.id = any (ids::bigint[])), 'syncing');
+                                      where q.id = any (ids::bigint[])), context->>'state');
     when 'enqueue' then
         return (select coalesce(jsonb_agg(e), '[]') from enqueue_whole(ids, context->>'kind') e);
     when 'complete' then
@@ -89,9 +89,9 @@ begin
     case operation
     when 'judge' then
         perform refuse_change((item #>> '{}')::bigint, 'UNREADABLE', format('the change can''t be judged: %s', reason));
-    when 'syncing' then
+    when 'state' then
         perform refuse_change((item #>> '{}')::bigint, 'NOT_RECORDED',
-                              format('the modification can''t be marked as syncing: %s', reason));
+                              format('the modification can''t be marked as %s: %s', context->>'state', reason));
         return jsonb_build_array(item);
     when 'enqueue' then
         perform refuse_modification(item #>> '{}', format('the change can''t be judged: %s', reason));
@@ -197,24 +197,35 @@ begin
 end
 $$;
 
--- Marks the changes of requests as syncing; the requests of those that can be.
-create function mark_syncing(requests pending_request[]) returns pending_request[]
+-- Sets the state of the modifications of queued changes; the ids of those that can't be, which have ended.
+create function set_state_singly(queue_ids bigint[], sync_state text) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-declare
-    ids     bigint[] := array(select r.queue_id from unnest(requests) r);
-    refused bigint[];
 begin
     begin
-        perform set_sync_state(array(select q.modification_id from pfa_write_queue q where q.id = any (ids)),
-                               'syncing');
-        return requests;
+        perform set_sync_state(array(select q.modification_id from pfa_write_queue q where q.id = any (queue_ids)),
+                               sync_state);
+        return '{}';
     exception when others then
         if is_transient(sqlstate) then
             raise;
         end if;
     end;
-    refused := array(select i::bigint from jsonb_array_elements_text(apply_singly('syncing', to_jsonb(ids))) i);
+    return array(select i::bigint from jsonb_array_elements_text(apply_singly(
+                     'state', to_jsonb(queue_ids), jsonb_build_object('state', sync_state))) i);
+end
+$$;
+
+-- Marks the changes of requests as syncing; the requests of those that can be.
+create function mark_syncing(requests pending_request[]) returns pending_request[]
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    refused bigint[] := set_state_singly(array(select r.queue_id from unnest(requests) r), 'syncing');
+begin
+    if refused = '{}' then
+        return requests;
+    end if;
     return array(select row(r.queue_id, r.to_send, r.version)::pending_request
                    from unnest(requests) with ordinality r (queue_id, to_send, version, place)
                   where r.queue_id <> all (refused) order by r.place);
