@@ -11,10 +11,14 @@ demo_packages := pfa_sync pfa-relay pfa-api pems-simulator pfa-demo
 chaos_packages := pfa_sync pfa-relay pfa-chaos
 bench_packages := pfa_sync pfa-relay pfa-api pfa-bench
 
+# How long `make test-long` runs each parser, in seconds (one test has up to three), and how many tests at once.
+FUZZ_SECONDS ?= 1200
+FUZZ_THREADS ?= 16
+
 with_cluster := target/debug/testbed with-cluster --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos build install lint fmt bench clean setup uninstall setup-build checks doc
+.PHONY: help demo test test-long chaos build install lint fmt bench clean setup uninstall setup-build checks doc
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +30,10 @@ demo: setup-build ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=fil
 test: build ## Run everything that proves the project, on a private PostgreSQL cluster; then lint
 	$(with_cluster) cargo nextest run --workspace
 	@$(MAKE) --no-print-directory lint
+
+test-long: build ## Give random bytes to all that parses foreign bytes, for an hour (FUZZ_SECONDS=1200: for each parser)
+	PFA_FUZZ_SECONDS=$(FUZZ_SECONDS) $(with_cluster) cargo nextest run --workspace --profile long --test-threads $(FUZZ_THREADS) \
+	    --filterset 'test(any_bytes) | test(any_text) | test(any_json) | test(any_signed)'
 
 chaos: setup-build ## Kill, crash and edit at random, then check every promise (SEED=7 SECONDS=60 EDITS=5000: that run)
 	cargo build $(foreach package,$(chaos_packages),--package $(package))

@@ -1,6 +1,6 @@
 //! The description of the service (OpenAPI 3.1), generated from the code.
 
-use std::iter;
+use std::{collections::BTreeSet, iter};
 
 use serde_json::{Map, Value, json};
 use utoipa::{
@@ -11,7 +11,10 @@ use utoipa_axum::router::OpenApiRouter;
 
 use crate::{
     examples,
-    http::problem::{self, Problem},
+    http::{
+        problem::{self, Problem},
+        text::longest,
+    },
     routes,
 };
 
@@ -48,10 +51,11 @@ pub fn document() -> Value {
         "Retry-After": {"description": "Seconds.", "required": true, "schema": {"type": "integer", "minimum": 1}},
         "WWW-Authenticate": {"required": true, "schema": {"type": "string", "const": "Bearer"}}
     });
+    describe_bodies(&mut document);
     let examples = examples::all();
     let paths = document["paths"].as_object_mut().expect("a description has paths");
     for operation in paths.values_mut().flat_map(|path| path.as_object_mut().expect("a path has operations").values_mut()) {
-        describe_headers(operation);
+        describe_parameters(operation);
         examples::add(&examples, operation);
         let statuses = refusals(operation);
         let answers = operation["responses"].as_object_mut().expect("an operation has answers");
@@ -66,9 +70,58 @@ pub fn document() -> Value {
     document
 }
 
-/// Describes request headers, on every route that reads them.
-fn describe_headers(operation: &mut Value) {
+/// Describes the length that a text may have, on each parameter and on each field of the bodies. The values of a record have
+/// rules of their own.
+fn describe_texts(name: &str, schema: &mut Value) {
+    let is_text = match &schema["type"] {
+        Value::Array(kinds) => kinds.contains(&json!("string")),
+        kind => kind == "string",
+    };
+    if is_text && schema.get("format").is_none() && schema.get("enum").is_none() && schema.get("maxLength").is_none() {
+        schema["maxLength"] = longest(name).into();
+    }
+    if let Some(items) = schema.get_mut("items") {
+        describe_texts(name, items);
+    }
+}
+
+/// Describes the texts of the bodies that requests send.
+fn describe_bodies(document: &mut Value) {
+    let operations = document["paths"].as_object().into_iter().flat_map(|paths| paths.values().filter_map(Value::as_object));
+    let bodies = operations.flat_map(|operations| operations.values()).filter_map(|operation| operation.get("requestBody"));
+    let mut open: Vec<_> = bodies.flat_map(schemas_in).collect();
+    let mut done = BTreeSet::new();
+    while let Some(name) = open.pop() {
+        let Some(schema) = document["components"]["schemas"].get_mut(&name) else { continue };
+        if done.insert(name) {
+            open.extend(schemas_in(schema));
+            for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+                describe_texts(name, field);
+            }
+        }
+    }
+}
+
+/// The names of the schemas that a value refers to.
+fn schemas_in(value: &Value) -> Vec<String> {
+    match value {
+        Value::Object(fields) => {
+            let own = fields.get("$ref").and_then(Value::as_str).and_then(|target| target.strip_prefix("#/components/schemas/"));
+            own.map(ToOwned::to_owned).into_iter().chain(fields.values().flat_map(schemas_in)).collect()
+        }
+        Value::Array(values) => values.iter().flat_map(schemas_in).collect(),
+        _ => Vec::new(),
+    }
+}
+
+/// Describes the parameters of a request, and the headers on every route that reads them.
+fn describe_parameters(operation: &mut Value) {
     for parameter in operation.get_mut("parameters").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let (Some(name), "query" | "path") =
+            (parameter["name"].as_str().map(ToOwned::to_owned), parameter["in"].as_str().unwrap_or_default())
+        {
+            describe_texts(&name, &mut parameter["schema"]);
+        }
         let (description, schema) = match parameter["name"].as_str() {
             Some("Idempotency-Key") => (
                 "Chosen by the caller. A request that is repeated under the same key is executed once.",

@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderName, Method, StatusCode, header},
     middleware,
 };
-use pfa_service::monitoring::Monitoring;
+use pfa_service::{cached::Cached, monitoring::Monitoring, server::serve as serve_routes};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -22,12 +22,15 @@ use tracing::info;
 use crate::{
     auth::{caller::Access, token::Verifier},
     events::{hub::Hub, poller},
-    http::{observe::observe, rate_limit::RateLimit},
+    http::{concurrency::CallLimit, observe::observe, rate_limit::RateLimit, text::check_address},
     openapi, routes,
     session::Sessions,
     settings::Settings,
     state::AppState,
 };
+
+/// How long an answer of `/readyz` is used for further requests, which need no token.
+const READY_MAX_AGE: Duration = Duration::from_secs(1);
 
 /// How often users without recent requests are removed from the rate limit.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
@@ -39,12 +42,21 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     let access = Arc::new(Access {
         verifier: Verifier::new(settings.tokens()?)?,
         rate_limit: RateLimit::new(settings.rate_limit),
-        sessions: Sessions { database: database.clone(), statement_timeout: settings.request_timeout },
+        sessions: Sessions {
+            database: database.clone(),
+            statement_timeout: settings.request_timeout,
+            calls: CallLimit::new(settings.calls_per_user.into()),
+        },
     });
     let hub = Arc::new(Hub::new());
     let stop = CancellationToken::new();
-    let state =
-        AppState { access: access.clone(), hub: hub.clone(), rights_interval: settings.rights_interval, stop: stop.clone() };
+    let state = AppState {
+        access: access.clone(),
+        hub: hub.clone(),
+        rights_interval: settings.rights_interval,
+        ready: Arc::new(Cached::new(READY_MAX_AGE)),
+        stop: stop.clone(),
+    };
 
     let listener = TcpListener::bind(settings.listen).await.with_context(|| format!("can't listen on {}", settings.listen))?;
     let mut terminations = signal(SignalKind::terminate()).context("can't wait for SIGTERM")?;
@@ -60,16 +72,15 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     }
     tokio::spawn(remove_idle_users(access.clone()));
     tokio::spawn(poller::run(hub, access));
-    axum::serve(listener, router)
-        .with_graceful_shutdown(async move {
-            tokio::select! {
-                _ = terminations.recv() => {}
-                _ = interrupts.recv() => {}
-            }
-            info!("stopping: finishing the requests in flight");
-            stop.cancel();
-        })
-        .await?;
+    let stopped = async move {
+        tokio::select! {
+            _ = terminations.recv() => {}
+            _ = interrupts.recv() => {}
+        }
+        info!("stopping: finishing the requests in flight");
+        stop.cancel();
+    };
+    serve_routes(listener, router, settings.head_timeout, stopped).await;
     info!("service stopped");
     Ok(())
 }
@@ -88,7 +99,8 @@ fn router(settings: &Settings, state: AppState) -> Result<Router> {
         .expose_headers([header::ETAG, header::RETRY_AFTER]);
     let (described, _) = routes::all().split_for_parts();
     Ok(described
-        .merge(routes::docs(openapi::document()))
+        .merge(routes::docs(&openapi::document()))
+        .route_layer(middleware::from_fn(check_address))
         .with_state(state)
         .layer(DefaultBodyLimit::max(settings.body_limit))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, settings.request_timeout))
@@ -101,5 +113,6 @@ async fn remove_idle_users(access: Arc<Access>) {
     loop {
         ticks.tick().await;
         access.rate_limit.remove_idle();
+        access.sessions.calls.remove_idle();
     }
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use tokio_postgres::types::ToSql;
 use tracing::error;
 
-use crate::http::{idempotency::Key, problem::Problem};
+use crate::http::{concurrency::CallLimit, idempotency::Key, problem::Problem};
 
 /// Sets for one transaction: the acting user, the timeout of its statements, and UTC.
 const BEGIN: &str = "select set_config('pfa_sync.user_id', $1, true), set_config('statement_timeout', $2, true), set_config('timezone', 'UTC', true)";
@@ -25,7 +25,11 @@ pub(crate) struct Sessions {
     pub(crate) database: Database,
     /// Longest duration of a statement.
     pub(crate) statement_timeout: Duration,
+    pub(crate) calls: CallLimit,
 }
+
+/// How long the call of a user waits for a connection. A longer wait would only add to the load.
+const CONNECTION_WAIT: Duration = Duration::from_secs(1);
 
 impl Sessions {
     /// Executes a query as a user, in a transaction of its own, and returns each row as a JSON object. A transaction that
@@ -40,17 +44,23 @@ impl Sessions {
         query: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Value>, Problem> {
-        retry::at_once(Problem::is_retryable, || self.try_rows(user, key, query, parameters)).await
+        // The service's own calls are few, and serve all users.
+        let (_admitted, wait) = match user {
+            NO_USER => (None, self.statement_timeout),
+            user => (Some(self.calls.admit(user).await?), CONNECTION_WAIT),
+        };
+        retry::at_once(Problem::is_retryable, || self.try_rows(user, wait, key, query, parameters)).await
     }
 
     async fn try_rows(
         &self,
         user: &str,
+        wait: Duration,
         key: Option<&Key>,
         query: &str,
         parameters: Parameters<'_>,
     ) -> Result<Vec<Value>, Problem> {
-        let mut client = self.database.get().await?;
+        let mut client = self.database.get_within(wait).await?;
         let transaction = client.transaction().await?;
         let begin = transaction.prepare_cached(BEGIN).await?;
         let timeout = self.statement_timeout.as_millis().to_string();

@@ -40,12 +40,18 @@ pub struct Settings {
     /// From the arrival of a request to the end of its answer
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Service")]
     pub request_timeout: Duration,
+    /// Longest time to send the head of a request, and longest pause between two requests of a connection
+    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Service")]
+    pub head_timeout: Duration,
     /// Largest body that is accepted
     #[arg(long, value_name = "BYTES", help_heading = "Service")]
     pub body_limit: usize,
     /// Requests a second for each user
     #[arg(long, value_name = "REQUESTS", help_heading = "Service")]
     pub rate_limit: NonZeroU32,
+    /// Calls of the database at once for each user
+    #[arg(long, value_name = "CALLS", value_parser = clap::value_parser!(u16).range(1..=1000), help_heading = "Service")]
+    pub calls_per_user: u16,
     /// How often an open event stream re-checks permissions
     #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "Service")]
     pub rights_interval: Duration,

@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::extract::FromRef;
+use pfa_service::cached::Cached;
 use tokio_util::sync::CancellationToken;
 
 use crate::{auth::caller::Access, events::hub::Hub};
@@ -14,6 +15,8 @@ pub(crate) struct AppState {
     pub(crate) hub: Arc<Hub>,
     /// How often an open event stream re-checks permissions.
     pub(crate) rights_interval: Duration,
+    /// Whether the database is ready.
+    pub(crate) ready: Arc<Cached<bool>>,
     /// Cancelled when the service stops: event streams end.
     pub(crate) stop: CancellationToken,
 }

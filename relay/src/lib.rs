@@ -12,3 +12,4 @@ pub mod listener;
 pub mod outbound;
 pub mod pems;
 pub mod settings;
+pub mod upkeep;

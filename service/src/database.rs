@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, Timeouts};
+use deadpool_postgres::{
+    Hook, HookError, Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod, Runtime, TimeoutType, Timeouts,
+};
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
@@ -33,6 +35,12 @@ const PEER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest duration of a call that answers soon. A connection that stays silent for longer is closed, and the idle ones
 /// with it, since what cut one of them off has cut off all of them.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The server ends a call within about a second after its connection was closed: a call that was given up holds no session
+/// and no lock. The timeouts of statements are the caller's, whatever the role's settings say. A server whose platform can't
+/// watch connections refuses the first of these settings, and does without.
+const SESSION_SETTINGS: &str = "do $$ begin set client_connection_check_interval = '1s'; exception when others then null; end $$; \
+                                set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = '1min'";
 
 /// The half of a connection that the caller must poll, and that receives notifications.
 pub type RawConnection = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;
@@ -76,6 +84,9 @@ pub enum DatabaseError {
     /// There is no connection, or it was lost: try again after a while. It is unknown whether the call was executed.
     #[error("no connection to the database: {}", describe_pool_error(.0))]
     Unreachable(#[source] PoolError),
+    /// Every connection of the pool was in use for this long.
+    #[error("no connection to the database became free within {} s", .0.as_secs())]
+    Busy(Duration),
     /// No answer in time: try again after a while, on another connection. It is unknown whether the call was executed.
     #[error("the database does not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -97,8 +108,8 @@ impl Database {
             config.application_name(program);
         }
         // A local server often has a certificate that can't be verified, and no traffic leaves the machine.
-        if config.get_ssl_mode() == SslMode::Prefer && config.get_hosts().iter().all(is_local) {
-            config.ssl_mode(SslMode::Disable);
+        if config.get_ssl_mode() == SslMode::Prefer {
+            config.ssl_mode(if remote_host(&config).is_none() { SslMode::Disable } else { SslMode::Require });
         }
         let tls = MakeRustlsConnect::new(tls_config(ca)?);
         let manager =
@@ -109,6 +120,9 @@ impl Database {
             .queue_mode(QueueMode::Lifo)
             .runtime(Runtime::Tokio1)
             .timeouts(Timeouts { create: Some(PEER_TIMEOUT), ..Timeouts::default() })
+            .post_create(Hook::async_fn(|client, _| {
+                Box::pin(async move { client.batch_execute(SESSION_SETTINGS).await.map_err(HookError::Backend) })
+            }))
             .build()?;
         Ok(Self { config, tls, pool })
     }
@@ -116,6 +130,15 @@ impl Database {
     /// A connection of the pool.
     pub async fn get(&self) -> Result<Object, DatabaseError> {
         self.pool.get().await.map_err(DatabaseError::from)
+    }
+
+    /// A connection of the pool, unless all of them are in use for longer than `wait`.
+    pub async fn get_within(&self, wait: Duration) -> Result<Object, DatabaseError> {
+        let timeouts = Timeouts { wait: Some(wait), ..self.pool.timeouts() };
+        match self.pool.timeout_get(&timeouts).await {
+            Err(PoolError::Timeout(TimeoutType::Wait)) => Err(DatabaseError::Busy(wait)),
+            connection => Ok(connection?),
+        }
     }
 
     /// Executes a statement that answers soon, and returns its rows.
@@ -188,11 +211,14 @@ fn describe_pool_error(error: &PoolError) -> String {
     }
 }
 
-fn is_local(host: &Host) -> bool {
-    match host {
-        Host::Unix(_) => true,
-        Host::Tcp(name) => is_loopback_host(name),
-    }
+/// The first server of a configuration that is not this machine. An address (`hostaddr`) precedes the name beside it, which
+/// is then used for TLS only.
+pub(crate) fn remote_host(config: &Config) -> Option<String> {
+    let remote_name = config.get_hosts().iter().find_map(|host| match host {
+        Host::Tcp(name) if !is_loopback_host(name) => Some(name.clone()),
+        _ => None,
+    });
+    remote_name.or_else(|| config.get_hostaddrs().iter().find(|address| !address.is_loopback()).map(ToString::to_string))
 }
 
 fn tls_config(ca: Option<&Path>) -> Result<ClientConfig, SetupError> {

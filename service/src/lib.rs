@@ -1,10 +1,12 @@
 //! What the programs of pfa-sync share: settings, database connections, retries, the log and monitoring.
 
+pub mod cached;
 pub mod database;
 pub mod log;
 pub mod loopback;
 pub mod monitoring;
 pub mod retry;
 pub mod secret;
+pub mod server;
 pub mod settings;
 pub mod sqlstate;

@@ -1,7 +1,7 @@
 //! Endpoints for a monitor, on an address of their own: `/livez`, `/readyz`, and `/metrics` in Prometheus' text format.
 //! They need no token and show figures of all organizations, so only operators should reach them.
 
-use std::{collections::BTreeMap, fmt::Write, io, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt::Write, future::pending, io, io::Write as _, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context, Result};
 use axum::{
@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 use tokio::{net::TcpListener, time::interval};
 use tracing::{info, warn};
 
-use crate::database::Database;
+use crate::{cached::Cached, database::Database, server::serve};
 
 /// Upper bounds of the buckets of duration histograms, in seconds.
 const DURATION_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
@@ -34,9 +34,17 @@ pub struct Monitoring {
     pub figures_of_database: bool,
 }
 
+/// How long an answer of the database is used for further requests, which need no token.
+const MAX_AGE: Duration = Duration::from_secs(1);
+
+/// Longest time in which a monitor sends the head of a request, and longest pause between two of its requests.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
 struct Monitored {
     monitoring: Monitoring,
     figures: PrometheusHandle,
+    ready: Cached<StatusCode>,
+    figures_of_database: Cached<String>,
 }
 
 impl Monitoring {
@@ -56,12 +64,13 @@ impl Monitoring {
             .route("/livez", get(async || StatusCode::NO_CONTENT))
             .route("/readyz", get(ready))
             .route("/metrics", get(metrics))
-            .with_state(Arc::new(Monitored { monitoring: self, figures }));
-        tokio::spawn(async move {
-            if let Err(error) = axum::serve(listener, routes).await {
-                warn!(%error, "monitoring endpoints stopped");
-            }
-        });
+            .with_state(Arc::new(Monitored {
+                monitoring: self,
+                figures,
+                ready: Cached::new(MAX_AGE),
+                figures_of_database: Cached::new(MAX_AGE),
+            }));
+        tokio::spawn(serve(listener, routes, HEAD_TIMEOUT, pending()));
         Ok(())
     }
 }
@@ -76,34 +85,40 @@ async fn run_upkeep(figures: PrometheusHandle) {
 }
 
 async fn ready(State(monitored): State<Arc<Monitored>>) -> StatusCode {
-    match monitored.monitoring.database.call("select pfa_sync.visible_organizations()", &[]).await {
-        Ok(_) => StatusCode::NO_CONTENT,
-        Err(error) => {
-            warn!(%error, "not ready");
-            StatusCode::SERVICE_UNAVAILABLE
+    let ask = async {
+        match monitored.monitoring.database.call("select pfa_sync.visible_organizations()", &[]).await {
+            Ok(_) => StatusCode::NO_CONTENT,
+            Err(error) => {
+                warn!(%error, "not ready");
+                StatusCode::SERVICE_UNAVAILABLE
+            }
         }
-    }
+    };
+    monitored.ready.get(ask).await
 }
 
 /// Shows the process' own figures even when the database does not answer.
 async fn metrics(State(monitored): State<Arc<Monitored>>) -> impl IntoResponse {
     let mut text = monitored.figures.render();
     if monitored.monitoring.figures_of_database {
-        let rows = monitored.monitoring.database.call("select name, labels, value, help from pfa_sync.metrics()", &[]).await;
-        let gauges = match &rows {
-            Ok(rows) => rows
-                .iter()
-                .map(|row| Gauge { name: row.get(0), labels: row.get(1), value: row.get(2), help: row.get(3) })
-                .collect(),
-            Err(error) => {
-                warn!(%error, "can't read the metrics of the database");
-                Vec::new()
-            }
-        };
-        text += &exposition(&gauges);
-        let _ = writeln!(text, "# TYPE pfa_sync_database_up gauge\npfa_sync_database_up {}", u8::from(rows.is_ok()));
+        text += &monitored.figures_of_database.get(figures_of_database(&monitored.monitoring.database)).await;
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text)
+}
+
+async fn figures_of_database(database: &Database) -> String {
+    let rows = database.call("select name, labels, value, help from pfa_sync.metrics()", &[]).await;
+    let gauges = match &rows {
+        Ok(rows) => {
+            rows.iter().map(|row| Gauge { name: row.get(0), labels: row.get(1), value: row.get(2), help: row.get(3) }).collect()
+        }
+        Err(error) => {
+            warn!(%error, "can't read the metrics of the database");
+            Vec::new()
+        }
+    };
+    let up = u8::from(rows.is_ok());
+    format!("{}# TYPE pfa_sync_database_up gauge\npfa_sync_database_up {up}\n", exposition(&gauges))
 }
 
 struct Gauge<'a> {

@@ -21,6 +21,9 @@ impl Policy {
     /// For the database: a restart takes seconds, and all its clients come back at the same time.
     pub const DATABASE: Self = Self { first: Duration::from_millis(100), longest: Duration::from_secs(5) };
 
+    /// For rows that another session holds: soon at first, since most transactions are short.
+    pub const BUSY: Self = Self { first: Duration::from_millis(100), longest: Duration::from_secs(2) };
+
     /// For PEMS: it admits a few requests a second, and an outage takes longer than a restart.
     pub const PEMS: Self = Self { first: Duration::from_secs(1), longest: Duration::from_secs(30) };
 

@@ -19,7 +19,8 @@ pub enum Meaning {
     Retryable,
     /// The statement was cancelled, usually by its timeout.
     Cancelled,
-    /// A value that Postgres can't represent, such as a NUL in a text or a number out of range.
+    /// A value that Postgres can't represent or store, such as a NUL in a text, a number out of range, or a text that is too
+    /// long for an index.
     Unrepresentable,
     /// No usable server: connection lost, server starting or stopping, a standby, out of connections or memory.
     Unreachable,
@@ -41,7 +42,7 @@ pub fn meaning(code: &str) -> Meaning {
         "25006" => Meaning::Unreachable,
         code => match code.get(..2) {
             Some("08" | "53" | "57") => Meaning::Unreachable,
-            Some("22") => Meaning::Unrepresentable,
+            Some("22" | "54") => Meaning::Unrepresentable,
             _ => Meaning::Other,
         },
     }
@@ -60,6 +61,7 @@ mod tests {
     #[case::too_many_connections("53300", Meaning::Unreachable)]
     #[case::standby("25006", Meaning::Unreachable)]
     #[case::number_out_of_range("22003", Meaning::Unrepresentable)]
+    #[case::text_too_long_for_an_index("54000", Meaning::Unrepresentable)]
     #[case::not_attached("PF004", Meaning::NotReady)]
     #[case::missing_table("42P01", Meaning::Other)]
     fn classes_and_codes_have_a_meaning(#[case] code: &str, #[case] expected: Meaning) {

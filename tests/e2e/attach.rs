@@ -50,7 +50,8 @@ async fn phase_3_work_is_reported_and_waits_for_resume() -> Result<()> {
     assert!(client.query("select pfa_sync.claim('r')", &[]).await?.is_empty(), "paused");
     assert_eq!(client.query_one("select count(*) from pfa_sync.queue", &[]).await?.get::<_, i64>(0), 0);
 
-    let swept = client.query_one("select queued, failed from pfa_sync.resume('RIO')", &[]).await?;
+    assert_eq!(client.query_one("select waiting from pfa_sync.resume('RIO')", &[]).await?.get::<_, i64>(0), 3);
+    let swept = client.query_one("select queued, failed from pfa_sync.sweep()", &[]).await?;
     assert_eq!((swept.get::<_, i64>(0), swept.get::<_, i64>(1)), (2, 1));
     assert_eq!(
         client.query_one(statuses, &[]).await?.get::<_, &str>(0),
@@ -146,18 +147,12 @@ async fn a_restored_copy_sends_nothing_until_adopted(#[case] role: &[&str]) -> R
     let other = tokio::task::spawn_blocking(|| Cluster::start(&Options::default())).await??;
     other.server().build_templates().await?;
     let copy = Database::create(other.server(), Template::Empty).await?;
-    let dump = scenario
-        .database
-        .server()
-        .program("pg_dump")
-        .args(["--dbname", &scenario.database.url()])
-        .args(role)
-        .stdout(Stdio::piped())
-        .spawn()?;
+    let dump =
+        scenario.database.server().program_on("pg_dump", scenario.database.name()).args(role).stdout(Stdio::piped()).spawn()?;
     let restored = copy
         .server()
-        .program("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "--dbname", &copy.url()])
+        .program_on("psql", copy.name())
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
         .stdin(dump.stdout.expect("a pipe"))
         .stdout(Stdio::null())
         .output()?;

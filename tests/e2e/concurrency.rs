@@ -93,17 +93,32 @@ async fn relay(session: Client, name: &str, pems: &Pems, editors: &AtomicUsize, 
                 }
             }
         }
-        session.execute("select pfa_sync.complete($1, $2)", &[&name, &json!(written)]).await.context("complete")?;
-        session.execute("select pfa_sync.report_conflict($1, $2)", &[&name, &json!(moved)]).await.context("conflict")?;
+        report(&session, "complete", name, written).await?;
+        report(&session, "report_conflict", name, moved).await?;
         woken.notify_waiters();
     }
+}
+
+/// Reports items, and again those that another session holds.
+async fn report(session: &Client, function: &str, name: &str, mut items: Vec<Value>) -> Result<()> {
+    let call = format!("select queue_id from pfa_sync.{function}($1, $2) where status = 'busy'");
+    while !items.is_empty() {
+        let busy = session.query(&call, &[&name, &json!(items)]).await.context(function.to_owned())?;
+        let busy: Vec<i64> = busy.iter().map(|row| row.get(0)).collect();
+        items.retain(|item| item["queue_id"].as_i64().is_some_and(|id| busy.contains(&id)));
+        tokio::task::yield_now().await;
+    }
+    Ok(())
 }
 
 async fn foreign(session: Client, pems: &Pems) -> Result<()> {
     for n in 0..30 {
         let (record, field) = (RECORDS[n % 3], FIELDS[(n / 3) % 3]);
         let record = pems.write(record, None, &json!({ field: format!("PEMS {n}") })).expect("no version asked for");
-        session.execute("select pfa_sync.ingest('RIO', $1)", &[&json!([record])]).await.context("ingest")?;
+        let ingest = "select records_busy from pfa_sync.ingest('RIO', $1)";
+        while session.query_one(ingest, &[&json!([record])]).await.context("ingest")?.get::<_, i64>(0) > 0 {
+            tokio::task::yield_now().await;
+        }
     }
     Ok(())
 }

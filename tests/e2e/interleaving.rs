@@ -120,7 +120,7 @@ async fn a_commit_behind_a_pull_is_judged_against_what_the_pull_brought() -> Res
 }
 
 #[tokio::test]
-async fn a_pull_behind_a_commit_leaves_it_to_be_judged_again() -> Result<()> {
+async fn a_pull_beside_a_commit_leaves_it_to_be_judged_again() -> Result<()> {
     let scenario = Scenario::new().await?;
     let id = scenario.application().draft(EDITOR, RIO, "1", json!({"model": "ours"})).await?;
     let (mut first, second) = (scenario.database.client_as(Login::Application).await?, scenario.database.client().await?);
@@ -128,8 +128,10 @@ async fn a_pull_behind_a_commit_leaves_it_to_be_judged_again() -> Result<()> {
     commit_within(&open, EDITOR).await?;
 
     let page = json!([changed(2, json!({"model": "theirs"}))]);
-    let ingest = async { second.execute("select pfa_sync.ingest('RIO', $1)", &[&page]).await };
-    one_after_the_other(&scenario, open, &second, ingest).await?;
+    let ingest = "select records_busy from pfa_sync.ingest('RIO', $1)";
+    assert_eq!(second.query_one(ingest, &[&page]).await?.get::<_, i64>(0), 1, "it does not wait");
+    open.commit().await?;
+    assert_eq!(second.query_one(ingest, &[&page]).await?.get::<_, i64>(0), 0);
 
     assert!(scenario.claim().await?.is_empty(), "nothing of it is sent");
     assert_eq!(scenario.state(&id).await?, "conflict/conflict");
@@ -159,7 +161,7 @@ async fn a_commit_behind_a_completion_is_judged_against_what_was_written() -> Re
 }
 
 #[tokio::test]
-async fn a_completion_behind_a_commit_makes_the_commit_the_next_to_go() -> Result<()> {
+async fn a_completion_beside_a_commit_makes_the_commit_the_next_to_go() -> Result<()> {
     let scenario = Scenario::new().await?;
     scenario.edit("1", json!({"model": "first"})).await?;
     let claimed = scenario.send().await?;
@@ -169,8 +171,10 @@ async fn a_completion_behind_a_commit_makes_the_commit_the_next_to_go() -> Resul
     commit_within(&open, SECOND).await?;
 
     let items = json!([{"queue_id": claimed[0].queue_id, "fencing_token": claimed[0].attempt, "version": 2, "updated_at": "2026-03-01T00:00:00.000Z"}]);
-    one_after_the_other(&scenario, open, &second, second.execute("select pfa_sync.complete('relay-1', $1)", &[&json!(items)]))
-        .await?;
+    let complete = "select status from pfa_sync.complete('relay-1', $1)";
+    assert_eq!(second.query_one(complete, &[&items]).await?.get::<_, &str>(0), "busy", "it does not wait");
+    open.commit().await?;
+    assert_eq!(second.query_one(complete, &[&items]).await?.get::<_, &str>(0), "completed");
 
     scenario.check().await?;
     let next = scenario.claim().await?;

@@ -92,7 +92,7 @@ async fn a_broken_binding_can_be_left() -> Result<()> {
     let scenario = Scenario::new().await?;
     scenario.client.batch_execute("alter table pfa_modification rename to pfa_modification_old").await?;
     let triggers = "select count(*) from pfa_sync.detach() where object like 'trigger pfa_sync% on public.pfa_modification_old'";
-    assert_eq!(scenario.value::<i64>(triggers).await?, 4);
+    assert_eq!(scenario.value::<i64>(triggers).await?, 5);
     scenario.client.batch_execute("drop extension pfa_sync").await?;
     assert_eq!(scenario.value::<String>(TRACES).await?, "");
 

@@ -1,5 +1,7 @@
 //! The monitoring endpoints of the relay and of the API.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use reqwest::StatusCode;
 use serde_json::json;
@@ -49,9 +51,18 @@ async fn the_relay_tells_what_it_did_and_how_the_queue_stands() -> Result<()> {
     assert_eq!(heads.len(), once.len(), "each name is described once");
 
     stack.scenario.client.batch_execute("select pfa_sync.detach()").await?;
-    assert_eq!(ask(address, "/readyz").await?.0, 503);
-    let (status, text) = ask(address, "/metrics").await?;
-    assert_eq!((status, figure(&text, "pfa_sync_database_up")?), (StatusCode::OK, 0.0));
+    // Answers of the database are shared for a second.
+    while ask(address, "/readyz").await?.0 != 503 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    loop {
+        let (status, text) = ask(address, "/metrics").await?;
+        assert_eq!(status, StatusCode::OK);
+        if figure(&text, "pfa_sync_database_up")? == 0.0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     assert!(relay.stop().await?.success());
     Ok(())
 }

@@ -1,11 +1,12 @@
 //! Tokens: signed by the secret, or by public keys from a file or from an address, while keys are rotated.
 
 use std::fs;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use jsonwebtoken::jwk::Jwk;
-use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_RSA_SHA256};
+use base64::Engine;
+use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -13,38 +14,7 @@ use tokio::net::TcpListener;
 
 use crate::support::api::{Api, SECRET, now, problem, signed, token};
 use crate::support::scenario::Scenario;
-
-/// A key pair and its name.
-struct Signer {
-    algorithm: Algorithm,
-    id: &'static str,
-    key: EncodingKey,
-}
-
-impl Signer {
-    fn es256(id: &'static str) -> Result<Self> {
-        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)?;
-        Ok(Self { algorithm: Algorithm::ES256, id, key: EncodingKey::from_ec_der(&pair.serialize_der()) })
-    }
-
-    fn rs256(id: &'static str) -> Result<Self> {
-        let pair = KeyPair::generate_for(&PKCS_RSA_SHA256)?.serialize_der();
-        // Inside of PKCS #8, behind a head of 26 bytes.
-        let inner = pair.get(26..).filter(|inner| inner[0] == 0x30).context("PKCS #1 within PKCS #8")?;
-        Ok(Self { algorithm: Algorithm::RS256, id, key: EncodingKey::from_rsa_der(inner) })
-    }
-
-    fn public(&self) -> Result<Value> {
-        let mut jwk = Jwk::from_encoding_key(&self.key, self.algorithm)?;
-        jwk.common.key_id = Some(self.id.to_owned());
-        Ok(serde_json::to_value(jwk)?)
-    }
-
-    fn token(&self, claims: &Value) -> Result<String> {
-        let header = Header { kid: Some(self.id.to_owned()), ..Header::new(self.algorithm) };
-        Ok(encode(&header, claims, &self.key)?)
-    }
-}
+use crate::support::signer::Signer;
 
 async fn status(api: &Api, token: &str) -> Result<u16> {
     Ok(api.request("GET", "/api/pems/settings", None).bearer_auth(token).send().await?.status().as_u16())
@@ -115,9 +85,9 @@ async fn keys_are_fetched_and_one_that_is_new_is_found() -> Result<()> {
     assert_eq!(status(&api, &old.token(&claims())?).await?, 200);
     assert_eq!(status(&api, &new.token(&claims())?).await?, 401);
     fs::write(file.path(), json!({"keys": [new.public()?]}).to_string())?;
-    let rotated = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+    let rotated = tokio::time::timeout(Duration::from_secs(60), async {
         while status(&api, &new.token(&claims())?).await? != 200 {
-            tokio::time::sleep(std::time::Duration::from_millis(250)).await;
+            tokio::time::sleep(Duration::from_millis(250)).await;
         }
         anyhow::Ok(())
     });
@@ -162,5 +132,127 @@ async fn a_token_counts_only_if_it_is_signed_of_the_one_algorithm_and_in_force()
     let admitted =
         api.request("GET", "/api/pems/settings", None).header("authorization", format!("bearer {}", token(&good))).send().await?;
     assert_eq!(admitted.status(), 200);
+    Ok(())
+}
+
+/// A token of the tests' secret whose header and claims are these texts.
+fn signed_text(header: &str, claims: &str) -> Result<String> {
+    let message = format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(header), BASE64_URL_SAFE_NO_PAD.encode(claims));
+    let signature = crypto::sign(message.as_bytes(), &EncodingKey::from_secret(SECRET.as_bytes()), Algorithm::HS256)?;
+    Ok(format!("{message}.{signature}"))
+}
+
+/// RFC 7515: an extension that is marked as critical and not known refuses the token; a parameter occurs once. What a
+/// header says about keys is not used.
+#[tokio::test]
+async fn a_token_that_asks_for_unknown_rules_is_refused() -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &[]).await?;
+    let good = json!({"userId": "usr_admin", "exp": now() + 60}).to_string();
+    let jwk = Signer::es256("x")?.public()?;
+    for (expected, header) in [
+        (200, r#"{"alg":"HS256"}"#.to_owned()),
+        (200, r#"{"alg":"HS256","typ":"at+jwt"}"#.to_owned()),
+        (
+            200,
+            r#"{"alg":"HS256","jku":"https://evil.example/keys","x5u":"https://evil.example/x","x5t":"x","kid":"y"}"#.to_owned(),
+        ),
+        (200, json!({"alg": "HS256", "jwk": jwk}).to_string()),
+        (200, r#"{"alg":"HS256","unknown":{"a":[1,2]}}"#.to_owned()),
+        (401, r#"{"alg":"HS256","crit":["exp"]}"#.to_owned()),
+        (401, r#"{"alg":"HS256","crit":["b64"],"b64":false}"#.to_owned()),
+        (401, r#"{"alg":"HS256","crit":[]}"#.to_owned()),
+        (401, r#"{"alg":"HS256","crit":null}"#.to_owned()),
+        (401, r#"{"alg":"HS256","cr\u0069t":["exp"]}"#.to_owned()),
+        (401, r#"{"alg":"HS256","b64":false}"#.to_owned()),
+        (401, r#"{"alg":"HS256","alg":"HS256"}"#.to_owned()),
+        (401, r#"{"alg":"none","alg":"HS256"}"#.to_owned()),
+        (401, r#"{"alg":"HS256","unknown":1,"unknown":2}"#.to_owned()),
+        (401, r#"{"alg":"RS256"}"#.to_owned()),
+        (401, r#"{"alg":["HS256"]}"#.to_owned()),
+        (401, r#"["HS256"]"#.to_owned()),
+    ] {
+        assert_eq!(status(&api, &signed_text(&header, &good)?).await?, expected, "{header}");
+    }
+    let header = r#"{"alg":"HS256"}"#;
+    let exp = now() + 60;
+    for (expected, claims) in [
+        (200, format!(r#"{{"userId":"usr_admin","exp":{exp},"unknown":[1]}}"#)),
+        (401, format!(r#"{{"userId":"usr_viewer","userId":"usr_admin","exp":{exp}}}"#)),
+        (401, format!(r#"{{"userId":"usr_admin","exp":1,"exp":{exp}}}"#)),
+        (401, format!(r#"{{"userId":"usr_admin","exp":{exp},"nbf":1,"nbf":2}}"#)),
+        (401, format!(r#"{{"userId":"usr\u0001admin","exp":{exp}}}"#)),
+    ] {
+        assert_eq!(status(&api, &signed_text(header, &claims)?).await?, expected, "{claims}");
+    }
+    Ok(())
+}
+
+/// While the keys are fetched for a token of an unknown key, tokens of known keys are checked by the known keys.
+#[tokio::test]
+async fn a_slow_key_server_delays_no_token_of_a_known_key() -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let (known, unknown) = (Signer::es256("known")?, Signer::es256("unknown")?);
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}/jwks.json", listener.local_addr()?);
+    let set = json!({"keys": [known.public()?]}).to_string();
+    let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{set}", set.len());
+    let first_fetch = tokio::spawn(async move {
+        let (mut connection, _) = listener.accept().await?;
+        assert!(connection.read(&mut [0; 4096]).await? > 0);
+        connection.write_all(answer.as_bytes()).await?;
+        anyhow::Ok(listener)
+    });
+    let api = Api::start(&scenario, &["--jwks-url", &address, "--rate-limit", "1000"]).await?;
+    assert_eq!(status(&api, &known.token(&claims())?).await?, 200);
+    let listener = first_fetch.await??;
+    let mut before = Vec::new();
+    for _ in 0..100 {
+        let started = Instant::now();
+        assert_eq!(status(&api, &known.token(&claims())?).await?, 200);
+        before.push(started.elapsed());
+    }
+
+    // Unknown keys lead to a fetch, at most once in some seconds. It stays without an answer.
+    let unknown_token = unknown.token(&claims())?;
+    let fetch = async {
+        let mut tries = tokio::task::JoinSet::new();
+        let junk = async {
+            loop {
+                let request = api.request("GET", "/api/pems/settings", None).bearer_auth(&unknown_token);
+                tries.spawn(request.send());
+                tokio::time::sleep(Duration::from_millis(250)).await;
+            }
+        };
+        tokio::select! {
+            accepted = listener.accept() => anyhow::Ok(accepted?.0),
+            () = junk => unreachable!("it does not end"),
+        }
+    };
+    let mut fetch = tokio::time::timeout(Duration::from_secs(60), fetch).await??;
+    assert!(fetch.read(&mut [0; 4096]).await? > 0);
+    let mut junk = Vec::new();
+    for _ in 0..40 {
+        junk.push(tokio::spawn(api.request("GET", "/api/pems/settings", None).bearer_auth(&unknown_token).send()));
+    }
+    let mut during = Vec::new();
+    let given_up = async { fetch.read(&mut [0; 16]).await };
+    let answers = async {
+        for _ in 0..100 {
+            let started = Instant::now();
+            assert_eq!(status(&api, &known.token(&claims())?).await?, 200);
+            during.push(started.elapsed());
+        }
+        anyhow::Ok(())
+    };
+    tokio::select! {
+        answered = answers => answered?,
+        _ = given_up => panic!("tokens of a known key wait for the key server"),
+    }
+    let another = tokio::time::timeout(Duration::from_millis(100), listener.accept()).await;
+    assert!(another.is_err(), "one fetch at a time");
+    before.sort();
+    during.sort();
+    println!("the 99th of 100 answers: {:?} before, {:?} during a fetch", before[98], during[98]);
     Ok(())
 }

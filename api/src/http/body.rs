@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::{Number, Value};
 
-use super::problem::Problem;
+use super::{problem::Problem, text::check_body};
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -42,8 +42,11 @@ const MAX_NUMBER: usize = 40;
 
 /// Parses the bytes of a body.
 pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem> {
-    if serde_json::from_slice(bytes).is_ok_and(|value| !has_short_numbers(&value)) {
-        return Err(Problem::new("invalid", "A number has too many digits or too large an exponent."));
+    if let Ok(value) = serde_json::from_slice(bytes) {
+        if !has_short_numbers(&value) {
+            return Err(Problem::new("invalid", "A number has too many digits or too large an exponent."));
+        }
+        check_body(&value)?;
     }
     match Json::<Object<T>>::from_bytes(bytes) {
         Ok(Json(Object(body))) => Ok(Body(body)),

@@ -41,8 +41,8 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Idempotent<T> {
     }
 }
 
-fn parse_key(header: &HeaderValue) -> Result<String, Problem> {
-    let text = header.to_str().ok().filter(|text| (1..=MAX_KEY_LENGTH).contains(&text.len()));
+pub(super) fn parse_key(header: &HeaderValue) -> Result<String, Problem> {
+    let text = header.to_str().ok().filter(|text| (1..=MAX_KEY_LENGTH).contains(&text.len()) && !text.contains('\t'));
     text.map(ToOwned::to_owned)
         .ok_or_else(|| Problem::new("malformed", format!("Idempotency-Key has 1 to {MAX_KEY_LENGTH} characters of ASCII.")))
 }

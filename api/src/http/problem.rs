@@ -191,8 +191,12 @@ impl From<tokio_postgres::Error> for Problem {
 
 impl From<DatabaseError> for Problem {
     fn from(error: DatabaseError) -> Self {
+        let detail = match error {
+            DatabaseError::Busy(_) => "Other requests use all connections to the database; try again.",
+            _ => "The database does not answer.",
+        };
         error!(%error, "no answer from the database");
-        Self::new("unavailable", "The database does not answer.").retry_after(Duration::ZERO)
+        Self::new("unavailable", detail).retry_after(Duration::ZERO)
     }
 }
 

@@ -40,9 +40,8 @@ pub(super) struct ResumeRequest {
 #[schema(rename_all = "camelCase")]
 pub(super) struct ResumedOrganization {
     organization_id: String,
-    /// Changes that were committed before without being queued, and are queued now.
-    queued: i64,
-    failed: i64,
+    /// Committed changes that wait to be sent. Those that were never queued are queued by the relay, in portions.
+    waiting: i64,
 }
 
 #[derive(Serialize, ToSchema)]

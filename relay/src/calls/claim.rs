@@ -98,11 +98,6 @@ impl Calls {
         ids(&self.call(sql, &[&self.relay, &Json(tokens), &lease.as_secs_f64()]).await?)
     }
 
-    /// Ends the claims of records that were not sent.
-    pub async fn release(&self, tokens: &[ClaimToken]) -> Result<Vec<i64>, DatabaseError> {
-        ids(&self.call("select pfa_sync.release($1, $2)", &[&self.relay, &Json(tokens)]).await?)
-    }
-
     /// Renews leases to `lease` from now. Returns the ids of the records that are still claimed by this relay.
     pub async fn extend_lease(&self, tokens: &[ClaimToken], lease: Duration) -> Result<Vec<i64>, DatabaseError> {
         let sql = "select pfa_sync.extend_lease($1, $2, make_interval(secs => $3))";

@@ -14,7 +14,7 @@ use tokio_postgres::{Row, types::ToSql};
 pub use self::{
     claim::{Batch, ClaimToken, Claimed, Step},
     pulls::{Ingested, Missing, Organization, Pull},
-    report::{Completion, FailedTry, ReadBack, Statuses},
+    report::{Completion, FailedTry, Item, ReadBack, Report, Statuses},
     upkeep::HeartbeatReply,
 };
 

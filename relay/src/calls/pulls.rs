@@ -24,6 +24,8 @@ pub struct Ingested {
     pub rejects: Value,
     /// Why the page was not promoted, and the pull has ended.
     pub stopped: Option<String>,
+    /// Records that another session holds: the page is to be ingested again.
+    pub busy: i64,
 }
 
 /// An organization whose records may be pulled.
@@ -96,7 +98,7 @@ impl Calls {
     /// Ingests a page of records, as PEMS lists them, and stores the cursor of the next page. `None` = another relay has
     /// taken over the pull.
     pub async fn ingest_page(&self, pull: &Pull, page: &Value, next: Option<&str>) -> Result<Option<Ingested>, DatabaseError> {
-        let sql = "select records_read, records_changed, records_unchanged, records_rejected, rejects, stopped \
+        let sql = "select records_read, records_changed, records_unchanged, records_rejected, rejects, stopped, records_busy \
                    from pfa_sync.ingest_page($1, $2, $3, $4)";
         let rows = self.call(sql, &[&pull.id, &pull.fencing_token, page, &next]).await?;
         let ingested = |row: &Row| {
@@ -107,6 +109,7 @@ impl Calls {
                 rejected: row.try_get(3)?,
                 rejects: row.try_get(4)?,
                 stopped: row.try_get(5)?,
+                busy: row.try_get(6)?,
             })
         };
         rows.first().map(ingested).transpose()

@@ -60,37 +60,78 @@ pub struct ReadBack {
 /// Number of records of a report by their new status: completed, pending, failed, conflict, processing.
 pub type Statuses = BTreeMap<String, usize>;
 
+/// What a report changed.
+#[derive(Debug, Default)]
+pub struct Reported {
+    /// The new statuses of its records.
+    pub statuses: Statuses,
+    /// Queue ids of the records that another session holds: they are to be reported again.
+    pub busy: Vec<i64>,
+}
+
+/// What is reported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// Writes that PEMS confirmed: [`Completion`]s.
+    Complete,
+    /// Failed tries: [`FailedTry`]s.
+    Fail,
+    /// Records that PEMS has at another version, as they were read afterwards: [`ReadBack`]s.
+    Conflict,
+    /// Records that were read because the outcome or the version of a change is unknown: [`ReadBack`]s.
+    Reconcile,
+    /// Records that were not sent: [`ClaimToken`]s.
+    Release,
+}
+
+/// An item of a report.
+pub trait Item: Serialize + Debug + Send + Sync {
+    /// Its claim.
+    fn token(&self) -> ClaimToken;
+}
+
+macro_rules! items {
+    ($($item:ty),*) => {
+        $(impl Item for $item {
+            fn token(&self) -> ClaimToken {
+                self.token
+            }
+        })*
+    };
+}
+
+items!(Completion, FailedTry, ReadBack);
+
+impl Item for ClaimToken {
+    fn token(&self) -> ClaimToken {
+        *self
+    }
+}
+
 impl Calls {
-    /// Reports writes that PEMS confirmed.
-    pub async fn complete(&self, items: &[Completion]) -> Result<Statuses, DatabaseError> {
-        self.report("select status from pfa_sync.complete($1, $2)", items).await
-    }
-
-    /// Reports failed tries.
-    pub async fn fail(&self, items: &[FailedTry]) -> Result<Statuses, DatabaseError> {
-        self.report("select status from pfa_sync.fail($1, $2)", items).await
-    }
-
-    /// Reports records that PEMS has at another version, as they were read afterwards.
-    pub async fn report_conflict(&self, items: &[ReadBack]) -> Result<Statuses, DatabaseError> {
-        self.report("select status from pfa_sync.report_conflict($1, $2)", items).await
-    }
-
-    /// Reconciles changes whose outcome or version is unknown with the records as they were read.
-    pub async fn reconcile(&self, items: &[ReadBack]) -> Result<Statuses, DatabaseError> {
-        self.report("select status from pfa_sync.reconcile($1, $2)", items).await
-    }
-
     /// The time, as PEMS spells it, since when PEMS' list shows what it applied of lost requests; `None` = unknown.
     pub async fn lost_since(&self, tokens: &[ClaimToken]) -> Result<Option<String>, DatabaseError> {
         Ok(optional_value(&self.call("select pfa_sync.lost_since($1)", &[&Json(tokens)]).await?)?)
     }
 
-    async fn report<T: Serialize + Debug + Sync>(&self, sql: &str, items: &[T]) -> Result<Statuses, DatabaseError> {
-        let mut statuses = Statuses::new();
+    /// Reports what came of claimed changes.
+    pub async fn report<T: Item>(&self, report: Report, items: &[T]) -> Result<Reported, DatabaseError> {
+        let sql = match report {
+            Report::Complete => "select queue_id, status from pfa_sync.complete($1, $2)",
+            Report::Fail => "select queue_id, status from pfa_sync.fail($1, $2)",
+            Report::Conflict => "select queue_id, status from pfa_sync.report_conflict($1, $2)",
+            Report::Reconcile => "select queue_id, status from pfa_sync.reconcile($1, $2)",
+            Report::Release => "select queue_id, status from pfa_sync.release($1, $2)",
+        };
+        let mut reported = Reported::default();
         for row in self.call(sql, &[&self.relay, &Json(items)]).await? {
-            *statuses.entry(row.try_get(0)?).or_default() += 1;
+            let status: String = row.try_get(1)?;
+            if status == "busy" {
+                reported.busy.push(row.try_get(0)?);
+            } else {
+                *reported.statuses.entry(status).or_default() += 1;
+            }
         }
-        Ok(statuses)
+        Ok(reported)
     }
 }

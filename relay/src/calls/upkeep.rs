@@ -40,7 +40,8 @@ impl Calls {
         Ok(reply)
     }
 
-    /// Queues committed work that no trigger saw. Returns id, queued and failed of each organization that had any.
+    /// Queues a portion of the committed work that no trigger saw. Returns id, queued and failed of each organization that had
+    /// any; none: nothing is left, or another session holds it.
     pub async fn sweep(&self) -> Result<Vec<(String, i64, i64)>, DatabaseError> {
         let rows = self.call_without_timeout("select organization_id, queued, failed from pfa_sync.sweep()").await?;
         rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()

@@ -19,13 +19,19 @@ use crate::{
         schedule::{MAX_PULLS, Schedule},
     },
     listener::Listener,
-    outbound::{batch::Outbound, dispatcher::Dispatcher, slots::Slots},
+    outbound::{
+        batch::Outbound,
+        dispatcher::{Dispatcher, LEASE_MARGIN},
+        slots::Slots,
+    },
     pems::{Pems, json::JsonPems},
     settings::Settings,
+    upkeep::Upkeep,
 };
 
-/// Connections beside one per batch and per pull: that of the dispatcher, and some for renewing leases.
-const SPARE_CONNECTIONS: usize = 4;
+/// Connections beside one per batch and per pull: those of the dispatcher and of the upkeep, and some for
+/// renewing leases.
+const SPARE_CONNECTIONS: usize = 5;
 
 /// Runs until SIGTERM or SIGINT, then finishes what is in flight. Waits for a database or a PEMS that does not answer.
 pub async fn run(settings: &Settings) -> Result<()> {
@@ -61,10 +67,11 @@ pub async fn run(settings: &Settings) -> Result<()> {
         page_size: settings.page_size,
         stop: stop.clone(),
     };
+    let upkeep = Upkeep::start(calls.clone(), settings.request_timeout + LEASE_MARGIN, stop.clone());
     let outbound = Outbound { slots, calls: calls.clone(), pems, request_timeout: settings.request_timeout, stop: stop.clone() };
     let wake = Arc::new(Notify::new());
     let listening = tokio::spawn(Listener::new(database, wake.clone()).run(stop.clone()));
-    let dispatcher = Dispatcher::new(Arc::new(outbound), wake, settings.batch_size, max_in_flight);
+    let dispatcher = Dispatcher::new(Arc::new(outbound), upkeep, wake, settings.batch_size, max_in_flight);
     let pulling = tokio::spawn(Schedule::new(puller).run());
     let mut dispatching = tokio::spawn(dispatcher.run());
 

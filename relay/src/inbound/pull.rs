@@ -145,8 +145,7 @@ impl Puller {
             if page.next.is_some() && page.next == query.after {
                 return Err(PullError::RepeatedCursor);
             }
-            let ingest = || self.calls.ingest_page(pull, &page.records, page.next.as_deref());
-            let ingested = self.persist(pull, ingest).await?.ok_or(PullError::TakenOver)?;
+            let ingested = self.ingest(pull, &page).await?;
             let stopped = ingested.stopped.clone();
             totals.add(ingested);
             progress(totals);
@@ -157,6 +156,25 @@ impl Puller {
             query.after = page.next;
         }
         if pull.full { self.check_missing(pull, totals).await } else { Ok(()) }
+    }
+
+    /// Ingests a page, again after growing waits as long as another session holds a record of it.
+    async fn ingest(&self, pull: &Pull, page: &Page) -> Result<Ingested, PullError> {
+        let mut backoff = Policy::BUSY.backoff();
+        let mut changed_before = 0;
+        loop {
+            let ingest = || self.calls.ingest_page(pull, &page.records, page.next.as_deref());
+            let ingested = self.persist(pull, ingest).await?.ok_or(PullError::TakenOver)?;
+            if ingested.busy == 0 || ingested.stopped.is_some() {
+                return Ok(Ingested {
+                    changed: ingested.changed + changed_before,
+                    unchanged: ingested.unchanged - changed_before,
+                    ..ingested
+                });
+            }
+            changed_before += ingested.changed;
+            self.unless_stopped(sleep(backoff.wait())).await?;
+        }
     }
 
     /// Requests the records that no page contained: pages may have shifted while they were read.

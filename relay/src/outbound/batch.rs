@@ -7,14 +7,20 @@ use std::{
 };
 
 use metrics::counter;
-use pfa_service::{database::DatabaseError, retry};
-use tokio::time::{Instant, sleep};
+use pfa_service::{
+    database::DatabaseError,
+    retry::{self, Policy},
+};
+use tokio::{
+    sync::OwnedSemaphorePermit,
+    time::{Instant, sleep},
+};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::slots::Slots;
 use crate::{
-    calls::{Batch, Calls, ClaimToken, Claimed, Statuses, Step},
+    calls::{Batch, Calls, ClaimToken, Claimed, Item, Report, Statuses, Step},
     pems::Pems,
 };
 
@@ -39,13 +45,21 @@ pub(super) struct BatchRun<'a> {
     /// Cancelled when nothing more of this batch may be sent or read: the relay stops, or PEMS refuses the credentials.
     pub halt: CancellationToken,
     statuses: Mutex<Statuses>,
+    /// The batch's place among those in flight. A batch that only waits for records that another session holds has none.
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
 }
 
 impl Outbound {
     /// Runs a batch to its end. Never fails: what can't be reported is left to the lease.
-    pub async fn run(&self, batch: &Batch) {
+    pub async fn run(&self, batch: &Batch, permit: OwnedSemaphorePermit) {
         let started = Instant::now();
-        let run = BatchRun { outbound: self, batch, halt: self.stop.child_token(), statuses: Mutex::default() };
+        let run = BatchRun {
+            outbound: self,
+            batch,
+            halt: self.stop.child_token(),
+            statuses: Mutex::default(),
+            permit: Mutex::new(Some(permit)),
+        };
         let work = async {
             match batch.step {
                 Step::Send { slot } => run.send(&batch.records, Some(slot)).await,
@@ -90,16 +104,32 @@ impl Outbound {
 }
 
 impl BatchRun<'_> {
-    /// Reports an outcome, and repeats the report as long as the lease lasts.
-    pub async fn report<F>(&self, what: &str, call: impl FnMut() -> F)
-    where
-        F: Future<Output = Result<Statuses, DatabaseError>>,
-    {
-        if let Some(reported) = self.persist(what, call).await {
-            let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
-            for (status, count) in reported {
-                *statuses.entry(status).or_default() += count;
+    /// Reports outcomes, and repeats the report as long as the lease lasts. Records that another session holds are reported
+    /// again after growing waits, while their leases are renewed: what PEMS answered is not forgotten.
+    pub async fn report<T: Item>(&self, report: Report, mut items: Vec<T>) {
+        let mut backoff = Policy::BUSY.backoff();
+        while !items.is_empty() {
+            let Some(reported) = self.persist(report, || self.outbound.calls.report(report, &items)).await else { return };
+            self.count(reported.statuses);
+            items.retain(|item| reported.busy.contains(&item.token().queue_id));
+            if !items.is_empty() {
+                // Other batches go on meanwhile.
+                drop(self.permit.lock().unwrap_or_else(PoisonError::into_inner).take());
+                debug!(
+                    batch_id = self.batch.id,
+                    ?report,
+                    records = items.len(),
+                    "another session holds records; reporting again"
+                );
+                sleep(backoff.wait()).await;
             }
+        }
+    }
+
+    fn count(&self, reported: Statuses) {
+        let mut statuses = self.statuses.lock().unwrap_or_else(PoisonError::into_inner);
+        for (status, records) in reported {
+            *statuses.entry(status).or_default() += records;
         }
     }
 
@@ -107,21 +137,19 @@ impl BatchRun<'_> {
     /// kept: when its lease ends, it is read.
     pub async fn release(&self, records: &[Claimed]) {
         let free: Vec<_> = records.iter().filter(|record| !record.ambiguous).map(|record| record.token).collect();
-        if !free.is_empty() {
-            self.persist("release", || self.outbound.calls.release(&free)).await;
-        }
+        self.report(Report::Release, free).await;
     }
 
-    async fn persist<T, F>(&self, what: &str, call: impl FnMut() -> F) -> Option<T>
+    async fn persist<T, F>(&self, report: Report, call: impl FnMut() -> F) -> Option<T>
     where
         F: Future<Output = Result<T, DatabaseError>>,
     {
         let (batch_id, organization) = (self.batch.id, &self.batch.organization);
-        let failed = |error: &DatabaseError| warn!(batch_id, organization, what, %error, "reporting again");
+        let failed = |error: &DatabaseError| warn!(batch_id, organization, ?report, %error, "reporting again");
         retry::until(Instant::now() + self.batch.lease, call, failed)
             .await
             .inspect_err(|error| {
-                error!(batch_id, organization, what, %error, "can't report the outcome of a batch; its lease decides");
+                error!(batch_id, organization, ?report, %error, "can't report the outcome of a batch; its lease decides");
             })
             .ok()
     }

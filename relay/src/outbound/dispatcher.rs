@@ -8,30 +8,32 @@ use pfa_service::{
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep, sleep_until},
+    time::{sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::batch::Outbound;
-use crate::calls::{Batch, Step};
+use crate::{
+    calls::{Batch, Step},
+    upkeep::Upkeep,
+};
 
 /// Shortest wait for a change that is due: a due change that can't be claimed is locked by another transaction.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 
-/// Poll interval until the first heartbeat returns that of the database.
-const INITIAL_POLL_INTERVAL: Duration = Duration::from_secs(60);
+/// Wait for a change that is due when it could not be claimed twice: its record is kept locked by another session.
+const LOCKED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A lease lasts longer than the request timeout by at least this; a request can be started within that time.
-const LEASE_MARGIN: Duration = Duration::from_secs(1);
+pub const LEASE_MARGIN: Duration = Duration::from_secs(1);
 
 /// The loop that claims batches and runs them.
 pub struct Dispatcher {
     outbound: Arc<Outbound>,
     wake: Arc<Notify>,
     batch_size: i32,
-    lease: Duration,
-    poll_interval: Duration,
+    upkeep: Upkeep,
     permits: Arc<Semaphore>,
     in_flight: TaskTracker,
     outage: OutageState,
@@ -46,11 +48,10 @@ struct OutageState {
 
 impl Dispatcher {
     /// Claims at every `wake`, and at the poll interval of the database's settings.
-    pub fn new(outbound: Arc<Outbound>, wake: Arc<Notify>, batch_size: i32, max_in_flight: usize) -> Self {
+    pub fn new(outbound: Arc<Outbound>, upkeep: Upkeep, wake: Arc<Notify>, batch_size: i32, max_in_flight: usize) -> Self {
         Self {
-            lease: outbound.request_timeout + LEASE_MARGIN,
-            poll_interval: INITIAL_POLL_INTERVAL,
             outbound,
+            upkeep,
             wake,
             batch_size,
             permits: Arc::new(Semaphore::new(max_in_flight)),
@@ -62,25 +63,28 @@ impl Dispatcher {
     /// Runs until the relay stops and all batches in flight have ended.
     pub async fn run(mut self) {
         let stop = self.outbound.stop.clone();
-        let mut next_poll = Instant::now();
         let mut pause = Duration::ZERO;
+        let mut locked = false;
         loop {
             // The Notify stores a wake that arrives during the work, so none is lost between claiming and waiting.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = sleep_until(next_poll) => {}
                 () = self.wake.notified() => {}
                 () = sleep(pause) => {}
             }
-            pause = match self.claim_all(&mut next_poll).await {
-                Ok(due) => due.map_or(self.poll_interval, |due| due.max(MIN_PAUSE)),
-                Err(error) => {
-                    let wait = self.outage.begin(error).unwrap_or(self.poll_interval);
-                    // The sweep runs as soon as the database is back.
-                    next_poll = Instant::now() + wait;
-                    wait
+            let poll_interval = self.upkeep.fleet().poll_interval;
+            pause = match self.claim_all().await {
+                // Due, and not to be claimed: a sweep is due, or another session holds the record.
+                Ok(Some(Duration::ZERO)) => {
+                    self.upkeep.sweep_soon();
+                    if std::mem::replace(&mut locked, true) { LOCKED_PAUSE } else { MIN_PAUSE }
                 }
+                Ok(due) => {
+                    locked = false;
+                    due.map_or(poll_interval, |due| due.clamp(MIN_PAUSE, poll_interval.max(MIN_PAUSE)))
+                }
+                Err(error) => self.outage.begin(error).unwrap_or(poll_interval),
             };
         }
         self.in_flight.close();
@@ -88,18 +92,14 @@ impl Dispatcher {
     }
 
     /// Claims until nothing is left. Returns how long until something more is due.
-    async fn claim_all(&mut self, next_poll: &mut Instant) -> Result<Option<Duration>, DatabaseError> {
-        if Instant::now() >= *next_poll {
-            self.housekeeping().await?;
-            *next_poll = Instant::now() + self.poll_interval;
-        }
+    async fn claim_all(&mut self) -> Result<Option<Duration>, DatabaseError> {
         loop {
             let permit = tokio::select! {
                 biased;
                 () = self.outbound.stop.cancelled() => return Ok(None),
                 permit = self.permits.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
             };
-            let claim = || self.outbound.calls.claim(self.batch_size, self.lease);
+            let claim = || self.outbound.calls.claim(self.batch_size, self.upkeep.fleet().lease);
             let claimed = retry::at_once(DatabaseError::is_retryable, claim).await?;
             self.outage.end();
             match claimed {
@@ -115,8 +115,7 @@ impl Dispatcher {
         let step = batch.step;
         let (outbound, wake) = (self.outbound.clone(), self.wake.clone());
         self.in_flight.spawn(async move {
-            outbound.run(&batch).await;
-            drop(permit);
+            outbound.run(&batch, permit).await;
             // Further changes of its records may be due now.
             wake.notify_one();
         });
@@ -127,26 +126,6 @@ impl Dispatcher {
             }
         }
     }
-
-    async fn housekeeping(&mut self) -> Result<(), DatabaseError> {
-        let calls = &self.outbound.calls;
-        let reply = calls.heartbeat().await?;
-        self.lease = reply.lease().max(self.outbound.request_timeout + LEASE_MARGIN);
-        self.poll_interval = reply.poll();
-        debug!(
-            relay = calls.relay(),
-            paused = ?reply.paused,
-            down = ?reply.down,
-            lease = ?self.lease,
-            poll_interval = ?self.poll_interval,
-            "heartbeat"
-        );
-        calls.maintain().await?;
-        for (organization_id, queued, failed) in calls.sweep().await? {
-            info!(relay = calls.relay(), organization_id, queued, failed, "the sweep queued committed work that no trigger saw");
-        }
-        Ok(())
-    }
 }
 
 impl OutageState {
@@ -155,7 +134,7 @@ impl OutageState {
         let message = error.to_string();
         match error {
             DatabaseError::Retryable(_) => Some(MIN_PAUSE),
-            DatabaseError::Unreachable(_) | DatabaseError::TimedOut(_) => {
+            DatabaseError::Unreachable(_) | DatabaseError::Busy(_) | DatabaseError::TimedOut(_) => {
                 if self.unreachable.is_none() {
                     warn!(error = message, "the database does not answer; retrying until it does");
                 }

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::{batch::BatchRun, write::truncated};
 use crate::{
-    calls::{Claimed, FailedTry, ReadBack},
+    calls::{Claimed, FailedTry, ReadBack, Report},
     pems::{Failure, ListQuery, MAX_PAGE},
 };
 
@@ -29,9 +29,7 @@ impl BatchRun<'_> {
         let seen: Vec<_> = found.iter().map(|record| record.token.queue_id).collect();
         let rest = self.batch.records.iter().filter(|record| !seen.contains(&record.token.queue_id));
         found.extend(self.read_each(rest.map(|record| (record, None)).collect()).await);
-        if !found.is_empty() {
-            self.report("reconcile", || self.outbound.calls.reconcile(&found)).await;
-        }
+        self.report(Report::Reconcile, found).await;
     }
 
     /// Finds the outcome of a lost batch by one list of what PEMS changed since before it was sent: a record that the list
@@ -94,9 +92,7 @@ impl BatchRun<'_> {
     pub async fn read_back(&self, refused: Vec<(&Claimed, Failure)>) {
         let refused = refused.into_iter().map(|(record, refusal)| (record, refusal.response.map(truncated))).collect();
         let found = self.read_each(refused).await;
-        if !found.is_empty() {
-            self.report("conflict", || self.outbound.calls.report_conflict(&found)).await;
-        }
+        self.report(Report::Conflict, found).await;
     }
 
     /// Reads records, given with the answer to the write before, and returns those that were read. The others are reported
@@ -112,10 +108,7 @@ impl BatchRun<'_> {
                 Err(NotRead::Halted) => unread.push(record.clone()),
             }
         }
-        if !failed.is_empty() {
-            self.report("fail", || self.outbound.calls.fail(&failed)).await;
-        }
-        self.release(&unread).await;
+        tokio::join!(self.report(Report::Fail, failed), self.release(&unread),);
         found
     }
 

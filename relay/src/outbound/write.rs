@@ -7,7 +7,7 @@ use tracing::warn;
 
 use super::batch::{BatchRun, tokens};
 use crate::{
-    calls::{Claimed, Completion, FailedTry},
+    calls::{Claimed, Completion, FailedTry, Report},
     pems::{Failure, FailureKind, Write, WriteResult},
 };
 
@@ -72,7 +72,7 @@ impl BatchRun<'_> {
         let about_the_batch = matches!(failure.kind, FailureKind::Rejected | FailureKind::Conflict | FailureKind::Locked);
         if !about_the_batch || records.len() == 1 {
             let tries: Vec<_> = records.iter().map(|record| self.failed_try(record, &failure, true)).collect();
-            return self.report("fail", || self.outbound.calls.fail(&tries)).await;
+            return self.report(Report::Fail, tries).await;
         }
         let (front, back) = records.split_at(records.len() / 2);
         for half in [front, back] {
@@ -103,13 +103,8 @@ impl BatchRun<'_> {
                 }
             }
         }
-        if !completions.is_empty() {
-            self.report("complete", || self.outbound.calls.complete(&completions)).await;
-        }
-        if !tries.is_empty() {
-            self.report("fail", || self.outbound.calls.fail(&tries)).await;
-        }
-        self.read_back(conflicts).await;
+        // At the same time: a record that another session holds delays no other.
+        tokio::join!(self.report(Report::Complete, completions), self.report(Report::Fail, tries), self.read_back(conflicts),);
     }
 
     /// Refused credentials stop the rest of the batch, since further requests might lock them.

@@ -69,6 +69,17 @@ pub enum SettingsError {
     /// The database URL can't be parsed. The source is left out, since it may quote the password.
     #[error("database-url is not a valid PostgreSQL connection string: {0}")]
     InvalidDatabaseUrl(String),
+    /// A database on another machine without TLS.
+    #[error(
+        "database-url asks for sslmode={mode} to {host}: the password and the data could be read on the network; write \
+         sslmode=require, or leave sslmode out"
+    )]
+    PlainDatabase {
+        /// The mode that the URL names.
+        mode: &'static str,
+        /// The host or address.
+        host: String,
+    },
     /// A file gives no secret.
     #[error(transparent)]
     Secret(#[from] SecretError),

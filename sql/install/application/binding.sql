@@ -116,6 +116,7 @@ begin
           left join modification m on m.modification_id = q.modification_id
          where q.status = 'pending' and coalesce(m.sync_state not in ('committed', 'syncing'), true));
     perform withdraw_queued(moved);
+    perform withdraw_orphans();
     return cardinality(moved);
 end
 $$;

@@ -10,6 +10,11 @@
 -- The application's UPDATE has locked its modifications before any trigger runs. Mirror rows are locked
 -- `for no key update`: `for update` would deadlock with the application's foreign keys.
 --
+-- After its first row lock on the application's tables, a session of ours never waits for another such lock: a
+-- transaction of the application that holds one record and wants the next would deadlock with it, and Postgres may
+-- end either. What is not free is left out (skip_locked), or everything is given back first (lock_together). Only
+-- commits by the application itself wait, in its own transaction.
+--
 -- Rows of the application's tables are locked by id, in functions on the tables themselves: a lock clause on one of our
 -- views locks nothing. So rows that are chosen by a condition are looked up, locked, and looked at again.
 
@@ -61,21 +66,6 @@ begin
 end
 $$;
 
--- Locks modifications by id, and returns those that are committed then and have no live queue row.
-create function lock_unseen(modification_ids text[], skip_locked boolean) returns text[]
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
-as $$
-declare
-    locked text[] := lock_modifications(modification_ids, skip_locked);
-begin
-    return array(select m.modification_id from modification m
-                  where m.modification_id = any (locked) and m.sync_state = 'committed'
-                    and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
-                  order by 1);
-end
-$$;
-
 -- Locks mirror rows by id; the ids of those that exist. skip_locked: those that another session has locked are left
 -- out.
 create function lock_records(mirror_ids text[], skip_locked boolean default false) returns text[]
@@ -83,5 +73,65 @@ create function lock_records(mirror_ids text[], skip_locked boolean default fals
 as $$
 begin
     return lock_mirror_rows(mirror_ids, skip_locked);
+end
+$$;
+
+-- Locks modifications and their records by id, and returns those that are committed then and have no live queue row.
+-- Those that another session has locked are left out.
+create function lock_unseen(modification_ids text[]) returns text[]
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off
+as $$
+declare
+    locked  text[] := lock_modifications(modification_ids, skip_locked => true);
+    records text[];
+begin
+    records := lock_records(array(select m.mirror_id from modification m where m.modification_id = any (locked)),
+                            skip_locked => true);
+    return array(select m.modification_id from modification m
+                  where m.modification_id = any (locked) and m.mirror_id = any (records)
+                    and m.sync_state = 'committed'
+                    and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
+                  order by 1);
+end
+$$;
+
+-- Locks all of some modifications and mirror rows for a function that a person called. It waits for the first
+-- modification, and for the others only while it holds nothing: what it locked is given back before each further try.
+-- Raises 40001 when it has not got all of them within five seconds.
+create function lock_together(modification_ids text[], mirror_ids text[]) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    give_up       timestamptz := clock_timestamp() + interval '5 s';
+    first_id      text := (select min(i) from unnest(modification_ids) i);
+    modifications text[];
+    records       text[];
+    held          text;
+begin
+    loop
+        begin
+            perform lock_modifications(array[first_id]);
+            modifications := lock_modifications(modification_ids, skip_locked => true);
+            records := lock_records(mirror_ids, skip_locked => true);
+            select r.pfa_id into held from mirror r
+             where r.mirror_id = any (mirror_ids) and r.mirror_id <> all (records)
+                or r.mirror_id in (select m.mirror_id from modification m
+                                    where m.modification_id = any (modification_ids)
+                                      and m.modification_id <> all (modifications))
+             limit 1;
+            if not found then
+                return;
+            end if;
+            raise exception 'given back' using errcode = 'PF000';
+        exception when sqlstate 'PF000' then
+            null;
+        end;
+        if clock_timestamp() > give_up then
+            raise exception 'another transaction is changing record %', held
+                using errcode = 'serialization_failure', hint = 'Try again.';
+        end if;
+        perform pg_sleep(0.02);
+    end loop;
 end
 $$;

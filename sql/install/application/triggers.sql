@@ -99,6 +99,16 @@ begin
 end
 $$;
 
+create function modifications_truncated() returns trigger
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    perform withdraw_orphans();
+    return null;
+end
+$$;
+
 -- The triggers on pfa_modification: name, function, type (as pg_trigger.tgtype) and definition. None has a WHEN clause
 -- or a list of columns: those would keep the application from changing its columns.
 create function application_triggers()
@@ -112,7 +122,8 @@ as $$
         ('pfa_sync_updated', 'modifications_updated', 16,
          'after update', 'referencing old table as old_rows new table as new_rows for each statement'),
         ('pfa_sync_deleted', 'modifications_deleted', 8,
-         'after delete', 'referencing old table as old_rows for each statement')
+         'after delete', 'referencing old table as old_rows for each statement'),
+        ('pfa_sync_truncated', 'modifications_truncated', 32, 'after truncate', 'for each statement')
 $$;
 
 -- Triggers of ours on tables of the application, in whatever table: a table that was renamed keeps its own.

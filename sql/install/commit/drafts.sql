@@ -100,6 +100,7 @@ as $$
 declare
     drafts text[];
 begin
+    perform ensure_bound();
     drafts := array(
         select m.modification_id from modification m
          where m.organization_id = drafts_of.organization_id and m.user_id = drafts_of.user_id
@@ -109,7 +110,8 @@ begin
                 or m.mirror_id in (select r.mirror_id from mirror r
                                     where r.organization_id = drafts_of.organization_id
                                       and r.pfa_id = any (pfa_ids))));
-    drafts := lock_modifications(drafts);
+    perform lock_together(drafts, array(select m.mirror_id from modification m
+                                         where m.modification_id = any (drafts)));
     -- Another session may have committed one meanwhile.
     return array(select m.modification_id from modification m
                   where m.modification_id = any (drafts) and m.sync_state = 'draft' order by 1);

@@ -112,9 +112,11 @@ begin
         returning job_id, organization_id, user_id),
     queued as (
         insert into pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author,
-                                     reason, payload, base, accepted, base_version, head)
+                                     reason, payload, base, accepted, base_version, content, head)
         select job.job_id, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation,
                j.author, j.reason, j.delta, j.base, nullif(j.seen, j.base), j.base_version,
+               (select content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) from modification m
+                 where m.modification_id = j.modification_id),
                not exists (select from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head)
           from judged j
           join job on job.organization_id = j.organization_id and job.user_id = j.author

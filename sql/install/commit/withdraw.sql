@@ -10,10 +10,12 @@ as $$
 #variable_conflict use_column
 declare
     actor   text := acting_user(user_id);
-    locked  text[] := lock_modifications(modification_ids);
     results jsonb;
     taken   text[];
 begin
+    perform ensure_bound();
+    perform lock_together(modification_ids, array(select m.mirror_id from modification m
+                                                   where m.modification_id = any (modification_ids)));
     results := (
         select coalesce(jsonb_object_agg(w.id, case
                      when m.modification_id is null or not can_see(m.organization_id) then 'unknown'
@@ -24,7 +26,7 @@ begin
                      when m.sync_state = 'syncing' then 'in_flight'
                      else 'not_queued' end), '{}')
           from unnest(modification_ids) w (id)
-          left join modification m on m.modification_id = w.id and m.modification_id = any (locked)
+          left join modification m on m.modification_id = w.id
          where w.id is not null);
     taken := array(select r.key from jsonb_each_text(results) r where r.value = 'withdrawn');
     -- Ended in the name of the user who takes them back, before the triggers see it.
@@ -58,6 +60,29 @@ begin
                   hint = 'Wait for its outcome, then commit a further modification.';
     end if;
     perform withdraw_queued(modification_ids);
+end
+$$;
+
+-- Ends conflicts, dead letters and waiting changes of modifications that are not there any more, and that nobody could
+-- end: the table was truncated, or rows were deleted while no trigger watched. What is in flight ends by its own
+-- payload.
+create function withdraw_orphans() returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    perform withdraw_queued(array(
+        select q.modification_id from pfa_write_queue q
+         where q.status = 'pending'
+           and not exists (select from modification m where m.modification_id = q.modification_id)
+        union
+        select c.modification_id from pfa_sync_conflict c
+         where c.status = 'unresolved'
+           and not exists (select from modification m where m.modification_id = c.modification_id)));
+    perform close_dead_letters(array(
+        select d.modification_id from pfa_write_queue_dlq d
+         where d.status = 'open'
+           and not exists (select from modification m where m.modification_id = d.modification_id)),
+        'withdrawn', null, null);
 end
 $$;
 

@@ -131,9 +131,9 @@ create function lock_conflicts(conflict_ids bigint[]) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    perform lock_modifications(array(select c.modification_id
-                                       from pfa_sync_conflict c where c.id = any (conflict_ids)));
-    perform lock_records(array(select c.mirror_id from pfa_sync_conflict c where c.id = any (conflict_ids)));
+    perform lock_together(
+        array(select c.modification_id from pfa_sync_conflict c where c.id = any (conflict_ids)),
+        array(select c.mirror_id from pfa_sync_conflict c where c.id = any (conflict_ids)));
     return array(select c.id from pfa_sync_conflict c where c.id = any (conflict_ids) and c.status = 'unresolved'
                   order by c.id for update);
 end

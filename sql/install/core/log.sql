@@ -106,14 +106,16 @@ $$;
 
 -- Makes the log's partitions from this month to the given number of months ahead, and the default partition, which
 -- takes entries when the right partition was not made in time; they move when that month is made.
-create function create_log_partitions(months_ahead int default 2) returns setof text
+create function create_log_partitions(months_ahead int default 6) returns setof text
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set timezone = 'UTC'
+    set timezone = 'UTC' set lock_timeout = '1s'
 as $$
 declare
     month date;
     part  name;
 begin
+    -- Two relays at once would each make the same partition. Readers and writers of the log are not locked out by this.
+    lock table pfa_audit_log in share update exclusive mode;
     for ahead in 0 .. months_ahead loop
         month := (date_trunc('month', now()) + make_interval(months => ahead))::date;
         part := 'pfa_audit_log_' || to_char(month, 'YYYYMM');

@@ -5,7 +5,7 @@
 -- stopped: why the page was kept but not promoted; null = it was.
 create function pfa_sync.ingest(organization text, page jsonb, source text default 'pems', pull_id bigint default null)
     returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint,
-                   rejects jsonb, stopped text)
+                   rejects jsonb, stopped text, records_busy bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -17,6 +17,7 @@ declare
     results jsonb;
     drift   text;
     changed bigint := 0;
+    busy    bigint := 0;
 begin
     if jsonb_typeof(page) is distinct from 'array' then
         raise exception 'a page is a JSON array of records, not %', coalesce(jsonb_typeof(page), 'null')
@@ -33,22 +34,28 @@ begin
           from unnest(records) r where r.problem is not null);
     if drift is null then
         results := promote_singly(scope, records, source, pull_id);
-        changed := (select coalesce(sum((r->>'changed')::bigint), 0) from jsonb_array_elements(results) r);
-        refused := refused || (select coalesce(jsonb_agg(r->'refused'), '[]')
-                                 from jsonb_array_elements(results) r where r ? 'refused');
+        select coalesce(sum((r->>'changed')::bigint), 0), coalesce(sum((r->>'busy')::bigint), 0),
+               refused || coalesce(jsonb_agg(r->'refused') filter (where r ? 'refused'), '[]')
+          into changed, busy, refused
+          from jsonb_array_elements(results) r;
     end if;
-    insert into sync_pull_page (pull_id, organization_id, source, records, rejects)
-        values (ingest.pull_id, scope, source, page, refused);
+    -- A page that is not taken whole is handed in again.
+    if busy = 0 then
+        insert into sync_pull_page (pull_id, organization_id, source, records, rejects)
+            values (ingest.pull_id, scope, source, page, refused);
+    end if;
     return query
-        select p.n, changed, case when drift is null then p.n - changed - jsonb_array_length(refused) else 0 end,
-               jsonb_array_length(refused)::bigint, refused, drift
+        select p.n, changed,
+               case when drift is null then p.n - changed - busy - jsonb_array_length(refused) else 0 end,
+               jsonb_array_length(refused)::bigint, refused, drift, busy
           from (select jsonb_array_length(page)::bigint) p (n);
 end
 $$;
 comment on function pfa_sync.ingest(text, jsonb, text, bigint) is
     'Relay: takes a page of PEMS'' records of an organization into the mirror. Returns counts of read, changed, '
-    'unchanged and rejected records, each rejected record with its reason, and stopped: why nothing was promoted; '
-    'null: it was. PF001: not an array, or no organization.';
+    'unchanged and rejected records; each rejected record with its reason; stopped: why nothing was promoted, null: it '
+    'was; and records_busy: how many another session holds, for which the page is to be handed in again. PF001: not an '
+    'array, or no organization.';
 
 -- Records that were read because of a change: not a page of a list, so they are neither kept as bronze nor compared
 -- with the known shape.
@@ -111,10 +118,11 @@ $$;
 -- Takes records into the mirror. Versions decide: an older one changes nothing, unless a user has accepted that
 -- versions have gone back (and only if the newer one was known before the page can have been read); a newer one makes a
 -- new mirror version when its data differs; the same version with other data (PEMS spelled it otherwise, or stored
--- another value than it confirmed) is replaced in place. Returns how many mirror rows were made or changed. What is
--- queued for those is judged again at once.
+-- another value than it confirmed) is replaced in place. changed counts the mirror rows that were made or changed; busy
+-- counts those that another session holds, which stay as they are. What is queued for the changed ones is judged again
+-- at once.
 create function promote_records(organization_id text, records inbound_record[], source text,
-                                pull_id bigint default null) returns bigint
+                                pull_id bigint default null, out changed bigint, out busy bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set plan_cache_mode = force_custom_plan
 as $$
@@ -123,25 +131,35 @@ declare
     pull     sync_pull;
     begun    timestamptz;
     accepted boolean;
+    known    text[];
     queued   text[];
+    locked   text[];
     changes  mirror_change[];
     inserted bigint;
 begin
+    changed := 0;
+    busy := 0;
     records := array(select r from unnest(records) r where r.problem is null);
     if cardinality(records) = 0 then
-        return 0;
+        return;
     end if;
-    queued := lock_queued_modifications(array(
+    known := array(
         select m.mirror_id from mirror m
          where m.organization_id = promote_records.organization_id
-           and m.pfa_id in (select r.pfa_id from unnest(records) r)));
-    perform lock_records(array(
-        select m.mirror_id from mirror m
-         where m.organization_id = promote_records.organization_id
-           and m.pfa_id in (select r.pfa_id from unnest(records) r)));
+           and m.pfa_id in (select r.pfa_id from unnest(records) r));
+    queued := lock_queued_modifications(known);
+    locked := lock_records(known, skip_locked => true);
     inserted := insert_mirrors(organization_id, records);
+    changed := inserted;
     if inserted = cardinality(records) then
-        return inserted;
+        return;
+    end if;
+    busy := cardinality(known) - cardinality(locked);
+    if busy > 0 then
+        records := array(
+            select r from unnest(records) r
+             where r.pfa_id not in (select m.pfa_id from mirror m
+                                     where m.mirror_id = any (known) and m.mirror_id <> all (locked)));
     end if;
 
     select * into pull from sync_pull p where p.pull_id = promote_records.pull_id;
@@ -149,7 +167,7 @@ begin
     accepted := coalesce(pull.kind = 'full' and begun >= (
         select s.versions_accepted_at from sync_organization s
          where s.organization_id = promote_records.organization_id), false);
-    if not accepted then
+    if not accepted and busy = 0 then
         perform record_versions_back(organization_id, records, begun, pull.pull_id);
     end if;
 
@@ -184,19 +202,18 @@ begin
                   known_at = excluded.known_at
         where p.pems_version <= excluded.pems_version or accepted;
     perform rejudge_queued(queued, changes);
-    return inserted + cardinality(changes);
+    changed := inserted + cardinality(changes);
 end
 $$;
 
 -- The same, one record at a time where it fails: a record that the application's table refuses is refused by itself. A
--- JSON array of objects: changed, how many mirror rows have changed; refused, an entry for the page's rejects.
+-- JSON array of objects: changed and busy, as promote_records() counts them; refused, an entry for the page's rejects.
 create function promote_singly(organization_id text, records inbound_record[], source text, pull_id bigint)
     returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    return jsonb_build_array(jsonb_build_object(
-        'changed', promote_records(organization_id, records, source, pull_id)));
+    return (select jsonb_build_array(to_jsonb(p)) from promote_records(organization_id, records, source, pull_id) p);
 exception when others then
     if is_transient(sqlstate) then
         raise;
@@ -207,7 +224,7 @@ end
 $$;
 
 -- Locks the modifications that wait to be sent for mirror rows, before the mirror rows themselves are locked. Those
--- behind a change that is in flight are judged when it ends.
+-- behind a change that is in flight are judged when it ends, those that another session holds when they are claimed.
 create function lock_queued_modifications(mirror_ids text[]) returns text[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -215,7 +232,7 @@ begin
     return lock_modifications(array(
         select q.modification_id from pfa_write_queue q
           join pfa_write_queue h on h.mirror_id = q.mirror_id and h.head and h.status = 'pending'
-         where q.mirror_id = any (mirror_ids) and q.status = 'pending'));
+         where q.mirror_id = any (mirror_ids) and q.status = 'pending'), skip_locked => true);
 end
 $$;
 

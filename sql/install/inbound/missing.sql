@@ -100,7 +100,8 @@ begin
         select m.mirror_id from mirror m join jsonb_to_recordset(gone) i (pfa_id text) on i.pfa_id = m.pfa_id
          where m.organization_id = take_missing.organization_id);
     queued := lock_queued_modifications(mirrors);
-    perform lock_records(mirrors);
+    -- A record that another session holds is looked for by the next pull.
+    mirrors := lock_records(mirrors, skip_locked => true);
     changes := array(
         select row(m.mirror_id, m.data || '{"isDiscontinued": true}', null, 'PEMS_SYNC',
                    'PEMS no longer has the record', true)::mirror_change

@@ -95,7 +95,10 @@ begin
     if not is_bound() then
         return null;
     end if;
-    return (select greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now()) - clock_timestamp()))
+    -- greatest() ignores a null, which means that no organization is pulled.
+    return (select case when min(d.due_at) is not null
+                        then greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now())
+                                                                   - clock_timestamp())) end
               from due_pulls() d where d.scheduled);
 end
 $$;
@@ -128,7 +131,7 @@ comment on function pfa_sync.inbound_organizations(text) is
 create function pfa_sync.ingest_page(pull_id bigint, fencing_token int, page jsonb, next_page text,
                                      date timestamptz default null)
     returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint,
-                   rejects jsonb, stopped text)
+                   rejects jsonb, stopped text, records_busy bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -147,6 +150,11 @@ begin
                pages = p.pages + 1,
                records_read = p.records_read + result.records_read
          where p.pull_id = pull.pull_id;
+    elsif result.records_busy > 0 then
+        update sync_pull p
+           set lease_until = clock_timestamp() + setting('lease')::interval,
+               records_changed = p.records_changed + result.records_changed
+         where p.pull_id = pull.pull_id;
     else
         update sync_pull p
            set pages = p.pages + 1, next_page = ingest_page.next_page, whole = ingest_page.next_page is null,
@@ -162,13 +170,14 @@ begin
     end if;
     return query
         select result.records_read, result.records_changed, result.records_unchanged, result.records_rejected,
-               result.rejects, result.stopped;
+               result.rejects, result.stopped, result.records_busy;
 end
 $$;
 comment on function pfa_sync.ingest_page(bigint, int, jsonb, text, timestamptz) is
     'Relay: takes a page of a pull into the mirror and stores the cursor of the next page; null: it was the last. '
     'date: the time of PEMS'' clock in its answer; null: not known. '
-    'Returns what ingest() returns; no row: another relay has taken over the pull.';
+    'Returns what ingest() returns; records_busy over 0: hand the page in again; no row: another relay has taken over '
+    'the pull.';
 
 -- A running pull, locked, if the fencing token is still its own; else null.
 create function lock_pull(pull_id bigint, fencing_token int) returns sync_pull

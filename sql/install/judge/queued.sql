@@ -1,5 +1,49 @@
 -- The judgement of changes that are queued already, and of those that are to be queued again.
 
+-- What tells whether a modification is still the one that was judged.
+create function content_of(mirror_id text, organization_id text, user_id text, delta jsonb) returns bigint
+    language sql immutable security invoker
+    return hash_record_extended(row(mirror_id, organization_id, user_id, delta), 0);
+
+-- Ends queued changes that the application deleted, took back or changed while no trigger watched: by a bulk load with
+-- its triggers disabled, or while detached. What is still committed is swept and judged anew, as it is now.
+create function withdraw_changed(queue_ids bigint[]) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    changed bigint[];
+begin
+    perform finalize_rows(array(
+        select q.id from pfa_write_queue q
+          left join modification m on m.modification_id = q.modification_id
+          left join mirror r on r.mirror_id = q.mirror_id
+         where q.id = any (queue_ids) and (m.modification_id is null or r.mirror_id is null)),
+        'withdrawn', 'deleted in the application');
+    perform finalize_rows(array(
+        select q.id from pfa_write_queue q
+          join modification m on m.modification_id = q.modification_id
+         where q.id = any (queue_ids) and m.sync_state not in ('committed', 'syncing')),
+        'withdrawn', 'taken back in the application');
+    changed := array(
+        select q.id from pfa_write_queue q
+          join modification m on m.modification_id = q.modification_id
+          join mirror r on r.mirror_id = q.mirror_id
+         where q.id = any (queue_ids)
+           and (content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) <> q.content
+                or r.organization_id <> q.organization_id));
+    if cardinality(changed) = 0 then
+        return;
+    end if;
+    update sync_organization s set sweep_due = true
+     where s.organization_id in (select m.organization_id from pfa_write_queue q
+                                   join modification m on m.modification_id = q.modification_id
+                                  where q.id = any (changed));
+    perform set_sync_state(array(select q.modification_id from pfa_write_queue q where q.id = any (changed)),
+                           'committed');
+    perform finalize_rows(changed, 'withdrawn', 'changed in the application, and judged anew');
+end
+$$;
+
 -- Judges queued changes against the mirror as it is, and ends those that can't be sent: conflicts, changes of authors
 -- without the permissions, and those whose values PEMS holds already. The caller has locked modifications, mirror rows
 -- and queue rows. Returns the others.
@@ -11,13 +55,7 @@ as $$
 declare
     judgements judgement[];
 begin
-    -- What the application deleted while no trigger fired is not sent either.
-    perform finalize_rows(array(
-        select q.id from pfa_write_queue q
-          left join modification m on m.modification_id = q.modification_id
-          left join mirror r on r.mirror_id = q.mirror_id
-         where q.id = any (queue_ids) and (m.modification_id is null or r.mirror_id is null)),
-        'withdrawn', 'deleted in the application');
+    perform withdraw_changed(queue_ids);
     judgements := array(
         with author as materialized (
             select a.author, a.organization_id, permissions_of(a.author, a.organization_id) as permissions

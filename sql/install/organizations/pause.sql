@@ -29,10 +29,10 @@ comment on function pfa_sync.pause(text, text, timestamptz, text) is
     'Stops sending for an organization (id or code; null: all), until a time or until resume(). Commits are still '
     'judged and queued, and pulls go on. Needs perm_ManageSettings.';
 
--- Lets an organization send (null = all), queues what was committed before attach(), ends waits of more than a minute,
--- and wakes the relay.
+-- Lets an organization send (null = all), ends waits of more than a minute, and wakes the relay, whose sweep queues
+-- what no trigger saw, such as what was committed before attach().
 create function pfa_sync.resume(organization text default null, user_id text default null)
-    returns table (organization_id text, queued bigint, failed bigint)
+    returns table (organization_id text, waiting bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -49,16 +49,17 @@ begin
     with resumed_now as (
         update sync_organization s
            set paused = false, pause_reason = null, paused_until = null, paused_by = null, paused_since = null,
-               held_since = null, hold_reason = null, held_credentials = null, released_at = now()
+               sweep_due = true, held_since = null, hold_reason = null, held_credentials = null, released_at = now()
          where (scope is null or s.organization_id = scope) and (s.paused or s.held_since is not null)
         returning s.organization_id)
     select array_agg(r.organization_id) into resumed from resumed_now r;
     perform log_event('RESUMED', o.organization_id, actor) from unnest(resumed) o (organization_id);
     perform wake();
     return query
-        select o.organization_id, coalesce(s.queued, 0), coalesce(s.failed, 0)
+        select o.organization_id,
+               (select count(*) from modification m
+                 where m.organization_id = o.organization_id and m.sync_state = 'committed')
           from organization o
-          left join sweep() s on s.organization_id = o.organization_id
          where scope is null or o.organization_id = scope
          order by 1;
     perform end_waits(array(select o.organization_id from organization o
@@ -66,9 +67,9 @@ begin
 end
 $$;
 comment on function pfa_sync.resume(text, text) is
-    'Lets an organization (id or code; null: all) send again, ends a hold after refused credentials and waits of more '
-    'than a minute, and queues committed changes that no trigger saw. Returns for each organization how many of those '
-    'were queued, and how many became dead letters. Needs perm_ManageSettings.';
+    'Lets an organization (id or code; null: all) send again, and ends a hold after refused credentials and waits of '
+    'more than a minute. Returns for each organization how many committed changes wait; those that no trigger saw are '
+    'queued by the relay''s next sweep(), in portions. Needs perm_ManageSettings.';
 
 -- PEMS refused the credentials with which a relay wrote or read for an organization. Nothing is sent or pulled for it
 -- until resume(), or until a relay has other credentials: trying on might lock them. credentials: their fingerprint;

@@ -13,6 +13,7 @@ create table sync_organization (
     held_credentials      text,
     released_at           timestamptz,
     versions_accepted_at  timestamptz,
+    sweep_due             boolean       not null default false,
     served_at             timestamptz   not null default '-infinity',
     watermarks            timestamptz[] not null default '{-infinity,-infinity,-infinity}',
     lease_watermark       timestamptz   not null default '-infinity',
@@ -29,6 +30,7 @@ comment on column sync_organization.released_at is
     'a pause or a hold ended then: what waited before is not overdue';
 comment on column sync_organization.versions_accepted_at is
     'a user accepted then that PEMS'' versions have gone back; null again after the next full pull';
+comment on column sync_organization.sweep_due is 'resume() let it send: sweep() has committed work of it to queue';
 comment on column sync_organization.watermarks is
     'one for each priority level, see priority_levels(): claim() looks for heads that are due from there on';
 comment on column sync_organization.lease_watermark is 'claim() looks for expired leases from there on';

@@ -183,8 +183,7 @@ begin
 end
 $$;
 
--- Locks modifications and mirror rows of queue rows in the lock order, then the rows; those whose locks were free. A
--- record that another session works on is left for the next claim.
+-- Locks modifications and mirror rows of queue rows in the lock order, then the rows; those whose locks were free.
 create function lock_for_claim(queue_ids bigint[]) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -253,8 +252,8 @@ begin
 end
 $$;
 
--- Milliseconds until something becomes due that is not due yet: a retry, the end of a lease, or another try at a PEMS
--- that was down. Null = nothing.
+-- Milliseconds until something becomes due: a retry, the end of a lease, or another try at a PEMS that was down; 0 =
+-- what is due could not be claimed, or a sweep is due. Null = nothing.
 create function pfa_sync.next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
@@ -275,7 +274,7 @@ begin
                    cross join lateral (
                        select q.scheduled_at from pfa_write_queue q
                         where q.organization_id = s.organization_id and q.priority = n.priority
-                          and q.status = 'pending' and q.head and q.scheduled_at > now()
+                          and q.status = 'pending' and q.head and q.scheduled_at >= n.watermark
                         order by q.scheduled_at limit 1) q) h on true
               left join lateral (
                   select q.lease_until from pfa_write_queue q
@@ -284,9 +283,13 @@ begin
                    order by q.lease_until limit 1) l on true
              where case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end
              union all
-            select p.open_until, p.pems from pems p where p.open_until > now()) d
+            select p.open_until, p.pems from pems p where p.open_until > now()
+            union all
+            select now(), s.pems from sync_organization s
+             where s.sweep_due and may_send(s)) d
       join pems p on p.pems = d.pems;
-    return greatest(0, 1000 * extract(epoch from due - clock_timestamp()));
+    -- greatest() ignores a null, which means that nothing is scheduled.
+    return case when due is not null then greatest(0, 1000 * extract(epoch from due - clock_timestamp())) end;
 end
 $$;
 comment on function pfa_sync.next_due_ms() is

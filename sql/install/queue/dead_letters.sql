@@ -163,8 +163,9 @@ declare
     ids bigint[] := filtered_dead_letters(filter);
 begin
     perform require_dead_letter_manager(ids, actor);
-    perform lock_modifications(array(select d.modification_id from pfa_write_queue_dlq d where d.queue_id = any (ids)));
-    perform lock_records(array(select a.mirror_id from pfa_write_queue_archive a where a.id = any (ids)));
+    perform lock_together(
+        array(select d.modification_id from pfa_write_queue_dlq d where d.queue_id = any (ids)),
+        array(select a.mirror_id from pfa_write_queue_archive a where a.id = any (ids)));
     ids := array(select d.queue_id from pfa_write_queue_dlq d where d.queue_id = any (ids) and d.status = 'open'
                   order by d.queue_id for update);
     if digest is not null and dead_letters_digest(ids) <> digest then

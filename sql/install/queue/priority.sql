@@ -44,7 +44,7 @@ begin
          where m.organization_id = scope and m.sync_state = 'committed'
            and (write_sync.modification_ids is null or m.modification_id = any (write_sync.modification_ids))
            and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
-         order by m.modification_id), false), 'write_sync');
+         order by m.modification_id)), 'write_sync');
 
     insert into sync_job (kind, organization_id, user_id, records) values ('write_sync', scope, actor, 0)
         returning sync_job.job_id into job;

@@ -11,7 +11,7 @@ as $$ select * from judge_read(report_items(items), false) $$;
 comment on function pfa_sync.report_conflict(text, jsonb) is
     'Relay: after a version conflict, takes the record that was read back into the mirror and judges the change '
     'again. Items: queue_id, fencing_token, record (null: PEMS has none), response. Returns the new status of '
-    'each.';
+    'each; busy: another session holds the record, report it again.';
 
 -- Before a write: PEMS' record as read, because its version was unknown or an earlier outcome is ambiguous.
 create function pfa_sync.reconcile(relay text, items jsonb) returns table (queue_id bigint, status text)
@@ -22,7 +22,8 @@ as $$ select * from judge_read(report_items(items), true) $$;
 comment on function pfa_sync.reconcile(text, jsonb) is
     'Relay: with records that were read before a write, decides whether ambiguous requests were applied, or makes '
     'PEMS'' version known. Items: queue_id, fencing_token, record (null: PEMS has none), unchanged (PEMS'' list '
-    'since lost_since() does not show the record). Returns the new status of each.';
+    'since lost_since() does not show the record). Returns the new status of each; busy: another session holds the '
+    'record, report it again.';
 
 -- The time from which PEMS' list of changes shows what it applied of requests without an answer; null = not known.
 --
@@ -113,7 +114,7 @@ begin
     end;
     perform wake();
     perform record_pems_health(organizations_of(claimed), false, null);
-    return query select * from row_statuses(claimed);
+    return query select * from row_statuses(claimed) union all select * from busy_items(items, claimed);
 end
 $$;
 

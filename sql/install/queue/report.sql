@@ -32,23 +32,33 @@ exception when data_exception then
 end
 $$;
 
--- Locks the rows of items that are still the caller's, in the lock order. Rows in flight are found by their lease here
--- and below, so that the planner finds them by id and never reads the index of all leases for each.
+-- Locks the rows of items that are still the caller's, in the lock order; those that another session holds are left
+-- out, and busy_items() names them. Rows in flight are found by their lease here and below, so that the planner finds
+-- them by id and never reads the index of all leases for each.
 create function lock_claimed(items report_item[]) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    queue_ids bigint[] := array(select i.queue_id from unnest(items) i);
+    free bigint[];
 begin
     perform refresh_plans();
-    perform lock_modifications(array(select q.modification_id from pfa_write_queue q where q.id = any (queue_ids)));
-    perform lock_records(array(select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids)));
+    free := lock_for_claim(array(select i.queue_id from unnest(items) i));
     return array(
         select q.id from pfa_write_queue q
           join unnest(items) i on i.queue_id = q.id and i.fencing_token = q.fencing_token
-         where q.lease_until is not null
-         order by q.id for update of q);
+         where q.id = any (free) and q.lease_until is not null
+         order by q.id);
 end
+$$;
+
+-- The items that are still the caller's and were not locked: to be reported again.
+create function busy_items(items report_item[], locked bigint[]) returns table (queue_id bigint, status text)
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select q.id, 'busy'
+      from unnest(items) i
+      join pfa_write_queue q on q.id = i.queue_id and q.fencing_token = i.fencing_token
+     where q.lease_until is not null and q.id <> all (locked)
 $$;
 
 -- Marks records as about to be sent, right before the request, and writes WRITE_ATTEMPT to the log. From here on a
@@ -107,13 +117,13 @@ begin
     return query select r, 'failed' from unnest(refused) r;
     claimed := array(select c from unnest(claimed) c where c <> all (refused));
     perform record_pems_health(organizations_of(claimed), false, null);
-    return query select unnest(claimed), 'completed';
+    return query select unnest(claimed), 'completed' union all select * from busy_items(reported, claimed);
 end
 $$;
 comment on function pfa_sync.complete(text, jsonb) is
     'Relay: records what PEMS confirmed: mirror, history, modification, archive and log in one transaction. '
-    'Items: queue_id, fencing_token, version, updated_at, response. Returns the new status of each. Items with an '
-    'older fencing token change nothing and are left out.';
+    'Items: queue_id, fencing_token, version, updated_at, response. Returns the new status of each; busy: another '
+    'session holds the record, report it again. Items with an older fencing token change nothing and are left out.';
 
 -- Records failed tries. Items carry outcome (throttled, unavailable, unauthorized, rejected, locked, ambiguous),
 -- http_status, error, retry_after_ms, response, and whole (the request failed, not the record alone) besides;
@@ -161,14 +171,16 @@ begin
         select s.queue_id, s.status,
                case when s.status = 'pending' then 1000 * extract(epoch from f.delay) end::double precision
           from row_statuses(claimed) s
-          join unnest(failures) f on f.queue_id = s.queue_id;
+          join unnest(failures) f on f.queue_id = s.queue_id
+        union all
+        select b.queue_id, b.status, null from busy_items(reported, claimed) b;
 end
 $$;
 comment on function pfa_sync.fail(text, jsonb) is
     'Relay: records failed attempts and decides what follows. Items: queue_id, fencing_token, outcome (throttled, '
     'unavailable, unauthorized, rejected, locked, ambiguous), http_status, error, retry_after_ms, response, whole '
-    '(the request failed as a whole). Returns the new status of each, and the milliseconds until a retry. PF001: '
-    'another outcome.';
+    '(the request failed as a whole). Returns the new status of each (busy: report it again), and the '
+    'milliseconds until a retry. PF001: another outcome.';
 
 -- Whether a report of failed requests says that PEMS is down: requests as a whole that brought no answer or a 5xx.
 create function reports_outage(items report_item[]) returns boolean
@@ -200,21 +212,24 @@ as $$
 $$;
 
 -- Gives back what was claimed and not sent; no try is used up.
-create function pfa_sync.release(relay text, items jsonb) returns setof bigint
+create function pfa_sync.release(relay text, items jsonb) returns table (queue_id bigint, status text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
     set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
+#variable_conflict use_column
 declare
-    claimed bigint[] := lock_claimed(report_items(items));
+    reported report_item[] := report_items(items);
+    claimed  bigint[] := lock_claimed(reported);
 begin
     perform return_to_pending(claimed, interval '0');
     perform wake();
-    return query select unnest(claimed);
+    return query select unnest(claimed), 'pending' union all select * from busy_items(reported, claimed);
 end
 $$;
 comment on function pfa_sync.release(text, jsonb) is
-    'Relay: gives back claimed records that were not sent; no retry is used up. Returns their queue ids.';
+    'Relay: gives back claimed records that were not sent; no retry is used up. Returns the new '
+    'status of each; busy: another session holds the record, release it again.';
 
 -- Extends leases from now on; returns those that are still the caller's.
 create function pfa_sync.extend_lease(relay text, items jsonb, lease interval) returns setof bigint

@@ -46,7 +46,7 @@ $$;
 --   complete  completions; nothing
 --   fail      failures; nothing
 --   read      items of a report on records that were read; nothing
---   promote   inbound records; how many mirror rows have changed
+--   promote   inbound records; what promote_records() counts
 --   missing   answers about records that a pull did not meet; how many were marked
 create function apply_operation(operation text, items jsonb, context jsonb) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -71,9 +71,9 @@ begin
         perform judge_read_items(array(select i from jsonb_populate_recordset(null::report_item, items) i),
                                  (context->>'reconciling')::boolean);
     when 'promote' then
-        return jsonb_build_array(jsonb_build_object('changed', promote_records(
+        return (select jsonb_build_array(to_jsonb(p)) from promote_records(
             context->>'organization_id', array(select r from jsonb_populate_recordset(null::inbound_record, items) r),
-            context->>'source', (context->>'pull_id')::bigint)));
+            context->>'source', (context->>'pull_id')::bigint) p);
     when 'missing' then
         return jsonb_build_array(take_missing(context->>'organization_id', items));
     end case;

@@ -47,6 +47,7 @@ create table pfa_write_queue (
     base             jsonb,
     accepted         jsonb,
     base_version     int         not null,
+    content          bigint,
     priority         int         not null default 0,
     status           text        not null default 'pending',
     head             boolean     not null,
@@ -73,6 +74,9 @@ create table pfa_write_queue (
     constraint pfa_write_queue_lease check ((status = 'processing') = (lease_until is not null))
 ) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_analyze_scale_factor = 0.02);
+comment on column pfa_write_queue.content is
+    'digest of the modification as it was judged, see content_of(): one that differs was changed while no trigger '
+    'watched';
 comment on table pfa_write_queue is
     'Live work: one row per committed modification until it ends. Ended rows stand in pfa_write_queue_archive.';
 comment on column pfa_write_queue.payload is 'the delta in canonical form';

@@ -1,6 +1,7 @@
 //! The private cluster keeps what it promises to every other test.
 
 use std::{
+    fs,
     io::{BufRead, BufReader},
     net::{Ipv4Addr, TcpStream},
     process::{Child, ChildStdin, Command, Stdio},
@@ -59,6 +60,39 @@ async fn logins_have_the_rights_of_their_group_only() -> Result<()> {
     Ok(())
 }
 
+/// No account of the machine gets in without the password: not over TCP, and there is no Unix socket.
+#[tokio::test]
+async fn a_private_cluster_is_closed_to_the_accounts_of_the_machine() -> Result<()> {
+    let cluster = Cluster::start(&Options::default())?;
+    let client = cluster.server().connect("postgres").await?;
+    let open: i64 =
+        client.query_one("select count(*) from pg_hba_file_rules where auth_method <> 'scram-sha-256'", &[]).await?.get(0);
+    assert_eq!(open, 0, "each line of pg_hba.conf asks for a password");
+    let sockets: String = client.query_one("show unix_socket_directories", &[]).await?.get(0);
+    assert_eq!(sockets, "");
+    let log = fs::read_to_string(cluster.log())?;
+    ensure!(!log.contains("listening on Unix socket"), "{log}");
+
+    let accounts = if rustix::process::geteuid().is_root() { &["root", "nobody"][..] } else { &[""] };
+    let port = cluster.server().port().to_string();
+    for account in accounts {
+        for host in ["127.0.0.1", "/tmp", "/var/run/postgresql", &cluster.directory().display().to_string()] {
+            let psql = cluster.server().program("psql").get_program().to_owned();
+            let mut command = match *account {
+                "nobody" => Command::new("setpriv"),
+                _ => Command::new(&psql),
+            };
+            if *account == "nobody" {
+                command.args(["--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--"]).arg(&psql);
+            }
+            command.args(["-w", "-h", host, "-p", &port, "-U", "postgres", "-d", "postgres", "-c", "select"]);
+            let output = command.env_remove("PGPASSWORD").env("PGPASSFILE", "/dev/null").current_dir("/").output()?;
+            ensure!(!output.status.success(), "{account} got in by {host}");
+        }
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_was_committed_survives_a_crash() -> Result<()> {
     let mut cluster = Cluster::start(&Options::default().durable())?;
@@ -95,7 +129,7 @@ fn a_server_that_does_not_start_says_why() -> Result<()> {
 #[test]
 fn nothing_is_left_of_a_stopped_cluster() -> Result<()> {
     let cluster = Cluster::start(&Options::default())?;
-    let (port, directory) = (cluster.server().port(), cluster.socket_directory().to_path_buf());
+    let (port, directory) = (cluster.server().port(), cluster.directory().to_path_buf());
     ensure!(listens(port), "it runs");
     cluster.stop()?;
     ensure!(!listens(port), "it still runs");

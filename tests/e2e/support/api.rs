@@ -1,5 +1,6 @@
 //! The API as a process, and the tokens that it accepts.
 
+use std::process::Stdio;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
@@ -21,13 +22,19 @@ pub struct Api {
 
 impl Api {
     pub async fn start(scenario: &Scenario, arguments: &[&str]) -> Result<Self> {
+        Self::start_logging(scenario, arguments, Stdio::inherit()).await
+    }
+
+    /// Starts the service, whose log goes into a file.
+    pub async fn start_logging(scenario: &Scenario, arguments: &[&str], log: impl Into<Stdio>) -> Result<Self> {
         let mut process = Process::start("pfa-api", |command| {
             command
                 .arg("serve")
                 .args(["--listen", "127.0.0.1:0", "--body-limit", "10000", "--allowed-origins", "https://pfa.example.com"])
                 .args(arguments)
                 .env("DATABASE_URL", scenario.database.url_as(Login::Api))
-                .env("PFA_API_JWT_SECRET", SECRET);
+                .env("PFA_API_JWT_SECRET", SECRET)
+                .stderr(log);
         })?;
         let line = process.line().await?;
         let address = line.strip_prefix("listening on ").context("the address")?.to_owned();

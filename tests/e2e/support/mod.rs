@@ -2,5 +2,6 @@
 
 pub mod api;
 pub mod scenario;
+pub mod signer;
 pub mod stack;
 pub mod tenants;

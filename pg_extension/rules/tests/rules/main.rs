@@ -3,6 +3,7 @@
 mod canonical;
 mod change;
 mod fixture;
+mod fuzz;
 mod hidden_prices;
 mod json;
 mod merge;

@@ -87,7 +87,9 @@ pub(super) fn failure(answer: Answer) -> Failure {
         408 | 500..=599 => FailureKind::Unavailable,
         // Not an answer of PEMS: a proxy, a redirect, a wrong address.
         100..=399 => FailureKind::Unavailable,
-        _ => FailureKind::Rejected,
+        400..=499 => FailureKind::Rejected,
+        // No status of HTTP, as a record of a batch may have: it says nothing about the write.
+        _ => FailureKind::Ambiguous,
     };
     Failure {
         kind,
@@ -176,6 +178,8 @@ mod tests {
     #[case(504, FailureKind::Ambiguous)]
     #[case(202, FailureKind::Ambiguous)]
     #[case(302, FailureKind::Unavailable)]
+    #[case(0, FailureKind::Ambiguous)]
+    #[case(600, FailureKind::Ambiguous)]
     fn the_status_decides(#[case] status: u16, #[case] expected: FailureKind) {
         let failed = single(answer(status, json!({"error": "CODE", "message": "why"})), &write("7")).unwrap_err();
         assert_eq!(failed.kind, expected);

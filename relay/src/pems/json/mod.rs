@@ -3,6 +3,8 @@
 pub mod address;
 mod answer;
 mod body;
+#[cfg(test)]
+mod fuzz;
 
 use std::{
     fs, io,

@@ -77,7 +77,8 @@ impl Cluster {
 
     /// Starts a hot standby that follows this cluster, on a port of its own, until it is promoted.
     pub fn standby(&self, options: &Options) -> Result<Self> {
-        let primary = format!("host=127.0.0.1 port={} user=postgres password={}", self.server.port(), self.server.password());
+        let primary = format!("host=127.0.0.1 port={} user=postgres", self.server.port());
+        let password = self.server.password();
         Self::made(
             WorkDir::open()?,
             self.installation.clone(),
@@ -86,7 +87,8 @@ impl Cluster {
             |os_user, installation, directory, _| {
                 let mut command = os_user.command(installation.program("pg_basebackup"));
                 command.arg("-D").arg(directory.join("data")).args(["-d", &primary, "-R", "-c", "fast", "--no-sync"]);
-                os_user::run(&mut command)
+                // Every account of the machine can read the arguments of a process, but not its environment.
+                os_user::run(command.env("PGPASSWORD", password))
             },
         )
     }
@@ -100,7 +102,7 @@ impl Cluster {
     ) -> Result<Self> {
         let (directory, held) = work_dir.new_directory()?;
         make(work_dir.os_user(), &installation, &directory, &password)?;
-        options.append_to(&directory.join("data/postgresql.conf"), &directory)?;
+        options.append_to(&directory.join("data/postgresql.conf"))?;
         let mut cluster = Self {
             server: Server::new(0, password, installation.clone()),
             directory,
@@ -127,8 +129,8 @@ impl Cluster {
         self.directory.join("postgres.log")
     }
 
-    /// The directory of the server's Unix socket, where the superuser needs no password (mode 0700).
-    pub fn socket_directory(&self) -> &Path {
+    /// The directory of the cluster: data and log, readable by the system user that runs the server only (mode 0700).
+    pub fn directory(&self) -> &Path {
         &self.directory
     }
 
@@ -223,7 +225,7 @@ fn initialize(os_user: OsUser, installation: &Installation, directory: &Path, pa
     command
         .arg("-D")
         .arg(directory.join("data"))
-        .args(["--username=postgres", "--auth-local=trust", "--auth-host=scram-sha-256"])
+        .args(["--username=postgres", "--auth-local=scram-sha-256", "--auth-host=scram-sha-256"])
         .args(["--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions", "--pwfile"])
         .arg(password_file);
     os_user::run(&mut command)

@@ -43,10 +43,10 @@ impl Options {
         self
     }
 
-    pub(super) fn append_to(&self, configuration: &Path, socket_directory: &Path) -> Result<()> {
+    pub(super) fn append_to(&self, configuration: &Path) -> Result<()> {
         let mut file = File::options().append(true).open(configuration)?;
-        let socket_directory = socket_directory.display().to_string();
-        let places = [("listen_addresses", "127.0.0.1"), ("unix_socket_directories", &socket_directory)];
+        // One way in, by TCP with a password: accounts of the machine can't be distinguished there, passwords can.
+        let places = [("listen_addresses", "127.0.0.1"), ("unix_socket_directories", "")];
         let settings = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         for (name, value) in settings.chain(places) {
             writeln!(file, "{name} = '{}'", value.replace('\'', "''"))?;

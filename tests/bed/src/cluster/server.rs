@@ -112,6 +112,15 @@ impl Server {
         Command::new(self.installation.program(name))
     }
 
+    /// One of them, with the superuser's login to a database in its environment, where other accounts can't read it.
+    pub fn program_on(&self, name: &str, database: &str) -> Command {
+        let mut command = self.program(name);
+        let login = [("HOST", "127.0.0.1"), ("PORT", &self.port.to_string()), ("USER", "postgres"), ("DATABASE", database)];
+        command.envs(login.map(|(name, value)| (format!("PG{name}"), value.to_owned())));
+        command.env("PGPASSWORD", &self.password);
+        command
+    }
+
     fn url_of(&self, user: &str, database: &str) -> String {
         format!("postgres://{user}:{}@127.0.0.1:{}/{database}", self.password, self.port)
     }

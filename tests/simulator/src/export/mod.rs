@@ -72,6 +72,9 @@ const CELLS: [(&str, &str, Kind); 22] = [
     ("pfs_a_startdate", "actualStart", Kind::DateTime),
     ("pfs_a_enddate", "actualEnd", Kind::DateTime),
 ];
+/// Most that a gzipped export may unpack to, in bytes.
+const MAX_EXPORT: u64 = 256 << 20;
+
 const ORGANIZATION: &str = "pfs_a_org";
 
 /// Reads an export, gzipped or not. Rows of other organizations than those named are refused, as are rows that can't be
@@ -80,7 +83,8 @@ pub fn read(bytes: &[u8], organizations: &[String]) -> Result<Export> {
     const GZIP: [u8; 2] = [0x1f, 0x8b];
     let mut plain = Vec::new();
     let text = if bytes.starts_with(&GZIP) {
-        GzDecoder::new(bytes).read_to_end(&mut plain).context("the gzip is damaged")?;
+        GzDecoder::new(bytes).take(MAX_EXPORT + 1).read_to_end(&mut plain).context("the gzip is damaged")?;
+        ensure!(plain.len() as u64 <= MAX_EXPORT, "the gzip unpacks to more than {MAX_EXPORT} bytes");
         &plain
     } else {
         bytes

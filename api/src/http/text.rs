@@ -1,0 +1,76 @@
+//! The texts of a request: path, query, headers and body. Their length is limited, and they hold no control characters, so
+//! that what reaches the database can be stored, indexed and logged there. A refusal names the parameter or field.
+
+use axum::{
+    extract::{RawPathParams, Request},
+    middleware::Next,
+    response::Response,
+};
+use serde_json::Value;
+use url::form_urlencoded;
+
+use super::problem::Problem;
+
+/// Longest text of most parameters and fields: ids, codes, names, filters, search texts. In characters.
+pub(crate) const MAX_TEXT: usize = 255;
+
+/// Longest reason that a user gives.
+const MAX_REASON: usize = 1000;
+
+/// Longest cursor of a page, which holds the value by which the page is sorted.
+const MAX_CURSOR: usize = 8000;
+
+/// Fields that hold values of a record: the database checks them by the rules of each field.
+const VALUES_OF_A_RECORD: [&str; 2] = ["delta", "mergedData"];
+
+/// The longest text of a parameter or field.
+pub(crate) fn longest(name: &str) -> usize {
+    match name {
+        "reason" => MAX_REASON,
+        "after" => MAX_CURSOR,
+        _ => MAX_TEXT,
+    }
+}
+
+/// Checks path and query of a request before its route.
+pub(crate) async fn check_address(path: RawPathParams, request: Request, next: Next) -> Result<Response, Problem> {
+    for (name, value) in &path {
+        check(name, value)?;
+    }
+    for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
+        check(&name, &value)?;
+    }
+    Ok(next.run(request).await)
+}
+
+/// Checks every text of a body but the values of a record.
+pub(super) fn check_body(body: &Value) -> Result<(), Problem> {
+    match body {
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| check_field(name, value)),
+        _ => Ok(()),
+    }
+}
+
+fn check_field(name: &str, value: &Value) -> Result<(), Problem> {
+    match value {
+        _ if VALUES_OF_A_RECORD.contains(&name) => Ok(()),
+        Value::String(text) => check(name, text),
+        Value::Array(values) => values.iter().try_for_each(|value| check_field(name, value)),
+        Value::Object(_) => check_body(value),
+        _ => Ok(()),
+    }
+}
+
+fn check(name: &str, text: &str) -> Result<(), Problem> {
+    let longest = longest(name);
+    // The name may come from the caller as well.
+    let shown = || name.chars().filter(|character| !character.is_control()).take(80).collect::<String>();
+    if text.chars().nth(longest).is_some() {
+        return Err(Problem::new("invalid", format!("{} has more than {longest} characters.", shown())));
+    }
+    let lines = name == "reason";
+    if text.chars().any(|character| character.is_control() && !(lines && matches!(character, '\n' | '\r' | '\t'))) {
+        return Err(Problem::new("invalid", format!("{} holds a control character.", shown())));
+    }
+    Ok(())
+}

@@ -1,0 +1,134 @@
+//! The regular work beside claiming: heartbeats, maintenance, and the sweep of what no trigger saw. It runs by itself, so that
+//! nothing of it delays a claim: a lock that maintenance waits for, or a sweep of many changes.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use pfa_service::{
+    database::DatabaseError,
+    retry::{Backoff, Policy},
+};
+use tokio::{
+    sync::Notify,
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info, warn};
+
+use crate::calls::Calls;
+
+/// Poll interval and lease until the first heartbeat returns those of the database.
+const INITIAL_POLL_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The shortest time between two sweeps that were asked for: what is due and can't be claimed is locked by another session, or
+/// waits for a sweep.
+const MIN_SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+/// The settings of the database that the dispatcher works by, as the last heartbeat returned them.
+#[derive(Clone, Copy, Debug)]
+pub struct Fleet {
+    /// Length of the lease of claimed records.
+    pub lease: Duration,
+    /// How often the queue is polled without a notification.
+    pub poll_interval: Duration,
+}
+
+/// The regular work, as the rest of the relay sees it.
+#[derive(Clone)]
+pub struct Upkeep {
+    fleet: Arc<Mutex<Fleet>>,
+    wanted: Arc<Notify>,
+}
+
+impl Upkeep {
+    /// Starts the regular work. The lease is at least `min_lease`.
+    pub fn start(calls: Calls, min_lease: Duration, stop: CancellationToken) -> Self {
+        let fleet = Fleet { lease: min_lease, poll_interval: INITIAL_POLL_INTERVAL };
+        let upkeep = Self { fleet: Arc::new(Mutex::new(fleet)), wanted: Arc::default() };
+        let worker = Worker { upkeep: upkeep.clone(), calls, min_lease, failing: None };
+        tokio::spawn(async move { stop.run_until_cancelled(worker.run()).await });
+        upkeep
+    }
+
+    /// The settings that the last heartbeat returned.
+    pub fn fleet(&self) -> Fleet {
+        *self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for a sweep before the next poll.
+    pub fn sweep_soon(&self) {
+        self.wanted.notify_one();
+    }
+}
+
+struct Worker {
+    upkeep: Upkeep,
+    calls: Calls,
+    min_lease: Duration,
+    /// Since the first of several failures: how long to wait.
+    failing: Option<Backoff>,
+}
+
+impl Worker {
+    async fn run(mut self) {
+        loop {
+            let mut wait = self.heartbeat().await;
+            // Each by itself: maintenance that fails does not keep committed work from being queued.
+            self.log_failure("maintenance", self.calls.maintain().await);
+            let sweep = self.sweep().await;
+            self.log_failure("the sweep", sweep);
+            // Sweeps that are asked for, until the next heartbeat.
+            while !wait.is_zero() {
+                let began = tokio::time::Instant::now();
+                if timeout(wait, self.upkeep.wanted.notified()).await.is_err() {
+                    break;
+                }
+                let sweep = self.sweep().await;
+                self.log_failure("the sweep", sweep);
+                sleep(MIN_SWEEP_PAUSE).await;
+                wait = wait.saturating_sub(began.elapsed());
+            }
+        }
+    }
+
+    /// How long until the next heartbeat.
+    async fn heartbeat(&mut self) -> Duration {
+        match self.calls.heartbeat().await {
+            Ok(reply) => {
+                self.failing = None;
+                let fleet = Fleet { lease: reply.lease().max(self.min_lease), poll_interval: reply.poll() };
+                *self.upkeep.fleet.lock().unwrap_or_else(PoisonError::into_inner) = fleet;
+                debug!(relay = self.calls.relay(), paused = ?reply.paused, down = ?reply.down, ?fleet, "heartbeat");
+                fleet.poll_interval
+            }
+            // The dispatcher logs that the database does not serve this relay.
+            Err(DatabaseError::Refused(_)) => self.upkeep.fleet().poll_interval,
+            Err(_) => self.failing.get_or_insert_with(|| Policy::DATABASE.backoff()).wait(),
+        }
+    }
+
+    /// Queues what no trigger saw, a portion at a time.
+    async fn sweep(&self) -> Result<(), DatabaseError> {
+        loop {
+            let swept = self.calls.sweep().await?;
+            if swept.is_empty() {
+                return Ok(());
+            }
+            for (organization_id, queued, failed) in swept {
+                info!(
+                    relay = self.calls.relay(),
+                    organization_id, queued, failed, "the sweep queued committed work that no trigger saw"
+                );
+            }
+        }
+    }
+
+    fn log_failure(&self, what: &str, outcome: Result<(), DatabaseError>) {
+        // After a heartbeat that failed, the cause is known.
+        if let (Err(error), None) = (outcome, &self.failing) {
+            warn!(relay = self.calls.relay(), %error, "{what} failed; it is tried again at the next poll");
+        }
+    }
+}
