@@ -15,8 +15,8 @@ async fn unknown_modifications_are_named() -> Result<()> {
     let ask = async |organization: &str, ids: &[Option<&str>]| {
         scenario.client.query_one("select queued from pfa_sync.write_sync($1, $2)", &[&organization, &ids]).await
     };
-    assert_eq!(ask("RIO", &[Some(&known)]).await?.get::<_, i64>(0), 1);
-    let error = ask("RIO", &[Some(&known), Some("mod_7"), Some("mod_8")]).await.unwrap_err().into();
+    assert_eq!(ask("RIO", &[Some(known.as_str())]).await?.get::<_, i64>(0), 1);
+    let error = ask("RIO", &[Some(known.as_str()), Some("mod_7"), Some("mod_8")]).await.unwrap_err().into();
     let (code, message, _) = refusal(&error);
     assert_eq!((code.as_str(), message.as_str()), ("PF008", "organization RIO has no modification mod_7, mod_8"));
     for (organization, id) in [("HARBOUR", Some(known.as_str())), ("RIO", None)] {
