@@ -46,14 +46,35 @@ comment on function pfa_sync.sweep(int) is
     'left, or another session holds it.';
 
 -- Queues committed modifications that no trigger saw, singly where that fails: a modification that can't be judged ends
--- as sync_error with the reason, and does not block the others. The caller has locked them.
+-- as sync_error with the reason, and does not block the others. The caller has locked them. One whose dead letter says
+-- that its row takes no change is left alone.
 create function enqueue_unseen(modification_ids text[], kind text)
     returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+#variable_conflict use_column
 declare
-    middle int := cardinality(modification_ids) / 2;
-    reason text;
+    unseen text[] := array(
+        select i from unnest(modification_ids) i
+         where not exists (select from pfa_write_queue_dlq d
+                            where d.modification_id = i and d.status = 'open' and d.code = 'NOT_RECORDED'));
+begin
+    return query select * from enqueue_whole(unseen, kind);
+exception when others then
+    if is_transient(sqlstate) then
+        raise;
+    end if;
+    return query
+        select e.* from jsonb_to_recordset(apply_singly('enqueue', to_jsonb(unseen), jsonb_build_object('kind', kind)))
+            e (organization_id text, queued bigint, failed bigint);
+end
+$$;
+
+-- The same, all or none.
+create function enqueue_whole(modification_ids text[], kind text)
+    returns table (organization_id text, queued bigint, failed bigint)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
 begin
     if cardinality(modification_ids) = 0 then
         return;
@@ -61,24 +82,7 @@ begin
     perform change_modifications((
         select jsonb_agg(jsonb_build_object('id', m.modification_id, 'syncStatus', 'queued'))
           from modification m where m.modification_id = any (modification_ids) and m.sync_status <> 'queued'));
-    begin
-        return query select * from enqueue(modification_ids, kind, false);
-        return;
-    exception when others then
-        if left(sqlstate, 2) in ('40', '53', '55', '57', '58') then
-            raise;
-        end if;
-        reason := sqlerrm;
-    end;
-    if middle = 0 then
-        perform change_modifications((
-            select jsonb_agg(jsonb_build_object('id', id, 'syncState', 'sync_error',
-                       'syncError', format('the change can''t be judged: %s', reason)))
-              from unnest(modification_ids) id));
-    else
-        return query select * from enqueue_unseen(modification_ids[:middle], kind);
-        return query select * from enqueue_unseen(modification_ids[middle + 1:], kind);
-    end if;
+    return query select * from enqueue(modification_ids, kind, false);
 end
 $$;
 
@@ -99,8 +103,9 @@ begin
 end
 $$;
 
--- Makes the log's next partitions; prunes pages of records and answers to repeated requests. A partition that can't be
--- made because somebody reads the log is made by a later call: partitions are made months ahead.
+-- Makes the log's next partitions; prunes pages of records and answers to repeated requests; forgets relays that are
+-- gone, and times that a clock left behind that was ahead. A partition that can't be made because a session reads the
+-- log is made by a later call: partitions are made months ahead.
 create function pfa_sync.maintain() returns table (object text, action text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
@@ -118,8 +123,12 @@ begin
     return query
         select format('%s answers kept for repeated requests', pruned), 'pruned'
           from prune_idempotent_requests() pruned where pruned > 0;
+    return query select 'relay ' || gone, 'forgotten' from forget_relays() gone;
+    return query
+        select format('%s times too far ahead', reset), 'reset' from reset_future_times() reset where reset > 0;
 end
 $$;
 comment on function pfa_sync.maintain() is
-    'Relay: creates the log''s next partitions, and deletes pages of pulls past bronze_retention and answers of '
-    'idempotent requests after a day. Returns a row for each action.';
+    'Relay: creates the log''s next partitions, and deletes pages of pulls past bronze_retention answers of '
+    'idempotent requests after a day, and relays that were not seen for a day; it resets times that lie too far '
+    'ahead, after the server''s clock was corrected. Returns a row for each action.';

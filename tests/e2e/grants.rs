@@ -30,6 +30,7 @@ const SURFACE: &str = "
     function next_pull_ms - r - -     function ingest_page - r - -         function missing_records - r - -
     function report_missing - r - -   function end_pull - r - -
     function begin_idempotent - - i -       function finish_idempotent - - i -
+    function health a r i d           function accept_versions a - i -
     function metrics a r - -          function audit_page a - i d
     function event_position a - i d   function events a - i d              function events_of_all - - i -
     function progress a - i d         function records a - i -               relation changes a - i d
@@ -37,7 +38,7 @@ const SURFACE: &str = "
     relation dead_letters a - i d     
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
       
-    relation settings a r i d         
+    relation settings a r i d         relation causes a r i d
     relation pulls a - i d";
 
 const ROLES: [(&str, &str); 4] =

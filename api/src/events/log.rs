@@ -25,7 +25,8 @@ pub(crate) struct LiveEvent {
     #[schema(format = DateTime)]
     at: String,
     /// `queued`, `syncing`, `attempt_failed` (another try follows, or an event that says how the change ended), `synced`,
-    /// `conflict`, `resolved`, `failed`, `discarded`, `withdrawn`, `breaker` or `pause`.
+    /// `stored_differently` (PEMS confirmed it and stores other values), `conflict`, `resolved`, `failed`, `discarded`,
+    /// `withdrawn`, `breaker` or `pause`.
     pub(super) event: String,
     /// Its name in the log, such as `BREAKER_OPENED`.
     event_type: String,

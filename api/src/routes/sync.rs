@@ -48,8 +48,9 @@ pub(super) struct OrganizationStatus {
     last_sync_at: Option<String>,
     #[schema(format = DateTime)]
     next_sync_at: Option<String>,
-    /// `paused`, `held` (PEMS refused the credentials), `pems_down`, `failing` (dead letters in that time),
-    /// `waiting_for_resolution` (open conflicts) or `ok`. A long queue is `ok`: it drains at PEMS' rate.
+    /// The worst that holds now: `not_attached`, `no_relay`, `pems_down`, `held` (PEMS refused the credentials),
+    /// `throttled`, `stalled`, `drift`, `failing` (open dead letters), `paused`, `waiting_for_resolution` (open
+    /// conflicts) or `ok`. A long queue is `ok`: it drains at PEMS' rate.
     health: String,
 }
 
@@ -140,9 +141,12 @@ pub(super) struct WriteSyncResult {
     success: bool,
     job_id: i64,
     queued_count: i64,
-    /// Estimated time when PEMS has applied all of them, at its rate and with the queues of other organizations.
+    /// Estimated time when PEMS has applied all of them, at its rate and with the queues of other organizations; null: nothing is
+    /// sent now, see `health`.
     #[schema(format = DateTime)]
-    estimated_completion_time: String,
+    estimated_completion_time: Option<String>,
+    /// Why nothing is sent now, such as `paused` or `held`; null: changes are sent.
+    health: Option<String>,
 }
 
 /// Send committed changes to PEMS with this priority
@@ -151,7 +155,7 @@ pub(super) struct WriteSyncResult {
     request_body = WriteSyncRequest, responses((status = OK, body = WriteSyncResult))
 )]
 pub(super) async fn write_sync(caller: Caller, request: Idempotent<WriteSyncRequest>) -> Result<Json<WriteSyncResult>, Problem> {
-    let query = "select true as success, job_id, queued as queued_count, clock_timestamp() + estimate as estimated_completion_time \
+    let query = "select true as success, job_id, queued as queued_count, clock_timestamp() + estimate as estimated_completion_time, health \
                    from pfa_sync.write_sync($1, $2, $3)";
     let WriteSyncRequest { organization_id, modification_ids, priority } = &request.body;
     let priority = match priority {

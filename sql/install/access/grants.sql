@@ -16,6 +16,7 @@ begin
         discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
         resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
         resolve_conflicts(jsonb, text, text, text), set(text, text, text, text), accept_shape(text, text),
+        accept_versions(text, text),
         pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
         write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
         requeue_dead_letters(jsonb, jsonb, text, text), discard_dead_letters(jsonb, text, text, text),
@@ -24,7 +25,8 @@ begin
     grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
         to pfa_sync_api;
     grant execute on function
-        status(text, text, timestamptz, timestamptz), timeline(text, text), attempts(bigint), progress(bigint),
+        status(text, text, timestamptz, timestamptz), health(text), timeline(text, text), attempts(bigint),
+        progress(bigint),
         audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
@@ -34,9 +36,10 @@ begin
         release(text, jsonb),
         extend_lease(text, jsonb, interval), take_slots(text, int), heartbeat(text, text, text), sweep(int), maintain(),
         ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text), next_pull_ms(),
-        ingest_page(bigint, int, jsonb, text), missing_records(bigint, int), report_missing(bigint, int, jsonb),
-        end_pull(bigint, int, text, boolean, boolean, text)
+        ingest_page(bigint, int, jsonb, text, timestamptz), missing_records(bigint, int),
+        report_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean, text)
         to pfa_sync_relay;
+    grant execute on function health(text) to pfa_sync_relay;
     grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 
     -- Stays the installer's, so that its owner cannot put another function in its place.
@@ -56,7 +59,8 @@ begin
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
     -- The views filter by organization and mask prices. Nothing is granted on tables.
-    grant select on field_rules, settings to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+    grant select on field_rules, settings, causes
+        to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
     grant select on queue, conflicts, dead_letters, jobs, batches, changes, pulls, audit
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     -- The functions that the views call are called with the rights of the view's reader.

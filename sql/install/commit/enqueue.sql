@@ -81,6 +81,7 @@ begin
     return array(
         select case when t.fields is null or j.outcome <> 'pending' then j
                     else jsonb_populate_record(j, jsonb_build_object('outcome', 'conflict', 'conflicts', t.fields,
+                        'cause', 'NO_ORDER',
                         'message', format('%s set by two edits of one moment: nothing tells which is the later one',
                                           array_to_string(t.fields, ', ')))) end
           from unnest(judgements) j

@@ -11,7 +11,7 @@ begin
         select masked(jsonb_build_object('conflict_id', c.id, 'organization_id', c.organization_id, 'pfa_id', c.pfa_id,
                    'modification_id', c.modification_id, 'author', c.author, 'detected', c.detected,
                    'message', masked(c.message, c.organization_id), 'created_at', c.created_at, 'status', c.status,
-                   'resolution', c.resolution, 'resolved_by', c.resolved_by, 'version', r.version,
+                   'resolution', c.resolution, 'resolved_by', c.resolved_by, 'version', r.version, 'code', c.code,
                    'state', record_state(c.mirror_id),
                    'detected_version', c.mirror_version,
                    'fields', (select jsonb_agg(jsonb_build_object('field', k, 'conflict', k = any (c.conflict_fields),

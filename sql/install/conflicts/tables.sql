@@ -16,6 +16,7 @@ create table pfa_sync_conflict (
     local_data      jsonb       not null,
     pems_data       jsonb       not null,
     conflict_fields text[]      not null,
+    code            text        not null default 'CHANGED_IN_PEMS',
     message         text        not null,
     status          text        not null default 'unresolved',
     resolution      text,
@@ -43,8 +44,9 @@ select pg_catalog.pg_extension_config_dump('pfa_sync_conflict_id_seq', '');
 
 create view pfa_sync.conflicts with (security_barrier) as
     select c.id as conflict_id, c.organization_id, c.pfa_id, c.modification_id, c.author, c.detected, c.conflict_fields,
-           m.base, m.ours, m.theirs, m.message, c.created_at
+           m.base, m.ours, m.theirs, m.message, c.created_at, c.code, why.meaning, why.action
       from pfa_sync_conflict c
+      left join cause why on why.code = c.code
      cross join lateral masked_sides(c.id) m
      where c.status = 'unresolved' and c.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.conflicts is
@@ -69,3 +71,6 @@ comment on column pfa_sync.conflicts.theirs is
 comment on column pfa_sync.conflicts.message is
     'what conflicts, in words; numbers are shown as # to a session that may not see prices';
 comment on column pfa_sync.conflicts.created_at is 'when the conflict was found';
+comment on column pfa_sync.conflicts.code is 'why it is a conflict: a code of the view causes';
+comment on column pfa_sync.conflicts.meaning is 'what the code means';
+comment on column pfa_sync.conflicts.action is 'what to do about a conflict of this code';

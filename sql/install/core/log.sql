@@ -38,6 +38,8 @@ insert into event_type (event_type, event, meaning) values
     ('WRITE_ATTEMPT',       'syncing',        'a request is about to be sent; changes holds its fields'),
     ('WRITE_FAILED',        'attempt_failed', 'PEMS did not confirm a request; error_message says why'),
     ('SYNCED',              'synced',         'PEMS confirmed a change, or held its values already'),
+    ('STORED_DIFFERENTLY',  'stored_differently',
+                                              'PEMS confirmed a change and stores other values; changes holds both'),
     ('CONFLICT_DETECTED',   'conflict',       'a change conflicts with one in PEMS; changes holds the three sides'),
     ('CONFLICT_RESOLVED',   'resolved',       'a conflict was resolved by a user or by a rule'),
     ('DEAD_LETTER',         'failed',         'a change failed for good'),
@@ -55,6 +57,9 @@ insert into event_type (event_type, event, meaning) values
     ('READER_SET',          null,             'a reader''s login was given the visibility of a user'),
     ('SCHEMA_DRIFT',        null,             'PEMS'' records have other fields or types than before'),
     ('SHAPE_ACCEPTED',      null,             'the new shape of PEMS'' records was accepted'),
+    ('VERSIONS_BACK',       null,             'PEMS has lower versions of records than were known; changes names some'),
+    ('VERSIONS_ACCEPTED',   null,             'lower versions of PEMS'' records were accepted'),
+    ('RECORD_REFUSED',      null,             'a table of the application refuses what is to be stored about a record'),
     ('DISCONTINUED',        null,             'PEMS no longer has a record; the mirror marks it discontinued'),
     ('ADOPTED',             null,             'this database took the place of the one it is a copy of');
 

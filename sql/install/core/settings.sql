@@ -28,6 +28,9 @@ insert into setting_definition (name, type, default_value, minimum, maximum, per
      'wait before the first retry; doubles with each further one'),
     ('retry_delay_max', 'interval', '60 s', '0 s', '1 day', true,
      'longest wait between two tries'),
+    ('retry_after_max', 'interval', '1 hour', '1 minute', '1 day', false,
+     'longest wait that PEMS may ask for with Retry-After; a request slot further ahead comes from a clock that was '
+     'corrected, and is reset'),
     ('breaker_threshold', 'integer', '3', '1', '1000', false,
      'requests in a row without an answer, or with a 5xx, after which requests to PEMS stop; below 1 + max_retries, so '
      'that an outage makes no dead letters'),

@@ -14,6 +14,7 @@ declare
     scope   text := organization_of(organization);
     records inbound_record[];
     refused jsonb;
+    results jsonb;
     drift   text;
     changed bigint := 0;
     busy    bigint := 0;
@@ -32,7 +33,11 @@ begin
                                   order by r.row_number), '[]')
           from unnest(records) r where r.problem is not null);
     if drift is null then
-        select r.changed, r.busy into changed, busy from promote_records(scope, records, source) r;
+        results := promote_singly(scope, records, source, pull_id);
+        select coalesce(sum((r->>'changed')::bigint), 0), coalesce(sum((r->>'busy')::bigint), 0),
+               refused || coalesce(jsonb_agg(r->'refused') filter (where r ? 'refused'), '[]')
+          into changed, busy, refused
+          from jsonb_array_elements(results) r;
     end if;
     -- A page that is not taken whole is handed in again.
     if busy = 0 then
@@ -110,17 +115,22 @@ begin
 end
 $$;
 
--- Takes records into the mirror. Versions decide: an older one changes nothing; a newer one makes a new mirror version
--- when its data differs; the same version with other data (PEMS spelled it otherwise) is replaced in place. changed
--- counts the mirror rows that were made or changed; busy counts those that another session holds, which stay as they
--- are. What is queued for the changed ones is judged again at once.
+-- Takes records into the mirror. Versions decide: an older one changes nothing, unless a user has accepted that
+-- versions have gone back (and only if the newer one was known before the page can have been read); a newer one makes a
+-- new mirror version when its data differs; the same version with other data (PEMS spelled it otherwise, or stored
+-- another value than it confirmed) is replaced in place. changed counts the mirror rows that were made or changed; busy
+-- counts those that another session holds, which stay as they are. What is queued for the changed ones is judged again
+-- at once.
 create function promote_records(organization_id text, records inbound_record[], source text,
-                                out changed bigint, out busy bigint)
+                                pull_id bigint default null, out changed bigint, out busy bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set plan_cache_mode = force_custom_plan
 as $$
 #variable_conflict use_column
 declare
+    pull     sync_pull;
+    begun    timestamptz;
+    accepted boolean;
     known    text[];
     queued   text[];
     locked   text[];
@@ -152,19 +162,30 @@ begin
                                      where m.mirror_id = any (known) and m.mirror_id <> all (locked)));
     end if;
 
+    select * into pull from sync_pull p where p.pull_id = promote_records.pull_id;
+    begun := coalesce(pull.started_at, clock_timestamp() - interval '5 minutes');
+    accepted := coalesce(pull.kind = 'full' and begun >= (
+        select s.versions_accepted_at from sync_organization s
+         where s.organization_id = promote_records.organization_id), false);
+    if not accepted and busy = 0 then
+        perform record_versions_back(organization_id, records, begun, pull.pull_id);
+    end if;
+
     -- Looked up first and compared after: with the comparison in the join, the planner would read the whole mirror.
     changes := array(
         with known as materialized (
-            select m.mirror_id, m.data as before, r.data, r.pems_stamp, r.pems_version, p.pems_version as known_version
+            select m.mirror_id, m.data as before, r.data, r.pems_stamp, r.pems_version, p.pems_version as known_version,
+                   accepted and p.known_at < begun as may_go_back
               from unnest(records) r
               join mirror m on m.organization_id = promote_records.organization_id and m.pfa_id = r.pfa_id
               left join pems_record p on p.mirror_id = m.mirror_id)
         select row(k.mirror_id, k.data, k.pems_stamp, 'PEMS_SYNC', source,
                    k.known_version is distinct from k.pems_version)::mirror_change
           from known k
-         where (k.known_version is null or k.known_version <= k.pems_version)
+         where (k.known_version is null or k.known_version <= k.pems_version or k.may_go_back)
            and k.before is distinct from k.data
            and (select with_derived(t.data) from typed(k.before) t) is distinct from k.data);
+    perform log_stored_differently(changes);
     perform change_mirrors(changes);
     insert into pems_record as p (mirror_id, pems_version, mirror_version, pems_updated_at, record_hash)
     select m.mirror_id, r.pems_version, m.version, r.pems_stamp, r.record_hash
@@ -172,14 +193,33 @@ begin
       join mirror m on m.organization_id = promote_records.organization_id and m.pfa_id = r.pfa_id
       left join pems_record known on known.mirror_id = m.mirror_id
      where known.mirror_id is null or known.pems_version < r.pems_version
+        or (accepted and known.known_at < begun and known.pems_version > r.pems_version)
         or (known.pems_version = r.pems_version
             and (known.mirror_version <> m.version or known.record_hash is distinct from r.record_hash))
     on conflict on constraint pems_record_pkey
     do update set pems_version = excluded.pems_version, mirror_version = excluded.mirror_version,
-                  pems_updated_at = excluded.pems_updated_at, record_hash = excluded.record_hash
-        where p.pems_version <= excluded.pems_version;
+                  pems_updated_at = excluded.pems_updated_at, record_hash = excluded.record_hash,
+                  known_at = excluded.known_at
+        where p.pems_version <= excluded.pems_version or accepted;
     perform rejudge_queued(queued, changes);
     changed := inserted + cardinality(changes);
+end
+$$;
+
+-- The same, one record at a time where it fails: a record that the application's table refuses is refused by itself. A
+-- JSON array of objects: changed and busy, as promote_records() counts them; refused, an entry for the page's rejects.
+create function promote_singly(organization_id text, records inbound_record[], source text, pull_id bigint)
+    returns jsonb
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select jsonb_build_array(to_jsonb(p)) from promote_records(organization_id, records, source, pull_id) p);
+exception when others then
+    if is_transient(sqlstate) then
+        raise;
+    end if;
+    return apply_singly('promote', to_jsonb(array(select r from unnest(records) r where r.problem is null)),
+                        jsonb_build_object('organization_id', organization_id, 'source', source, 'pull_id', pull_id));
 end
 $$;
 

@@ -52,24 +52,53 @@ create function pfa_sync.report_missing(pull_id bigint, fencing_token int, items
 as $$
 #variable_conflict use_column
 declare
-    pull    sync_pull := lock_pull(pull_id, fencing_token);
+    pull   sync_pull := lock_pull(pull_id, fencing_token);
+    marked bigint;
+begin
+    perform require_objects('items', items);
+    if pull.pull_id is null then
+        return 0;
+    end if;
+    begin
+        marked := take_missing(pull.organization_id, items);
+    exception when others then
+        if is_transient(sqlstate) then
+            raise;
+        end if;
+        select coalesce(sum(n::bigint), 0) into marked
+          from jsonb_array_elements_text(apply_singly(
+                   'missing', items, jsonb_build_object('organization_id', pull.organization_id))) n;
+    end;
+    update sync_pull p
+       set discontinued = p.discontinued + marked, lease_until = clock_timestamp() + setting('lease')::interval
+     where p.pull_id = pull.pull_id;
+    return marked;
+end
+$$;
+comment on function pfa_sync.report_missing(bigint, int, jsonb) is
+    'Relay: takes PEMS'' answers about missing records. Items: pfa_id, version, record. A record that PEMS no '
+    'longer has (record null) is marked discontinued if the mirror is still at version. Returns how many were '
+    'marked.';
+
+-- The same of one organization; how many were marked.
+create function take_missing(organization_id text, items jsonb) returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
     gone    jsonb;
     changes mirror_change[];
     mirrors text[];
     queued  text[];
 begin
-    perform require_objects('items', items);
     gone := (select coalesce(jsonb_agg(i), '[]') from jsonb_array_elements(items) i
               where coalesce(i->'record', 'null') = 'null');
-    if pull.pull_id is null then
-        return 0;
-    end if;
-    perform ingest_records(pull.organization_id,
+    perform ingest_records(take_missing.organization_id,
         (select coalesce(jsonb_agg(i->'record'), '[]') from jsonb_array_elements(items) i
           where i->'record' <> 'null'), 'full pull');
     mirrors := array(
         select m.mirror_id from mirror m join jsonb_to_recordset(gone) i (pfa_id text) on i.pfa_id = m.pfa_id
-         where m.organization_id = pull.organization_id);
+         where m.organization_id = take_missing.organization_id);
     queued := lock_queued_modifications(mirrors);
     -- A record that another session holds is looked for by the next pull.
     mirrors := lock_records(mirrors, skip_locked => true);
@@ -84,14 +113,6 @@ begin
     perform rejudge_queued(queued, changes);
     perform log_event('DISCONTINUED', m.organization_id, pfa_id => m.pfa_id, changes => '{"isDiscontinued": true}')
        from mirror m where m.mirror_id in (select c.mirror_id from unnest(changes) c);
-    update sync_pull p
-       set discontinued = p.discontinued + cardinality(changes),
-           lease_until = clock_timestamp() + setting('lease')::interval
-     where p.pull_id = pull.pull_id;
     return cardinality(changes);
 end
 $$;
-comment on function pfa_sync.report_missing(bigint, int, jsonb) is
-    'Relay: takes PEMS'' answers about missing records. Items: pfa_id, version, record. A record that PEMS no '
-    'longer has (record null) is marked discontinued if the mirror is still at version. Returns how many were '
-    'marked.';

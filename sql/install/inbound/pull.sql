@@ -43,6 +43,7 @@ begin
              where l.organization_id = chosen and l.status = 'completed' and only_organization is null
                and exists (select from sync_pull f
                             where f.organization_id = chosen and f.status = 'completed' and f.kind = 'full'
+                              and not accepts_versions(chosen)
                               and f.ended_at > now() - setting('full_pull_interval', chosen)::interval)
              order by l.ended_at desc, l.pull_id desc limit 1;
             insert into sync_pull (organization_id, kind, relay, lease_until, updated_since, high_water)
@@ -126,8 +127,9 @@ comment on function pfa_sync.inbound_organizations(text) is
     'Relay: the active organizations, whose records may be pulled; with an id or code, only that one.';
 
 -- Takes a page of a pull into the mirror, and records where the next one begins; null = that was the last. No row = the
--- pull belongs to another relay now, and nothing was done.
-create function pfa_sync.ingest_page(pull_id bigint, fencing_token int, page jsonb, next_page text)
+-- pull belongs to another relay now, and nothing was done. date: PEMS' clock when it answered; null = not known.
+create function pfa_sync.ingest_page(pull_id bigint, fencing_token int, page jsonb, next_page text,
+                                     date timestamptz default null)
     returns table (records_read bigint, records_changed bigint, records_unchanged bigint, records_rejected bigint,
                    rejects jsonb, stopped text, records_busy bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -144,7 +146,8 @@ begin
     select * into result from ingest(pull.organization_id, page, pull.kind || ' pull', pull.pull_id);
     if result.stopped is not null then
         update sync_pull p
-           set status = 'failed', ended_at = now(), last_error = result.stopped, pages = p.pages + 1,
+           set status = 'failed', ended_at = now(), last_error = result.stopped, has_drifted = true,
+               pages = p.pages + 1,
                records_read = p.records_read + result.records_read
          where p.pull_id = pull.pull_id;
     elsif result.records_busy > 0 then
@@ -160,7 +163,9 @@ begin
                records_changed = p.records_changed + result.records_changed,
                records_unchanged = p.records_unchanged + result.records_unchanged,
                records_rejected = p.records_rejected + result.records_rejected,
-               high_water = greatest(p.high_water, latest_change(page))
+               clock_skew = coalesce(ingest_page.date - clock_timestamp(), p.clock_skew),
+               high_water = greatest(p.high_water, latest_change(page, coalesce(ingest_page.date,
+                                                                                pems_now(p.organization_id))))
          where p.pull_id = pull.pull_id;
     end if;
     return query
@@ -168,8 +173,9 @@ begin
                result.rejects, result.stopped, result.records_busy;
 end
 $$;
-comment on function pfa_sync.ingest_page(bigint, int, jsonb, text) is
+comment on function pfa_sync.ingest_page(bigint, int, jsonb, text, timestamptz) is
     'Relay: takes a page of a pull into the mirror and stores the cursor of the next page; null: it was the last. '
+    'date: the time of PEMS'' clock in its answer; null: not known. '
     'Returns what ingest() returns; records_busy over 0: hand the page in again; no row: another relay has taken over '
     'the pull.';
 
@@ -184,21 +190,6 @@ begin
      where p.pull_id = lock_pull.pull_id and p.fencing_token = lock_pull.fencing_token and p.status = 'running'
        for no key update;
     return pull;
-end
-$$;
-
--- The latest time of change in a page; null = none in UTC that could be one. They are compared as text, which orders
--- them to the second at least. A time in the far future must not hide all later changes.
-create function latest_change(page jsonb) returns timestamptz
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set timezone = 'UTC'
-as $$
-begin
-    return pems_time((
-        select max(r->>'updatedAt' collate "C")
-          from jsonb_array_elements(page) r
-         where r->>'updatedAt' ~ '^[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9]([.][0-9]+)?Z$'
-           and r->>'updatedAt' < to_char(now() + interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS') collate "C"));
 end
 $$;
 
@@ -227,6 +218,9 @@ begin
            due_at = case when resume and error is not null
                          then now() + setting('pull_interval', p.organization_id)::interval end
      where p.pull_id = pull.pull_id;
+    if pull.kind = 'full' and pull.whole and error is null and not resume then
+        perform end_acceptance(pull.organization_id, pull.started_at);
+    end if;
     if unauthorized then
         perform hold_organization(pull.organization_id, pull.relay, error, credentials);
     end if;
@@ -241,7 +235,7 @@ create view pfa_sync.pulls with (security_barrier) as
     select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed,
            p.records_unchanged, p.records_rejected, p.discontinued, p.pages, p.updated_since, p.started_at, p.ended_at,
            extract(epoch from coalesce(p.ended_at, clock_timestamp()) - p.started_at)::double precision as seconds,
-           m.last_error
+           m.last_error, p.records_back
       from sync_pull p
      cross join lateral masked_pull(p.pull_id) m
      where p.organization_id = any ((select visible_organizations())::text[]);
@@ -267,6 +261,8 @@ comment on column pfa_sync.pulls.ended_at is 'when it ended; null: it is running
 comment on column pfa_sync.pulls.seconds is 'duration so far or in total, in seconds';
 comment on column pfa_sync.pulls.last_error is
     'the last error; null: none. Numbers are shown as # to a session that may not see prices';
+comment on column pfa_sync.pulls.records_back is
+    'number of records whose version in PEMS is lower than the one known, as after a restore of PEMS from a backup';
 
 -- Deletes pages and results of pulls that are older than setting bronze_retention; what the next pull begins from
 -- stays.

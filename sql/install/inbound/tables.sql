@@ -19,9 +19,12 @@ create table sync_pull (
     records_unchanged bigint      not null default 0,
     records_rejected  bigint      not null default 0,
     discontinued      bigint      not null default 0,
+    records_back      bigint      not null default 0,
+    clock_skew        interval,
     started_at        timestamptz not null default now(),
     ended_at          timestamptz,
     last_error        text,
+    has_drifted       boolean     not null default false,
     constraint sync_pull_pkey primary key (pull_id),
     constraint sync_pull_kind check (kind in ('full', 'incremental')),
     constraint sync_pull_status check (status in ('running', 'completed', 'failed')),
@@ -34,6 +37,8 @@ comment on column sync_pull.fencing_token is
 comment on column sync_pull.due_at is 'after a failure: when relays continue it; null = at once';
 comment on column sync_pull.high_water is 'the latest time of change in PEMS'' answers';
 comment on column sync_pull.next_page is 'PEMS'' cursor of the page to read next; null = the first one';
+comment on column sync_pull.clock_skew is 'how far PEMS'' clock was ahead of ours; null = PEMS did not say';
+comment on column sync_pull.has_drifted is 'it failed since PEMS'' records have changed their shape';
 comment on column sync_pull.whole is 'its last page is in the mirror';
 -- Only one relay pulls an organization at a time.
 create unique index sync_pull_running on sync_pull (organization_id) where status = 'running';
@@ -85,12 +90,15 @@ create table pems_record (
     mirror_version int    not null,
     pems_updated_at text,
     record_hash    bigint,
+    known_at       timestamptz not null default clock_timestamp(),
     constraint pems_record_pkey primary key (mirror_id)
 );
 comment on table pems_record is 'PEMS'' version of each mirror row.';
 comment on column pems_record.mirror_version is
     'the mirror version that pems_version belongs to; when the mirror was changed by another writer, PEMS'' version is '
     'unknown';
+comment on column pems_record.known_at is
+    'since when pems_version is known: a list that was read before may still show a lower one';
 comment on column pems_record.record_hash is
     'of the record as PEMS listed it last: the same one again is no news and costs neither typing nor a write';
 select pg_catalog.pg_extension_config_dump('pems_record', '');

@@ -20,12 +20,14 @@ create type judgement as (
     to_send         jsonb,
     conflicts       text[],
     message         text,
-    outcome         text
+    outcome         text,
+    cause           text
 );
 comment on type judgement is
     'The judgement of one change. base and seen hold the changed fields as the author saw them and as they are now; '
     'delta is what the user changed, in canonical form; to_send is what is left of it after the merge; missing are the '
-    'permissions that the author lacks; outcome is failed, conflict or pending.';
+    'permissions that the author lacks; outcome is failed, conflict or pending; cause is the code of a conflict, null: '
+    'CHANGED_IN_PEMS.';
 
 -- The outcome of a judged change. Its body is bound when it is created, and inlined where it is called.
 create function judgement_outcome(errors jsonb, missing text[], conflicts text[]) returns text
@@ -92,7 +94,7 @@ begin
     select s.modification_id, s.mirror_id, s.organization_id, s.pfa_id, s.user_id, s.change_reason, s.base_version,
            s.version, s.theirs, case when s.unmoved then j.seen else j.base end, j.seen, e.errors, j.missing,
            j.operation, j.delta, j.to_send, j.conflicts, null::text,
-           judgement_outcome(e.errors, j.missing, j.conflicts)
+           judgement_outcome(e.errors, j.missing, j.conflicts), null::text
       from sides s
       join author a using (user_id, organization_id)
      cross join lateral judge(s.theirs, s.delta, s.base, s.accepted, a.permissions, s.unmoved) j

@@ -66,7 +66,8 @@ begin
                    c.conflicts,
                    case when j.conflicts = '{}'
                         then (select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
-                   judgement_outcome('[]', j.missing, c.conflicts))::judgement
+                   judgement_outcome('[]', j.missing, c.conflicts),
+                   case when j.conflicts = '{}' and j.errors <> '[]' then 'NOT_VALID_NOW' end)::judgement
           from pfa_write_queue q
           join mirror r on r.mirror_id = q.mirror_id
           join author a on a.author = q.author and a.organization_id = q.organization_id
@@ -94,45 +95,42 @@ end
 $$;
 
 -- The same, one record at a time where it fails: a record whose judgement raises an error ends as a dead letter with
--- the reason, and does not block the others. What another transaction or the server caused is raised.
+-- the reason, and does not block the others.
 create function judge_queued_singly(queue_ids bigint[], detected text) returns setof pending_request
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-declare
-    middle int := cardinality(queue_ids) / 2;
-    reason text;
 begin
-    begin
-        return query select j.* from judge_queued(queue_ids, detected) j;
-        return;
-    exception when others then
-        -- Transaction rollback, insufficient resources, object not in prerequisite state, operator intervention,
-        -- system error: the record is not the cause.
-        if left(sqlstate, 2) in ('40', '53', '55', '57', '58') then
-            raise;
-        end if;
-        reason := sqlerrm;
-    end;
-    if middle = 0 then
-        perform finalize_dead_letters(array_agg(
-            row(id, 'UNREADABLE', format('the change can''t be judged: %s', reason), null, null)::dead_letter))
-           from unnest(queue_ids) id;
-    else
-        return query select j.* from judge_queued_singly(queue_ids[:middle], detected) j;
-        return query select j.* from judge_queued_singly(queue_ids[middle + 1:], detected) j;
+    return query select j.* from judge_queued(queue_ids, detected) j;
+exception when others then
+    if is_transient(sqlstate) then
+        raise;
     end if;
+    return query
+        select r.* from jsonb_populate_recordset(null::pending_request, apply_singly(
+            'judge', to_jsonb(queue_ids), jsonb_build_object('detected', detected))) r;
 end
 $$;
 
--- The judgement of a change that PEMS will not take now: every field that it would write is a conflict.
-create function judgement_of_locked(queue_id bigint, message text) returns judgement
+-- The judgement of a change that PEMS will not take now: every field that it would write is a conflict. read: PEMS'
+-- record, where it is not that of the mirror.
+create function judgement_of_request(queue_id bigint, cause text, message text, read jsonb default null)
+    returns judgement
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return (select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version,
-                       r.version, r.data, q.base, null::jsonb, '[]'::jsonb, '{}'::text[], q.operation, q.payload,
-                       q.request, array(select jsonb_object_keys(q.request)), message, 'conflict')::judgement
-              from pfa_write_queue q join mirror r on r.mirror_id = q.mirror_id where q.id = queue_id);
+                       r.version, t.theirs, q.base, t.seen, '[]'::jsonb, '{}'::text[], q.operation, q.payload,
+                       w.fields, array(select jsonb_object_keys(w.fields)), message, 'conflict', cause)::judgement
+              from pfa_write_queue q
+              join mirror r on r.mirror_id = q.mirror_id
+             cross join lateral (select coalesce(q.request, q.payload)) w (fields)
+             cross join lateral (
+                 select case when read is null then r.data
+                             else (select d.data - 'version' - 'updatedAt' from typed(read) d) end,
+                        case when read is not null
+                             then (select jsonb_object_agg(k, read->k) from jsonb_object_keys(w.fields) k) end)
+                 t (theirs, seen)
+             where q.id = queue_id);
 end
 $$;
 
@@ -163,7 +161,8 @@ begin
                    c.conflicts,
                    case when c.late <> '{}'
                         then format('%s changed by a later edit of the record', array_to_string(c.late, ', ')) end,
-                   judgement_outcome(j.errors, j.missing, c.conflicts))::judgement
+                   judgement_outcome(j.errors, j.missing, c.conflicts),
+                   case when c.late <> '{}' then 'OVERTAKEN' end)::judgement
           from letter l
          cross join lateral judge(with_pfa_id(l.theirs, l.mirror_pfa_id), l.payload || coalesce(fix, '{}'), l.base,
                                   l.accepted, permissions_of(l.writer, l.organization_id)) j
@@ -196,7 +195,7 @@ begin
            case when o.permissions is null then o.author else actor end,
            (select m.change_reason from modification m where m.modification_id = o.modification_id),
            o.version, o.version, o.theirs, j.base, j.seen, g.errors, g.missing, j.operation, j.delta, g.to_send,
-           j.conflicts, null::text, judgement_outcome(g.errors, g.missing, j.conflicts)
+           j.conflicts, null::text, judgement_outcome(g.errors, g.missing, j.conflicts), null::text
       from open o
      cross join lateral judge(o.theirs, o.local_data || coalesce(merged, '{}'), o.theirs, null, o.permissions) j
      -- Giving a change up needs no more than the permission to resolve.

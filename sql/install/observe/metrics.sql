@@ -15,7 +15,7 @@ begin
                jsonb_build_object('organization', coalesce(o.code, p.organization_id), 'kind', p.kind) as labels
           from sync_pull p
           left join organization o using (organization_id)
-         where p.ended_at is not null
+         where p.ended_at is not null and p.organization_id in (select b.organization_id from by_organization b)
          order by p.organization_id, p.kind, p.pull_id desc)
     select 'pfa_sync_changes', jsonb_build_object('organization', s.organization, 'state', c.state),
            c.changes::double precision,
@@ -26,6 +26,11 @@ begin
     union all
     select 'pfa_sync_healthy', jsonb_build_object('organization', s.organization, 'health', s.health),
            is_healthy(s.health)::int, '1 = changes go on to PEMS'
+      from by_organization s
+    union all
+    select 'pfa_sync_oldest_waiting_seconds', jsonb_build_object('organization', s.organization),
+           coalesce(extract(epoch from now() - s.oldest_waiting_at), 0)::double precision,
+           'how long the oldest change that waits has waited'
       from by_organization s
     union all
     select 'pfa_sync_sync_seconds', jsonb_build_object('organization', s.organization),

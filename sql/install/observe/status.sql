@@ -6,14 +6,12 @@ create function is_healthy(health text) returns boolean
 as $$ select health in ('ok', 'waiting_for_resolution') $$;
 
 -- What waits, what ended in the time asked for, how long it took.
---   health  paused | held (PEMS refused its credentials) | pems_down (the breaker is not closed) | failing (dead
---           letters in that time) | waiting_for_resolution (open conflicts) | ok. A long queue is healthy: it drains at
---           PEMS' pace.
+-- health is the code of health(). A long queue is healthy: it drains at PEMS' pace.
 create function pfa_sync.status(organization text default null, status text default null,
                                 since timestamptz default null, until timestamptz default null)
     returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint,
                    conflicts bigint, avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz,
-                   wake text, health text)
+                   wake text, health text, oldest_waiting_at timestamptz)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -28,10 +26,13 @@ begin
     only_organization := organization_of(organization);
     visible := visible_organizations();
     return query
-    with live as (
+    with found as materialized (
+        select f.organization_id, f.code from pfa_sync.health(organization) f),
+    live as (
         select q.organization_id, count(*) filter (where q.status = 'pending') as queued,
                count(*) filter (where q.status = 'processing') as processing,
-               min(q.scheduled_at) filter (where q.status = 'pending' and q.head) as next_at
+               min(q.scheduled_at) filter (where q.status = 'pending' and q.head) as next_at,
+               min(q.created_at) filter (where q.status = 'pending') as oldest_at
           from pfa_write_queue q group by 1),
     ended as (
         select a.organization_id, count(*) filter (where a.status = 'completed') as completed,
@@ -52,13 +53,10 @@ begin
                coalesce(e.completed, 0) as completed, coalesce(d.failed, 0) as failed,
                coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
                case when may_send(s) then l.next_at end as next_at, wake_in_force() as wake,
-               case when s.held_since is not null then 'held'
-                    when not may_send(s) then 'paused'
-                    when in_outage(s.organization_id) then 'pems_down'
-                    when d.failed > 0 then 'failing'
-                    when c.conflicts > 0 then 'waiting_for_resolution'
-                    else 'ok' end as health
-          from sync_organization s
+               coalesce(h.code, (select n.code from found n where n.organization_id is null)) as health,
+               l.oldest_at
+          from listed_organizations() s
+          left join found h using (organization_id)
           left join organization o using (organization_id)
           left join live l using (organization_id)
           left join ended e using (organization_id)
@@ -74,9 +72,9 @@ $$;
 comment on function pfa_sync.status(text, text, timestamptz, timestamptz) is
     'Where each visible organization stands: changes queued, processing, completed and failed, open conflicts, '
     'average seconds from commit to confirmation, time of the last confirmation and of the next due change, how '
-    'relays are woken (doorbell, notify, off), and health. Ended changes are those between since and until, by '
-    'default of the last day. status filters by health: held, paused, pems_down, failing, waiting_for_resolution '
-    'or ok.';
+    'relays are woken (doorbell, notify, off), health (the code of health()), and when the oldest change that waits '
+    'was queued. Ended changes are those between since and until, by default of the last day. status filters by '
+    'health.';
 
 create view pfa_sync.queue with (security_barrier) as
     select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation, m.changes, q.status,

@@ -13,13 +13,13 @@ declare
 begin
     perform require_permission(actor, scope, 'perm_ManageSettings');
     perform require_text('reason', reason, 2000);
-    insert into sync_organization (organization_id, paused, pause_reason, paused_until, paused_by)
-        select o.organization_id, true, reason, until, actor from organization o
+    insert into sync_organization (organization_id, paused, pause_reason, paused_until, paused_by, paused_since)
+        select o.organization_id, true, reason, until, actor, now() from organization o
          where scope is null or o.organization_id = scope
          order by o.organization_id
         on conflict on constraint sync_organization_pkey
         do update set paused = true, pause_reason = excluded.pause_reason, paused_until = excluded.paused_until,
-                      paused_by = excluded.paused_by;
+                      paused_by = excluded.paused_by, paused_since = excluded.paused_since;
     perform log_event('PAUSED', o.organization_id, actor, error => reason)
        from organization o
       where scope is null or o.organization_id = scope;
@@ -29,8 +29,8 @@ comment on function pfa_sync.pause(text, text, timestamptz, text) is
     'Stops sending for an organization (id or code; null: all), until a time or until resume(). Commits are still '
     'judged and queued, and pulls go on. Needs perm_ManageSettings.';
 
--- Lets an organization send (null = all), and wakes the relay, whose sweep queues what no trigger saw, such as what was
--- committed before attach().
+-- Lets an organization send (null = all), ends waits of more than a minute, and wakes the relay, whose sweep queues
+-- what no trigger saw, such as what was committed before attach().
 create function pfa_sync.resume(organization text default null, user_id text default null)
     returns table (organization_id text, waiting bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -48,8 +48,8 @@ begin
         on conflict do nothing;
     with resumed_now as (
         update sync_organization s
-           set paused = false, pause_reason = null, paused_until = null, paused_by = null, sweep_due = true,
-               held_since = null, hold_reason = null, held_credentials = null
+           set paused = false, pause_reason = null, paused_until = null, paused_by = null, paused_since = null,
+               sweep_due = true, held_since = null, hold_reason = null, held_credentials = null, released_at = now()
          where (scope is null or s.organization_id = scope) and (s.paused or s.held_since is not null)
         returning s.organization_id)
     select array_agg(r.organization_id) into resumed from resumed_now r;
@@ -62,12 +62,14 @@ begin
           from organization o
          where scope is null or o.organization_id = scope
          order by 1;
+    perform end_waits(array(select o.organization_id from organization o
+                             where scope is null or o.organization_id = scope));
 end
 $$;
 comment on function pfa_sync.resume(text, text) is
-    'Lets an organization (id or code; null: all) send again, and ends a hold after refused '
-    'credentials. Returns for each organization how many committed changes wait; those that no trigger saw are queued '
-    'by the relay''s next sweep(), in portions. Needs perm_ManageSettings.';
+    'Lets an organization (id or code; null: all) send again, and ends a hold after refused credentials and waits of '
+    'more than a minute. Returns for each organization how many committed changes wait; those that no trigger saw are '
+    'queued by the relay''s next sweep(), in portions. Needs perm_ManageSettings.';
 
 -- PEMS refused the credentials with which a relay wrote or read for an organization. Nothing is sent or pulled for it
 -- until resume(), or until a relay has other credentials: trying on might lock them. credentials: their fingerprint;
@@ -97,7 +99,7 @@ declare
 begin
     with released_now as (
         update sync_organization s
-           set held_since = null, hold_reason = null, held_credentials = null
+           set held_since = null, hold_reason = null, held_credentials = null, released_at = now()
          where s.held_since is not null and s.held_credentials <> fingerprint
         returning s.organization_id)
     select array_agg(r.organization_id) into released from released_now r;

@@ -7,9 +7,12 @@ create table sync_organization (
     paused_until          timestamptz,
     pause_reason          text,
     paused_by             text,
+    paused_since          timestamptz,
     held_since            timestamptz,
     hold_reason           text,
     held_credentials      text,
+    released_at           timestamptz,
+    versions_accepted_at  timestamptz,
     sweep_due             boolean       not null default false,
     served_at             timestamptz   not null default '-infinity',
     watermarks            timestamptz[] not null default '{-infinity,-infinity,-infinity}',
@@ -23,6 +26,10 @@ comment on table sync_organization is
 comment on column sync_organization.held_since is
     'PEMS refused its credentials then; nothing is sent until resume(), or until a relay has others';
 comment on column sync_organization.held_credentials is 'fingerprint of the refused credentials';
+comment on column sync_organization.released_at is
+    'a pause or a hold ended then: what waited before is not overdue';
+comment on column sync_organization.versions_accepted_at is
+    'a user accepted then that PEMS'' versions have gone back; null again after the next full pull';
 comment on column sync_organization.sweep_due is 'resume() let it send: sweep() has committed work of it to queue';
 comment on column sync_organization.watermarks is
     'one for each priority level, see priority_levels(): claim() looks for heads that are due from there on';

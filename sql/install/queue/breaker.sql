@@ -9,6 +9,7 @@ create table pems (
     next_slot  timestamptz not null default '-infinity',
     failures   int         not null default 0,
     opened_at  timestamptz,
+    closed_at  timestamptz,
     open_until timestamptz,
     probe_at   timestamptz,
     constraint pems_pkey primary key (pems),
@@ -17,6 +18,7 @@ create table pems (
 comment on table pems is
     'One row per PEMS: its next free request slot, and its circuit breaker. Locked last in every transaction.';
 comment on column pems.failures is 'requests in a row that brought no answer or a 5xx';
+comment on column pems.closed_at is 'when it closed last: what waited before is not overdue';
 comment on column pems.open_until is 'nothing is claimed before; null = the breaker is closed';
 comment on column pems.probe_at is
     'the probe of a half-open breaker was claimed then, and has until open_until to report';
@@ -96,7 +98,9 @@ begin
     loop
         select p.* into breaker from pems p where p.pems = breaker.pems for update;
         if not down then
-            update pems p set failures = 0, open_until = null, opened_at = null where p.pems = breaker.pems;
+            update pems p set failures = 0, open_until = null, opened_at = null, closed_at = case
+                       when breaker.opened_at is not null then clock_timestamp() else p.closed_at end
+             where p.pems = breaker.pems;
             if breaker.opened_at is not null then
                 perform log_event('BREAKER_CLOSED',
                     changes => jsonb_build_object('pems', breaker.pems, 'opened_at', breaker.opened_at));

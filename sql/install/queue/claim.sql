@@ -62,6 +62,10 @@ begin
         requests := array(select r from unnest(requests) r where (r.version is null) = (kind = 'read'));
     end if;
 
+    requests := mark_syncing(requests);
+    if cardinality(requests) = 0 then
+        return;
+    end if;
     batch := mark_claimed(chosen.organization_id, relay, kind, requests, term);
     perform breaker_begin_probe(chosen.pems, term);
     if kind = 'send' then
@@ -70,7 +74,7 @@ begin
     return query
         select q.id, q.fencing_token, batch, kind, q.operation, q.organization_id, coalesce(o.code, q.organization_id),
                q.pfa_id, q.expected_version, q.request, coalesce(u.email, u.username, q.author), q.reason,
-               q.id || '-' || q.request_revision, q.sent_at is not null, wait
+               idempotency_key(q, coalesce(u.email, u.username, q.author)), q.sent_at is not null, wait
           from pfa_write_queue q
           left join organization o on o.organization_id = q.organization_id
           left join users u on u.user_id = q.author
@@ -157,7 +161,8 @@ begin
 end
 $$;
 
--- Gives claimed rows their lease, their new fencing token and their request; the id of their batch.
+-- Gives claimed rows, whose modifications are syncing, their lease, their new fencing token and their request; the id
+-- of their batch.
 create function mark_claimed(organization_id text, relay text, step text, requests pending_request[], lease interval)
     returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -171,13 +176,9 @@ begin
         values (organization_id, relay, step, cardinality(requests)) returning b.batch_id into batch;
     update pfa_write_queue q
        set status = 'processing', fencing_token = q.fencing_token + 1, relay = mark_claimed.relay, batch_id = batch,
-           lease_until = lease_end, request = r.to_send, expected_version = r.version,
-           request_revision = q.request_revision
-               + (q.request is distinct from r.to_send or q.expected_version is distinct from r.version)::int
+           lease_until = lease_end, request = r.to_send, expected_version = r.version
       from unnest(requests) r
      where q.id = r.queue_id;
-    perform set_sync_state(array(select q.modification_id from pfa_write_queue q
-                                  where q.id in (select r.queue_id from unnest(requests) r)), 'syncing');
     return batch;
 end
 $$;
@@ -245,9 +246,9 @@ begin
     update pfa_write_queue q
        set status = 'pending', lease_until = null, sent_at = null, scheduled_at = due
      where q.id = any (queue_ids);
-    perform set_sync_state(array(select q.modification_id from pfa_write_queue q
-                                   join modification m on m.modification_id = q.modification_id
-                                  where q.id = any (queue_ids) and m.sync_state = 'syncing'), 'committed');
+    perform set_state_singly(array(select q.id from pfa_write_queue q
+                                     join modification m on m.modification_id = q.modification_id
+                                    where q.id = any (queue_ids) and m.sync_state = 'syncing'), 'committed');
 end
 $$;
 

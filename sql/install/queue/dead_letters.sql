@@ -9,9 +9,11 @@ create view pfa_sync.dead_letters with (security_barrier) as
            d.http_status, m.pems_response, a.retry_count, d.failed_at,
            (select count(*) from pfa_write_queue q where q.mirror_id = a.mirror_id and q.id > a.id) as later_queued,
            (select count(*) from pfa_write_queue_archive l
-             where l.mirror_id = a.mirror_id and l.id > a.id and l.status = 'completed') as later_written
+             where l.mirror_id = a.mirror_id and l.id > a.id and l.status = 'completed') as later_written,
+           why.meaning, why.action
       from pfa_write_queue_dlq d
       join pfa_write_queue_archive a on a.id = d.queue_id
+      left join cause why on why.code = d.code
      cross join lateral masked_change(d.queue_id) c
      cross join lateral masked_dead_letter(d.queue_id) m
      where d.status = 'open' and d.organization_id = any ((select visible_organizations())::text[]);
@@ -23,9 +25,7 @@ comment on column pfa_sync.dead_letters.modification_id is 'id of the modificati
 comment on column pfa_sync.dead_letters.author is 'id of the user whose edit it is';
 comment on column pfa_sync.dead_letters.changes is
     'the changed fields with their values, without prices for a session that may not see them';
-comment on column pfa_sync.dead_letters.code is
-    'why it failed: REJECTED (by PEMS), UNAVAILABLE (retries used up), NOT_FOUND (no such record in PEMS), '
-    'INVALID (by the field rules), FORBIDDEN (the author lacks a permission) or UNREADABLE (it cannot be judged)';
+comment on column pfa_sync.dead_letters.code is 'why it failed: a code of the view causes';
 comment on column pfa_sync.dead_letters.error is
     'why it failed, in words; numbers are shown as # to a session that may not see prices';
 comment on column pfa_sync.dead_letters.http_status is
@@ -36,6 +36,8 @@ comment on column pfa_sync.dead_letters.retry_count is 'retries that were made';
 comment on column pfa_sync.dead_letters.failed_at is 'when it failed for good';
 comment on column pfa_sync.dead_letters.later_queued is 'number of later changes of the record that are queued';
 comment on column pfa_sync.dead_letters.later_written is 'number of later changes of the record that PEMS confirmed';
+comment on column pfa_sync.dead_letters.meaning is 'what the code means';
+comment on column pfa_sync.dead_letters.action is 'what to do about a dead letter of this code';
 
 -- Every try of a change: what was asked of PEMS, and what it answered. The last one of a change that is still in flight
 -- has no answer.

@@ -18,12 +18,12 @@ begin
         insert into pfa_write_queue_archive (
             id, job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, reason, payload, base,
             accepted, base_version, priority, status, head, scheduled_at, created_at, retry_count, rejudgements,
-            fencing_token, relay, batch_id, request, request_revision, expected_version, sent_at, last_error,
+            fencing_token, relay, batch_id, request, idempotency_seed, expected_version, sent_at, last_error,
             completed_at, mirror_version)
         select e.id, e.job_id, e.organization_id, e.mirror_id, e.modification_id, e.pfa_id, e.operation, e.author,
                e.reason, e.payload, e.base, e.accepted, e.base_version, e.priority, finalize_rows.status, false,
                e.scheduled_at, e.created_at, e.retry_count, e.rejudgements, e.fencing_token, e.relay, e.batch_id,
-               e.request, e.request_revision, e.expected_version, e.sent_at, coalesce(error, e.last_error), now(),
+               e.request, e.idempotency_seed, e.expected_version, e.sent_at, coalesce(error, e.last_error), now(),
                e.mirror_version
           from ended e)
     select array_agg(e.mirror_id), array_agg(e.id) into records, heads from ended e where e.head;
@@ -48,7 +48,7 @@ begin
 end
 $$;
 
--- Ends rows as dead letters.
+-- Ends rows as dead letters, and their modifications with them.
 create function finalize_dead_letters(dead dead_letter[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -56,6 +56,19 @@ begin
     if coalesce(cardinality(dead), 0) = 0 then
         return;
     end if;
+    perform record_dead_letters(dead);
+    perform change_modifications((
+        select jsonb_agg(jsonb_build_object('id', l.modification_id, 'syncState', 'sync_error', 'syncError', d.error))
+          from unnest(dead) d
+          join pfa_write_queue_dlq l on l.queue_id = d.queue_id));
+end
+$$;
+
+-- The rows of ours alone.
+create function record_dead_letters(dead dead_letter[]) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
     insert into pfa_write_queue_dlq (queue_id, organization_id, pfa_id, modification_id, code, error, http_status,
                                      pems_response)
     select d.queue_id, q.organization_id, q.pfa_id, q.modification_id, d.code, d.error, d.http_status, d.response
@@ -65,10 +78,6 @@ begin
         array(select row(d.queue_id, null, d.response, d.error)::log_entry from unnest(dead) d));
     update pfa_write_queue q set last_error = d.error from unnest(dead) d where q.id = d.queue_id;
     perform finalize_rows(array(select d.queue_id from unnest(dead) d), 'failed', null);
-    perform change_modifications((
-        select jsonb_agg(jsonb_build_object('id', l.modification_id, 'syncState', 'sync_error', 'syncError', d.error))
-          from unnest(dead) d
-          join pfa_write_queue_dlq l on l.queue_id = d.queue_id));
 end
 $$;
 
@@ -82,9 +91,10 @@ begin
     end if;
     insert into pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, queue_id, author, detected,
                                    local_version, mirror_version, pems_version, base_data, local_data, pems_data,
-                                   conflict_fields, message)
+                                   conflict_fields, code, message)
     select j.organization_id, j.pfa_id, j.mirror_id, j.modification_id, q.id, j.author, finalize_conflicts.detected,
            j.base_version, j.mirror_version, p.pems_version, j.base, j.delta, j.theirs, j.conflicts,
+           coalesce(j.cause, 'CHANGED_IN_PEMS'),
            coalesce(j.message,
                     format('%s changed in PEMS since this edit was begun', array_to_string(j.conflicts, ', ')))
       from unnest(judgements) j
@@ -135,7 +145,7 @@ begin
      where w.version is not null
     on conflict on constraint pems_record_pkey
     do update set pems_version = excluded.pems_version, mirror_version = excluded.mirror_version,
-                  pems_updated_at = excluded.pems_updated_at
+                  pems_updated_at = excluded.pems_updated_at, known_at = excluded.known_at
         where p.pems_version < excluded.pems_version;
     perform change_mirrors(changes);
 
@@ -145,6 +155,16 @@ begin
      where q.id = any (queue_ids) and r.mirror_id = q.mirror_id;
     perform log_changes('SYNCED', true,
         array(select row(w.queue_id, null, w.response, null)::log_entry from unnest(written) w));
+    -- A pull may have read the record of that version before PEMS' answer was reported.
+    perform log_changes('STORED_DIFFERENTLY', false, array(
+        select row(q.id, d.differs, null, null)::log_entry
+          from unnest(written) w
+          join pfa_write_queue q on q.id = w.queue_id
+          join mirror r on r.mirror_id = q.mirror_id
+          join pems_record p on p.mirror_id = q.mirror_id and p.pems_version = w.version
+                            and p.mirror_version = r.version
+         cross join lateral stored_differently(q.request, r.data) d (differs)
+         where not r.data @> q.request and d.differs is not null));
     perform finalize_rows(queue_ids, 'completed', null);
     perform change_modifications((
         select jsonb_agg(jsonb_build_object('id', q.modification_id, 'syncState', 'synced', 'syncError', null,

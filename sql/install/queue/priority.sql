@@ -3,10 +3,10 @@
 -- Raises the priority of queued changes (high 10, normal 0, low -10), and queues committed ones that no trigger saw.
 -- modification_ids null = all of the organization. What stands before a change of the same record is raised with it,
 -- since a record's changes keep their order. The estimate counts requests: this organization's, and those of the others
--- that take turns with it.
+-- that take turns with it; there is none while health names what stops them.
 create function pfa_sync.write_sync(organization text, modification_ids text[] default null, priority int default 0,
                                     user_id text default null)
-    returns table (job_id bigint, queued bigint, estimate interval)
+    returns table (job_id bigint, queued bigint, estimate interval, health text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -17,6 +17,8 @@ declare
     job    bigint;
     moved  bigint;
     turns  bigint;
+    stop   text;
+    wrong  text[];
 begin
     if scope is null then
         raise exception 'name the organization to sync' using errcode = 'PF001';
@@ -26,6 +28,17 @@ begin
             using errcode = 'PF001';
     end if;
     perform require_permission(actor, scope, 'perm_Sync');
+    wrong := array(
+        select coalesce(i, 'null') from unnest(write_sync.modification_ids) i
+         where not exists (select from modification m where m.modification_id = i and m.organization_id = scope)
+         order by 1);
+    if cardinality(wrong) > 0 then
+        raise exception 'organization % has no modification %', organization,
+                        array_to_string(wrong[:10], ', ')
+                        || case when cardinality(wrong) > 10 then format(' and %s more', cardinality(wrong) - 10)
+                                else '' end
+            using errcode = 'PF008';
+    end if;
     perform enqueue_unseen(lock_unseen(array(
         select m.modification_id from modification m
          where m.organization_id = scope and m.sync_state = 'committed'
@@ -61,11 +74,15 @@ begin
           from (select ceil(count(*) / 100.0) as batches from pfa_write_queue q
                  where q.organization_id <> scope and q.status = 'pending' group by q.organization_id) o), 0);
     perform wake();
-    return query select job, moved, turns * setting('slot_interval')::interval;
+    stop := what_stops(scope);
+    return query
+        select job, moved, case when stop is null then turns * setting('slot_interval')::interval end, stop;
 end
 $$;
 comment on function pfa_sync.write_sync(text, text[], int, text) is
     'Raises the priority of queued changes to priority (10 high, 0 normal, -10 low) and queues committed ones '
     'that no trigger saw. modification_ids null: all of the organization. Earlier changes of the same records are '
-    'raised with them. Returns the job, the number of changes that wait, and an estimate of the time until they '
-    'are sent. Needs perm_Sync. PF001: no organization, or another priority.';
+    'raised with them. Returns the job, the number of changes that wait, an estimate of the time until they are '
+    'sent, and health: null, or the code of the state for which nothing is sent now, such as paused or held; then '
+    'the estimate is null. Needs perm_Sync. PF001: no organization, or another priority; PF008: a modification that '
+    'the organization does not have.';

@@ -29,16 +29,17 @@ comment on function pfa_sync.reconcile(text, jsonb) is
 --
 -- It is a time of PEMS' own clock, whatever ours says: the latest stamp that was known of the records of one request
 -- before it was sent (rows sent together share sent_at), of the earliest request; five minutes of overlap allow for
--- PEMS clocks that differ. Should even that be wrong, a request that was applied is sent again, refused by its version,
--- and read.
+-- PEMS clocks that differ, and a stamp ahead of PEMS' clock counts as not known. Should even that be wrong, a request
+-- that was applied is sent again, refused by its version, and read.
 create function pfa_sync.lost_since(items jsonb) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
 begin
     return (
-        select case when bool_and(r.stamp is not null) then pems_stamp(min(r.stamp) - interval '5 minutes') end
-          from (select max(pems_time(p.pems_updated_at)) as stamp
+        select case when bool_and(r.stamp is not null and r.stamp <= r.pems_now + interval '5 minutes')
+                    then pems_stamp(min(r.stamp) - interval '5 minutes') end
+          from (select max(pems_time(p.pems_updated_at)) as stamp, pems_now(q.organization_id) as pems_now
                   from unnest(report_items(items)) i
                   join pfa_write_queue q on q.id = i.queue_id and q.fencing_token = i.fencing_token
                   left join pems_record p on p.mirror_id = q.mirror_id and p.pems_version = q.expected_version
@@ -50,7 +51,8 @@ comment on function pfa_sync.lost_since(jsonb) is
     'requests. Items: queue_id, fencing_token. Null: not known; read record by record.';
 
 -- What a record that was read says of its change.
-create type read_outcome as enum ('missing', 'not_applied', 'applied', 'judge', 'judge_without_base');
+create type read_outcome as enum ('missing', 'not_applied', 'applied', 'judge', 'judge_without_base',
+                                     'went_back');
 create type read_decision as (
     queue_id bigint,
     outcome  read_outcome,
@@ -61,6 +63,7 @@ create type read_decision as (
 -- unchanged: PEMS' list since lost_since() does not show it, so its request was not applied.
 --
 -- A request whose outcome is unknown was sent at expected_version, and PEMS counts by one:
+--   at a lower version                PEMS was restored from a backup: a conflict
 --   still at that version             not applied: another try
 --   one further, with our values      applied: completed
 --   one further, with other values    another user's change: judged against it
@@ -72,6 +75,8 @@ as $$
         select row(q.id, case
                    when i.unchanged and reconciling and q.sent_at is not null then 'not_applied'
                    when r.version is null then 'missing'
+                   when r.version < q.expected_version
+                        or r.version < p.pems_version and p.known_at < b.claimed_at then 'went_back'
                    when q.sent_at is null or q.expected_version is null then 'judge'
                    when r.version = q.expected_version and reconciling then 'not_applied'
                    when r.version = q.expected_version + 1 and reconciling and m.conflicts = '{}' then 'applied'
@@ -80,6 +85,8 @@ as $$
                    else 'judge' end, i.record)::read_decision
           from unnest(items) i
           join pfa_write_queue q on q.id = i.queue_id
+          left join pems_record p on p.mirror_id = q.mirror_id
+          left join sync_batch b on b.batch_id = q.batch_id
          cross join lateral (select (i.record->>'version')::bigint) r (version)
          cross join lateral three_way(null, q.request, coalesce(i.record, '{}')) m
          where q.id = any (queue_ids))
@@ -92,7 +99,31 @@ create function judge_read(items report_item[], reconciling boolean) returns tab
 as $$
 #variable_conflict use_column
 declare
-    claimed     bigint[] := lock_claimed(items);
+    claimed  bigint[] := lock_claimed(items);
+    refused  bigint[] := refuse_unreadable(items, claimed);
+    readable report_item[] := array(select i from unnest(items) i
+                                     where i.queue_id = any (claimed) and i.queue_id <> all (refused));
+begin
+    begin
+        perform judge_read_items(readable, reconciling);
+    exception when others then
+        if is_transient(sqlstate) then
+            raise;
+        end if;
+        perform apply_singly('read', to_jsonb(readable), jsonb_build_object('reconciling', reconciling));
+    end;
+    perform wake();
+    perform record_pems_health(organizations_of(claimed), false, null);
+    return query select * from row_statuses(claimed) union all select * from busy_items(items, claimed);
+end
+$$;
+
+-- The same of items that are the caller's and locked.
+create function judge_read_items(items report_item[], reconciling boolean) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    claimed     bigint[] := array(select i.queue_id from unnest(items) i);
     decisions   read_decision[];
     not_applied report_item[];
     judged      bigint[];
@@ -115,6 +146,11 @@ begin
     perform finalize_completed(array(
         select row(d.queue_id, (d.record->>'version')::bigint, d.record->>'updatedAt', d.record)::completion
           from unnest(decisions) d where d.outcome = 'applied'));
+    perform finalize_conflicts(array(
+        select judgement_of_request(d.queue_id, 'VERSIONS_BACK',
+                   format('PEMS has version %s of the record, which is lower than was known', d.record->>'version'),
+                   d.record)
+          from unnest(decisions) d where d.outcome = 'went_back'), 'pems');
     not_applied := array(
         select jsonb_populate_record(null::report_item, jsonb_build_object('queue_id', q.id, 'outcome', 'unavailable',
                    'error', coalesce(q.last_error, 'the request was not applied')))
@@ -131,8 +167,5 @@ begin
       from unnest(decisions) d
      where q.id = d.queue_id and q.id = any (judged);
     perform return_to_pending(array(select j.queue_id from judge_queued_singly(judged, 'pems') j), interval '0');
-    perform wake();
-    perform record_pems_health(organizations_of(claimed), false, null);
-    return query select * from row_statuses(claimed) union all select * from busy_items(items, claimed);
 end
 $$;

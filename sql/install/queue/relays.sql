@@ -13,6 +13,15 @@ comment on column relay.credentials is
     'fingerprint of the relay''s credentials: it differs for other credentials, and is too short to test a guess by';
 select pg_catalog.pg_extension_config_dump('relay', '');
 
+-- Forgets relays that have not been seen for a day, except the one seen last; their names.
+create function forget_relays() returns setof text
+    language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    delete from relay r
+     where r.seen_at < now() - interval '1 day' and r.seen_at < (select max(n.seen_at) from relay n)
+    returning r.relay
+$$;
+
 -- Records that a relay is alive, and the fingerprint of its credentials. The answer names the organizations that are
 -- paused or held and the PEMS that are down, and holds the settings for relays.
 create function pfa_sync.heartbeat(relay text, version text, credentials text default null) returns jsonb

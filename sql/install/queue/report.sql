@@ -8,7 +8,27 @@ begin
     perform require_objects('items', items);
     return array(select i from jsonb_populate_recordset(null::report_item, items) i);
 exception when data_exception then
-    raise exception 'an item can''t be read: %', left(sqlerrm, 200) using errcode = 'PF001';
+    return array(select report_item(i) from jsonb_array_elements(items) i);
+end
+$$;
+
+-- One item; when it can't be read, its ids, PEMS' response and the problem.
+create function report_item(item jsonb) returns report_item
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    problem text;
+begin
+    begin
+        return jsonb_populate_record(null::report_item, item);
+    exception when data_exception then
+        problem := left(sqlerrm, 200);
+    end;
+    return jsonb_populate_record(null::report_item, jsonb_build_object(
+        'queue_id', item->'queue_id', 'fencing_token', item->'fencing_token', 'response', item->'response',
+        'problem', problem));
+exception when data_exception then
+    raise exception 'an item can''t be read: %', problem using errcode = 'PF001';
 end
 $$;
 
@@ -89,10 +109,13 @@ as $$
 declare
     reported report_item[] := report_items(items);
     claimed  bigint[] := lock_claimed(reported);
+    refused  bigint[];
 begin
-    perform finalize_completed(array(
+    refused := refuse_unreadable(reported, claimed) || finalize_completed_singly(array(
         select row(i.queue_id, i.version, i.updated_at, i.response)::completion
-          from unnest(reported) i where i.queue_id = any (claimed)));
+          from unnest(reported) i where i.queue_id = any (claimed) and i.problem is null));
+    return query select r, 'failed' from unnest(refused) r;
+    claimed := array(select c from unnest(claimed) c where c <> all (refused));
     perform record_pems_health(organizations_of(claimed), false, null);
     return query select unnest(claimed), 'completed' union all select * from busy_items(reported, claimed);
 end
@@ -121,8 +144,8 @@ declare
     throttled     interval;
 begin
     if exists (select from unnest(reported) i
-                where i.outcome is null or i.outcome not in ('throttled', 'unavailable', 'unauthorized', 'rejected',
-                                                             'locked', 'ambiguous')) then
+                where i.problem is null and coalesce(i.outcome, '') not in
+                      ('throttled', 'unavailable', 'unauthorized', 'rejected', 'locked', 'ambiguous')) then
         raise exception 'fail() takes outcomes throttled, unavailable, unauthorized, rejected, locked and ambiguous'
             using errcode = 'PF001';
     end if;
@@ -135,8 +158,9 @@ begin
               group by 1 order by 1) u;
     claimed := lock_claimed(reported);
     organizations := organizations_of(claimed);
-    failures := decide_failures(reported, claimed, down);
-    perform apply_failures(failures);
+    return query select r, 'failed', null::double precision from unnest(refuse_unreadable(reported, claimed)) r;
+    failures := decide_failures(array(select i from unnest(reported) i where i.problem is null), claimed, down);
+    perform apply_failures_singly(failures);
 
     throttled := (select max(f.delay) from unnest(failures) f where f.outcome = 'throttled');
     if throttled is not null then

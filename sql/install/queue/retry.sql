@@ -22,7 +22,9 @@ as $$
            outcome in ('unavailable', 'locked') and not (outage and outcome = 'unavailable'),
            case
              when outcome = 'unauthorized' then interval '0'
-             when retry_after_ms is not null then make_interval(secs => retry_after_ms / 1000)
+             when retry_after_ms is not null
+                 then least(make_interval(secs => least(retry_after_ms, 1e9) / 1000),
+                            setting('retry_after_max')::interval)
              when outcome = 'throttled' then setting('slot_interval')::interval
              else least(setting('retry_delay_max', organization_id)::interval,
                         setting('retry_delay', organization_id)::interval
@@ -75,10 +77,11 @@ begin
     perform return_to_pending(array_agg(f.queue_id), f.delay)
        from unnest(failures) f where f.decision = 'pending' group by f.delay;
     perform finalize_dead_letters(array(
-        select row(f.queue_id, upper(f.outcome), coalesce(f.error, f.outcome), f.http_status, f.response)::dead_letter
+        select row(f.queue_id, case f.outcome when 'rejected' then 'REJECTED' else 'UNAVAILABLE' end,
+                   coalesce(f.error, f.outcome), f.http_status, f.response)::dead_letter
           from unnest(failures) f where f.decision = 'failed'));
     perform finalize_conflicts(array(
-        select judgement_of_locked(f.queue_id, 'PEMS keeps the record locked by another user')
+        select judgement_of_request(f.queue_id, 'LOCKED', 'PEMS keeps the record locked by another user')
           from unnest(failures) f where f.decision = 'conflict'), 'pems');
 end
 $$;

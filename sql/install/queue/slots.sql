@@ -17,7 +17,10 @@ begin
         raise exception 'there is no PEMS %', take_slots.pems
             using errcode = 'PF008', hint = 'attach() creates the one called default.';
     end if;
-    update pems p set next_slot = greatest(p.next_slot, clock_timestamp()) + n * pace
+    update pems p
+       set next_slot = case when p.next_slot > clock_timestamp() + setting('retry_after_max')::interval
+                            then clock_timestamp()
+                            else greatest(p.next_slot, clock_timestamp()) end + n * pace
      where p.pems = take_slots.pems
     returning p.next_slot - n * pace into first;
     return query
@@ -35,7 +38,69 @@ create function delay_slots(organization_ids text[], until timestamptz) returns 
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    update pems p set next_slot = greatest(p.next_slot, until)
+    update pems p
+       set next_slot = greatest(p.next_slot, least(until, clock_timestamp() + setting('retry_after_max')::interval))
      where p.pems in (select s.pems from sync_organization s where s.organization_id = any (organization_ids));
+end
+$$;
+
+-- Ends the waits of organizations that are longer than a minute: of their PEMS for its next request, of their changes
+-- for another try.
+create function end_waits(organization_ids text[]) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    soon timestamptz := clock_timestamp() + interval '1 minute';
+begin
+    perform hasten(organization_ids, soon);
+    update pems p set next_slot = clock_timestamp()
+     where p.next_slot > soon
+       and p.pems in (select s.pems from sync_organization s where s.organization_id = any (organization_ids));
+end
+$$;
+
+-- Makes the heads that are due after a time due now. Those that another session has locked are left.
+create function hasten(organization_ids text[], after timestamptz) returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set jit = off set enable_seqscan = off
+as $$
+declare
+    hastened bigint;
+begin
+    update pfa_write_queue q
+       set scheduled_at = clock_timestamp()
+     where q.id = any (array(
+               select w.id from pfa_write_queue w
+                where w.organization_id = any (organization_ids) and w.status = 'pending' and w.head
+                  and w.priority in (10, 0, -10) and w.scheduled_at > after
+                order by w.id for update skip locked));
+    get diagnostics hastened = row_count;
+    return hastened;
+end
+$$;
+
+-- Resets times that lie further ahead than any wait that we know: the server's clock was corrected since they were
+-- written. How many.
+create function reset_future_times() returns bigint
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    hastened bigint;
+    slots    bigint;
+begin
+    -- Retries wait for retry_delay_max and a tenth more, which an organization may set to a day.
+    hastened := hasten(array(select s.organization_id from sync_organization s),
+                       clock_timestamp() + greatest(setting('retry_after_max')::interval, interval '27 hours'));
+    update sync_organization s set served_at = clock_timestamp(), watermarks_checked_at = '-infinity'
+     where s.served_at > clock_timestamp() + interval '1 minute'
+        or s.watermarks_checked_at > clock_timestamp() + interval '1 minute';
+    update pems p
+       set next_slot = case when p.next_slot > clock_timestamp() + setting('retry_after_max')::interval
+                            then clock_timestamp() else p.next_slot end,
+           open_until = least(p.open_until, clock_timestamp() + setting('breaker_delay_max')::interval)
+     where p.next_slot > clock_timestamp() + setting('retry_after_max')::interval
+        or p.open_until > clock_timestamp() + greatest(setting('breaker_delay_max')::interval, interval '1 hour');
+    get diagnostics slots = row_count;
+    return hastened + slots;
 end
 $$;

@@ -60,7 +60,7 @@ create table pfa_write_queue (
     batch_id         bigint,
     lease_until      timestamptz,
     request          jsonb,
-    request_revision int         not null default 0,
+    idempotency_seed uuid        not null default gen_random_uuid(),
     expected_version bigint,
     sent_at          timestamptz,
     last_error       text,
@@ -92,7 +92,9 @@ comment on column pfa_write_queue.scheduled_at is
 comment on column pfa_write_queue.fencing_token is
     'number of times the row has been claimed; a report under an older number changes nothing';
 comment on column pfa_write_queue.request is
-    'the fields of the last or coming request; request_revision counts its changes';
+    'the fields of the last or coming request';
+comment on column pfa_write_queue.idempotency_seed is
+    'what no other row has, in this database or in one restored from it: idempotency_key() begins with it';
 comment on column pfa_write_queue.sent_at is
     'a request was sent then and its outcome is not known: it is reconciled before another one is sent';
 comment on column pfa_write_queue.mirror_version is 'the mirror version that its completion made';
@@ -153,7 +155,7 @@ create type pending_request as (
 );
 
 -- What a relay reports of a claimed change; every report function takes an array of such objects as JSON and reads the
--- keys that it needs.
+-- keys that it needs. problem: why an item could not be read, beyond its ids.
 create type report_item as (
     queue_id       bigint,
     fencing_token  int,
@@ -166,7 +168,8 @@ create type report_item as (
     version        bigint,
     updated_at     text,
     record         jsonb,
-    unchanged      boolean
+    unchanged      boolean,
+    problem        text
 );
 
 -- A change that PEMS confirmed, with the version that this made; version null = nothing was sent, since PEMS holds the

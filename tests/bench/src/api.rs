@@ -142,9 +142,9 @@ async fn write_history(database: &Database, rows: i64) -> Result<()> {
          select 'org_RIO_173', lpad(id, 5, '0'), id, 'past_' || n, 'usr_editor', 'commit', 1, 2, '{\"model\": \"LTM 1100\"}', '{\"model\": \"LTM 1200\"}', \
              array['model'], 'model changed', 'resolved_manual', 'use_pems', 'usr_editor', at, at from past",
         "insert into pfa_sync_private.pfa_write_queue_archive (id, job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, payload, status, \
-             created_at, completed_at, head, scheduled_at, priority, retry_count, rejudgements, fencing_token, request_revision, base_version) \
+             created_at, completed_at, head, scheduled_at, priority, retry_count, rejudgements, fencing_token, idempotency_seed, base_version) \
          select -n, 1, 'org_RIO_173', id, 'past_' || n, lpad(id, 5, '0'), 'UPDATE', 'usr_editor', '{\"model\": \"LTM 1100\"}', 'completed', \
-             at - interval '1 second', at, false, at, 0, 0, 0, 1, 1, 1 from past",
+             at - interval '1 second', at, false, at, 0, 0, 0, 1, gen_random_uuid(), 1 from past",
     ] {
         client.execute(&format!("with past as ({past}) {insert}"), &[&rows]).await.context(insert)?;
     }

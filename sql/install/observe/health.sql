@@ -1,0 +1,180 @@
+-- Health: the worst that is the matter with each organization, and what to do about it.
+
+-- The organizations that are reported on: those that the application has, and those that it has deleted while changes
+-- of theirs are live.
+create function listed_organizations() returns setof sync_organization
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return query
+        select s.* from sync_organization s
+         where exists (select from organization o where o.organization_id = s.organization_id)
+            or exists (select from pfa_write_queue q where q.organization_id = s.organization_id);
+end
+$$;
+
+-- The states of health that hold for each of them.
+create function health_findings() returns table (organization_id text, code text, reason text, since timestamptz)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    at    timestamptz := clock_timestamp();
+    grace interval := greatest(3 * setting('poll')::interval, interval '1 minute');
+    stall timestamptz := at - greatest(3 * setting('poll')::interval, interval '10 minutes');
+    soon  timestamptz := at + interval '1 minute';
+    seen  timestamptz := (select max(r.seen_at) from relay r);
+begin
+    return query
+    with live as materialized (
+        select q.organization_id, count(*) as changes, min(q.created_at) as oldest,
+               min(coalesce(q.lease_until, q.scheduled_at)) filter (where q.head) as due_at,
+               count(*) filter (where q.head and q.status = 'pending' and q.scheduled_at > soon) as delayed,
+               max(q.scheduled_at) filter (where q.head and q.status = 'pending' and q.scheduled_at > soon)
+                   as delayed_until
+          from pfa_write_queue q group by 1),
+    known as materialized (
+        select s.*, coalesce(l.changes, 0) as changes, l.oldest, l.due_at, coalesce(l.delayed, 0) as delayed,
+               l.delayed_until, may_send(s) as sends,
+               -- What waited while nothing could be sent is not overdue.
+               greatest(l.due_at, s.released_at, s.paused_until) as due_since
+          from listed_organizations() s
+          left join live l using (organization_id))
+    select k.organization_id, 'no_relay',
+           concat_ws('; ', case when seen is null then 'no relay has sent a heartbeat'
+                                else format('the last heartbeat of a relay was at %s', pems_stamp(seen)) end,
+                     case when k.changes > 0 then format('changes that wait: %s', k.changes) end),
+           coalesce(seen, k.oldest)
+      from known k where coalesce(seen, k.oldest) < at - grace
+    union all
+    select k.organization_id, 'pems_down',
+           format('%s requests in a row to PEMS %s had no answer; the next one is at %s', p.failures, p.pems,
+                  pems_stamp(p.open_until)), p.opened_at
+      from known k join pems p on p.pems = k.pems where p.open_until is not null
+    union all
+    select k.organization_id, 'held', coalesce(k.hold_reason, 'PEMS refused the credentials'), k.held_since
+      from known k where k.held_since is not null
+    union all
+    select k.organization_id, 'throttled',
+           case when p.next_slot > soon
+                then format('PEMS is sent the next request at %s; changes that wait for it: %s',
+                            pems_stamp(p.next_slot), k.changes)
+                else format('records whose change waits for another try: %s, the last of them until %s', k.delayed,
+                            pems_stamp(k.delayed_until)) end, null
+      from known k join pems p on p.pems = k.pems
+     where k.changes > 0 and (p.next_slot > soon or k.delayed > 0)
+    union all
+    select k.organization_id, 'stalled',
+           format('changes that wait: %s; the first is due since %s, and none has ended since %s', k.changes,
+                  pems_stamp(k.due_since), coalesce(pems_stamp(e.last_at), 'the beginning')), k.due_since
+      from known k
+      join pems p on p.pems = k.pems
+     cross join lateral (
+         select max(a.completed_at) as last_at from pfa_write_queue_archive a
+          where a.organization_id = k.organization_id) e
+     where greatest(k.due_since, p.closed_at) < stall and k.sends and p.open_until is null and p.next_slot <= soon
+       and coalesce(e.last_at < stall, true)
+    union all
+    select k.organization_id, 'drift', l.last_error, l.ended_at
+      from known k
+     cross join lateral (
+         select p.last_error, p.ended_at, p.has_drifted from sync_pull p
+          where p.organization_id = k.organization_id and p.ended_at is not null
+          order by p.ended_at desc, p.pull_id desc limit 1) l
+     where l.has_drifted and exists (select from pems_shape h where h.organization_id = k.organization_id)
+    union all
+    -- Since the last full pull: one that finds no lower version any more ends it.
+    select k.organization_id, 'drift',
+           concat_ws('; ', format('records with a lower version in PEMS than was known: %s', v.records),
+                     case when k.versions_accepted_at is not null then 'the next full pull takes them as they are' end),
+           v.since
+      from known k
+     cross join lateral (
+         select max(b.records) as records, min(b.since) as since
+           from (select p.records_back, p.started_at from sync_pull p
+                  where p.organization_id = k.organization_id and p.records_back > 0
+                    and p.pull_id >= coalesce((
+                        select max(f.pull_id) from sync_pull f
+                         where f.organization_id = k.organization_id and f.kind = 'full' and f.status = 'completed'), 0)
+                 union all
+                 select count(*), min(c.created_at) from pfa_sync_conflict c
+                  where c.organization_id = k.organization_id and c.status = 'unresolved'
+                    and c.code = 'VERSIONS_BACK') b (records, since)) v
+     where v.records > 0
+    union all
+    select k.organization_id, 'failing', format('open dead letters: %s', d.letters), d.since
+      from known k
+     cross join lateral (
+         select count(*) as letters, min(d.failed_at) as since from pfa_write_queue_dlq d
+          where d.organization_id = k.organization_id and d.status = 'open') d
+     where d.letters > 0
+    union all
+    select k.organization_id, 'paused',
+           case when k.paused then coalesce(k.pause_reason, 'a user stopped it')
+                else 'the application has switched the organization off' end,
+           case when k.paused then k.paused_since end
+      from known k where k.held_since is null and not k.sends
+    union all
+    select k.organization_id, 'waiting_for_resolution', format('open conflicts: %s', c.conflicts), c.since
+      from known k
+     cross join lateral (
+         select count(*) as conflicts, min(c.created_at) as since from pfa_sync_conflict c
+          where c.organization_id = k.organization_id and c.status = 'unresolved') c
+     where c.conflicts > 0
+    union all
+    select k.organization_id, 'ok', null, null from known k;
+end
+$$;
+
+-- The code of the worst state for which nothing of an organization is sent; null = its changes are sent.
+create function what_stops(organization_id text) returns text
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if exists (select from installation i where is_copy(i)) then
+        return 'not_attached';
+    end if;
+    return (select f.code from health_findings() f join cause c on c.code = f.code and c.stops
+             where f.organization_id = what_stops.organization_id
+             order by c.rank limit 1);
+end
+$$;
+
+-- The worst state of each organization.
+create function pfa_sync.health(organization text default null)
+    returns table (organization_id text, code text, severity text, reason text, since timestamptz, action text)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+#variable_conflict use_column
+declare
+    only_organization text;
+    visible           text[];
+    hint              text;
+begin
+    begin
+        perform ensure_sending();
+    exception when sqlstate 'PF004' or sqlstate 'PF005' or sqlstate 'PF009' then
+        get stacked diagnostics hint = pg_exception_hint;
+        return query
+            select null::text, c.code, c.severity, sqlerrm, null::timestamptz, coalesce(nullif(hint, ''), c.action)
+              from cause c where c.code = 'not_attached';
+        return;
+    end;
+    only_organization := organization_of(organization);
+    visible := visible_organizations();
+    return query
+        select distinct on (f.organization_id) f.organization_id, f.code, c.severity, coalesce(f.reason, c.meaning),
+               f.since, c.action
+          from health_findings() f
+          join cause c on c.code = f.code
+         where f.organization_id = any (visible)
+           and (only_organization is null or f.organization_id = only_organization)
+         order by f.organization_id, c.rank;
+end
+$$;
+comment on function pfa_sync.health(text) is
+    'The worst state of each visible organization: code, severity (ok, warning or critical), reason in words, since '
+    'when (null: not known) and what to do. Codes, the worst first: not_attached, no_relay, pems_down, held, '
+    'throttled, stalled, drift, failing, paused, waiting_for_resolution, ok. While nothing is sent from this database '
+    'the answer is one row not_attached without an organization, and no error. PF008: no such organization.';
