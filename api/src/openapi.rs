@@ -49,7 +49,7 @@ pub fn document() -> Value {
             "description": "Identifies the request in the log of the service.", "required": true, "schema": {"type": "string", "format": "uuid"}
         },
         "Retry-After": {"description": "Seconds.", "required": true, "schema": {"type": "integer", "minimum": 1}},
-        "WWW-Authenticate": {"required": true, "schema": {"type": "string", "const": "Bearer"}}
+        "WWW-Authenticate": {"required": true, "schema": {"type": "string", "pattern": "^Bearer"}}
     });
     describe_bodies(&mut document);
     let examples = examples::all();

@@ -9,10 +9,11 @@ use axum::{
     http::{HeaderName, Method, StatusCode, header},
     middleware,
 };
-use pfa_service::{cached::Cached, monitoring::Monitoring, server::serve as serve_routes};
+use pfa_service::{cached::Cached, monitoring::Monitoring, server::serve as serve_routes, startup};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
+    sync::oneshot,
     time::interval,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,7 +23,12 @@ use tracing::info;
 use crate::{
     auth::{caller::Access, token::Verifier},
     events::{hub::Hub, poller},
-    http::{concurrency::CallLimit, observe::observe, rate_limit::RateLimit, text::check_address},
+    http::{
+        concurrency::CallLimit,
+        observe::observe,
+        rate_limit::RateLimit,
+        text::{check_address, known_parameters},
+    },
     openapi, routes,
     session::Sessions,
     settings::Settings,
@@ -39,6 +45,7 @@ const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 /// that does not answer is waited for; until then requests get a problem.
 pub async fn serve(settings: &Settings) -> Result<()> {
     let database = settings.database()?;
+    let fault = startup::fault(database.clone(), &startup::API);
     let access = Arc::new(Access {
         verifier: Verifier::new(settings.tokens()?)?,
         rate_limit: RateLimit::new(settings.rate_limit),
@@ -72,17 +79,22 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     }
     tokio::spawn(remove_idle_users(access.clone()));
     tokio::spawn(poller::run(hub, access));
+    let (report, mut refused) = oneshot::channel();
     let stopped = async move {
         tokio::select! {
             _ = terminations.recv() => {}
             _ = interrupts.recv() => {}
+            fault = fault => drop(report.send(fault)),
         }
         info!("stopping: finishing the requests in flight");
         stop.cancel();
     };
     serve_routes(listener, router, settings.head_timeout, stopped).await;
     info!("service stopped");
-    Ok(())
+    match refused.try_recv() {
+        Ok(fault) => Err(fault.into()),
+        Err(_) => Ok(()),
+    }
 }
 
 fn router(settings: &Settings, state: AppState) -> Result<Router> {
@@ -97,10 +109,10 @@ fn router(settings: &Settings, state: AppState) -> Result<Router> {
             HeaderName::from_static("last-event-id"),
         ])
         .expose_headers([header::ETAG, header::RETRY_AFTER]);
-    let (described, _) = routes::all().split_for_parts();
+    let (described, document) = routes::all().split_for_parts();
     Ok(described
         .merge(routes::docs(&openapi::document()))
-        .route_layer(middleware::from_fn(check_address))
+        .route_layer(middleware::from_fn_with_state(known_parameters(&document), check_address))
         .with_state(state)
         .layer(DefaultBodyLimit::max(settings.body_limit))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, settings.request_timeout))

@@ -1,6 +1,10 @@
 //! The credentials for PEMS. The secret comes from the environment or from a file, and is never shown.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{
+    num::NonZeroU32,
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use aws_lc_rs::pbkdf2;
 use clap::Args;
@@ -112,6 +116,13 @@ impl Credentials {
         derived.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
+    fn secret(&self) -> (&str, &str) {
+        match self {
+            Self::Basic { user, password } => (user, password.expose_secret()),
+            Self::Bearer(secret) | Self::ApiKey(secret) => ("", secret.expose_secret()),
+        }
+    }
+
     /// The kind of login, in words.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -120,6 +131,57 @@ impl Credentials {
             Self::ApiKey(_) => "API key",
         }
     }
+}
+
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind() == other.kind() && self.secret() == other.secret()
+    }
+}
+
+/// Credentials that follow their file: a secret that is replaced there is used without a restart. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Login {
+    settings: Arc<CredentialSettings>,
+    current: Arc<Mutex<(Credentials, Option<String>)>>,
+}
+
+impl Login {
+    /// Finds the credentials named by settings and environment.
+    pub fn find(settings: &CredentialSettings) -> Result<Self, CredentialsError> {
+        let current = Credentials::find(settings, variable)?;
+        Ok(Self { settings: Arc::new(settings.clone()), current: Arc::new(Mutex::new((current, None))) })
+    }
+
+    /// The credentials as last read.
+    pub fn current(&self) -> Credentials {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).0.clone()
+    }
+
+    /// Reads the file again, and returns the credentials. A file that can't be read, as while it is being replaced, changes
+    /// nothing.
+    pub fn reread(&self) -> Credentials {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        match Credentials::find(&self.settings, variable) {
+            Ok(read) if read != current.0 => *current = (read, None),
+            _ => {}
+        }
+        current.0.clone()
+    }
+
+    /// The fingerprint of the credentials that stand in the file now; see [`Credentials::fingerprint`].
+    pub fn fingerprint(&self, endpoint: &[&str]) -> String {
+        let read = self.reread();
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if current.0 != read {
+            return read.fingerprint(endpoint);
+        }
+        current.1.get_or_insert_with(|| read.fingerprint(endpoint)).clone()
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 #[cfg(test)]
@@ -166,6 +228,25 @@ mod tests {
         assert_ne!(of("relay", "hush"), of("relay", "hush2"));
         assert_ne!(of("relay", "hush"), of("relay2", "hush"));
         assert_eq!(of("relay", "hush").len(), 6);
+    }
+
+    #[test]
+    fn a_login_follows_its_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "old\n").unwrap();
+        let settings = CredentialSettings {
+            pems_user: None,
+            pems_password_file: None,
+            pems_bearer_token_file: Some(file.path().to_owned()),
+            pems_api_key_file: None,
+        };
+        let login = Login::find(&settings).unwrap();
+        let (credentials, fingerprint) = (login.current(), login.fingerprint(&["pems"]));
+        std::fs::write(file.path(), "").unwrap();
+        assert_eq!((login.reread(), login.fingerprint(&["pems"])), (credentials.clone(), fingerprint.clone()));
+        std::fs::write(file.path(), "new").unwrap();
+        assert_ne!(login.reread(), credentials);
+        assert_ne!(login.fingerprint(&["pems"]), fingerprint);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use pfa_service::settings::{DatabaseSettings, LogSettings, MonitoringSettings, P
 use thiserror::Error;
 
 use crate::{
-    credentials::{CredentialSettings, Credentials, CredentialsError},
+    credentials::{CredentialSettings, CredentialsError, Login},
     pems::{
         MAX_BATCH, MAX_PAGE,
         json::{
@@ -68,6 +68,9 @@ pub struct Settings {
     /// The tenant header of every request (required)
     #[arg(long, value_name = "TENANT", help_heading = "PEMS")]
     pub pems_tenant: Option<String>,
+    /// Proxy for connections to PEMS; HTTP_PROXY and the like are ignored
+    #[arg(long, value_name = "URL", hide_env_values = true, help_heading = "PEMS")]
+    pub pems_proxy: Option<String>,
     /// How to log in to PEMS.
     #[command(flatten)]
     pub credentials: CredentialSettings,
@@ -125,7 +128,8 @@ impl Settings {
             url: address::checked(url, self.allow_plain_http_to_loopback)?,
             ca: self.pems_ca.clone(),
             tenant: self.pems_tenant.clone().ok_or(missing("pems-tenant", "PEMS_TENANT"))?,
-            credentials: Credentials::find(&self.credentials, |variable| std::env::var(variable).ok())?,
+            login: Login::find(&self.credentials)?,
+            proxy: self.pems_proxy.as_deref().map(address::proxy).transpose()?,
             request_timeout: self.request_timeout,
             connect_timeout: self.connect_timeout,
         })

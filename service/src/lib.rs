@@ -10,3 +10,4 @@ pub mod secret;
 pub mod server;
 pub mod settings;
 pub mod sqlstate;
+pub mod startup;

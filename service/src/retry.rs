@@ -45,13 +45,18 @@ impl Backoff {
     pub fn wait(&mut self) -> Duration {
         let nominal = self.next;
         self.next = (nominal * 2).min(self.policy.longest);
-        nominal.mul_f64(0.5 + fastrand::f64() / 2.0)
+        jitter(nominal)
     }
 
     /// Starts again with the first wait, after a success.
     pub fn reset(&mut self) {
         self.next = self.policy.first;
     }
+}
+
+/// A wait between half of its nominal length and all of it.
+pub fn jitter(nominal: Duration) -> Duration {
+    nominal.mul_f64(0.5 + fastrand::f64() / 2.0)
 }
 
 /// Makes a call up to [`RETRYABLE_TRIES`] times, without waits, as long as its error is retryable.

@@ -88,6 +88,14 @@ async fn a_conflict_is_settled_in_the_state_that_was_seen_and_in_no_other() -> R
     let (status, code, body) = problem(resolve(etag).await?).await?;
     assert_eq!((status, code.as_str(), &body["current"]["fields"][0]["theirs"]), (412, "moved_on", &json!("Newer")));
     let fresh = api.request("GET", &uri, Some("usr_editor")).send().await?.headers()["etag"].clone();
+    // Weak tags, other tags and what is none match nothing; one of a list is enough.
+    let tag = fresh.to_str()?.to_owned();
+    let suffixed = tag.replacen('"', "", 1);
+    for other in [format!("W/{tag}"), format!("\"{}-gzip\"", suffixed.trim_end_matches('"')), format!("{tag}-gzip")] {
+        let (status, code, _) = problem(resolve(other.parse()?).await?).await?;
+        assert_eq!((status, code.as_str()), (412, "moved_on"), "{other}");
+    }
+    let fresh = format!("\"other\", W/\"weak\", {tag}").parse()?;
     let resolved: Value = resolve(fresh).await?.error_for_status()?.json().await?;
     assert_eq!((&resolved["success"], &resolved["appliedChanges"]), (&json!(true), &json!({"model": "Both"})));
     assert_eq!(scenario.state(&id).await?, "committed/queued");

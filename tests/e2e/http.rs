@@ -156,3 +156,24 @@ async fn the_service_waits_for_its_database_and_stops_when_it_is_told() -> Resul
     assert!(api.process.stop().await?.success());
     Ok(())
 }
+
+/// A filter with a typing error would select everything.
+#[tokio::test]
+async fn a_query_parameter_that_the_route_does_not_have_is_refused() -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let api = Api::start(&scenario, &["--rate-limit", "1000"]).await?;
+    let document: Value = serde_json::from_str(&std::fs::read_to_string("../../docs/openapi.json")?)?;
+    for (path, item) in document["paths"].as_object().expect("paths") {
+        for method in item.as_object().expect("methods").keys().filter(|method| ["get", "post", "put"].contains(&method.as_str()))
+        {
+            let path = path.replace(['{', '}'], "");
+            let path = path.replace("conflictId", "1").replace("jobId", "1").replace("deadLetterId", "1");
+            let answer =
+                api.request(&method.to_uppercase(), &format!("{path}?organisationId=RIO"), Some("usr_admin")).send().await?;
+            let (status, code, body) = problem(answer).await?;
+            assert_eq!((status, code.as_str()), (400, "malformed"), "{method} {path}");
+            assert!(body["detail"].as_str().is_some_and(|detail| detail.contains("organisationId")), "{body}");
+        }
+    }
+    Ok(())
+}

@@ -8,9 +8,9 @@ use axum::{
 };
 use serde::de::DeserializeOwned;
 use tokio::time::Instant;
-use tracing::Span;
+use tracing::{Span, info};
 
-use super::token::{Holder, Verifier};
+use super::token::{Holder, Refusal, Verifier};
 use crate::{
     http::{
         idempotency::{Idempotent, Key},
@@ -51,9 +51,16 @@ where
         let (scheme, token) = header
             .and_then(|value| value.split_once(' '))
             .ok_or_else(|| Problem::new("unauthenticated", "Send Authorization: Bearer and the application's token."))?;
-        let holder = if scheme.eq_ignore_ascii_case("bearer") { access.verifier.holder(token.trim()).await } else { None };
-        let Holder { user, remaining } =
-            holder.ok_or_else(|| Problem::new("unauthenticated", "The token is not valid or has expired; log in again."))?;
+        let holder = if scheme.eq_ignore_ascii_case("bearer") {
+            access.verifier.holder(token.trim()).await
+        } else {
+            Err(Refusal::Final("the scheme of Authorization is not Bearer"))
+        };
+        let Holder { user, remaining } = holder.map_err(|refusal| {
+            let reason = refusal.reason();
+            info!(reason, "a token is refused");
+            Problem::of_token(reason)
+        })?;
         Span::current().record("user", &user);
         access.rate_limit.admit(&user)?;
         Ok(Self { access, user, until: Instant::now() + remaining.min(MAX_TOKEN_LIFE) })

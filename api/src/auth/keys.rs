@@ -73,7 +73,8 @@ struct Fetched {
 impl PublishedKeys {
     /// Starts the task that fetches the keys. It ends when this value is dropped.
     pub(super) fn new(source: Source) -> Result<Self> {
-        let client = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none()).build()?;
+        // Variables such as HTTP_PROXY name no party that keys may come from.
+        let client = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none()).no_proxy().build()?;
         let (sender, fetched) = watch::channel(Fetched::default());
         let wanted = Arc::new(Notify::new());
         tokio::spawn(keep_current(source, client, sender, Arc::downgrade(&wanted)));

@@ -36,7 +36,8 @@ pub(crate) struct Verifier {
 struct Claims {
     #[serde(rename = "userId")]
     user_id: String,
-    exp: u64,
+    /// A NumericDate (RFC 7519): seconds, which may have a fraction.
+    exp: f64,
 }
 
 /// What is taken from a token.
@@ -47,13 +48,26 @@ pub(crate) struct Holder {
     pub(crate) remaining: Duration,
 }
 
-/// Why a token has no holder.
+/// How far the clock of the issuer of tokens may differ from ours.
+const LEEWAY: Duration = Duration::from_secs(5);
+
+/// Why a token has no holder, in words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Refusal {
+pub(crate) enum Refusal {
     /// It is not signed by this key; it may be by another one.
     OtherKey,
     /// No key makes it valid.
-    Final,
+    Final(&'static str),
+}
+
+impl Refusal {
+    /// The reason, for the log and for `WWW-Authenticate`. It repeats nothing of the token.
+    pub(crate) fn reason(self) -> &'static str {
+        match self {
+            Self::OtherKey => "the token is signed by no key that this service knows",
+            Self::Final(reason) => reason,
+        }
+    }
 }
 
 impl Verifier {
@@ -66,22 +80,24 @@ impl Verifier {
         })
     }
 
-    /// The holder of a token; `None` unless it is signed by a key of its algorithm, valid now, and names a user.
-    pub(crate) async fn holder(&self, token: &str) -> Option<Holder> {
+    /// The holder of a token, if it is signed by a key of its algorithm, valid now, and names a user.
+    pub(crate) async fn holder(&self, token: &str) -> Result<Holder, Refusal> {
+        const UNREADABLE: Refusal = Refusal::Final("the token is not a JWT, or asks for an extension that is not known");
         if !header::is_understood(token) {
-            return None;
+            return Err(UNREADABLE);
         }
-        let header = decode_header(token).ok()?;
-        match header.alg {
-            Algorithm::HS256 => self.holder_by(token, Algorithm::HS256, self.secret.as_ref()?).ok(),
-            Algorithm::RS256 | Algorithm::ES256 => {
-                let published = self.published.as_ref()?;
+        let header = decode_header(token).map_err(|_| UNREADABLE)?;
+        match (header.alg, &self.secret, &self.published) {
+            (Algorithm::HS256, Some(secret), _) => self.holder_by(token, Algorithm::HS256, secret),
+            (Algorithm::RS256 | Algorithm::ES256, _, Some(published)) => {
                 match self.holder_by_any(token, &header, &published.known()) {
-                    Err(Refusal::OtherKey) => self.holder_by_any(token, &header, &published.newer().await?).ok(),
-                    verdict => verdict.ok(),
+                    Err(Refusal::OtherKey) => {
+                        self.holder_by_any(token, &header, &published.newer().await.ok_or(Refusal::OtherKey)?)
+                    }
+                    verdict => verdict,
                 }
             }
-            _ => None,
+            _ => Err(Refusal::Final("the token is signed by an algorithm that this service has no key for")),
         }
     }
 
@@ -93,7 +109,7 @@ impl Verifier {
 
     fn holder_by(&self, token: &str, algorithm: Algorithm, key: &DecodingKey) -> Result<Holder, Refusal> {
         let mut rules = Validation::new(algorithm);
-        rules.leeway = 0;
+        rules.leeway = LEEWAY.as_secs();
         rules.validate_nbf = true;
         rules.validate_aud = self.audience.is_some();
         if let Some(issuer) = &self.issuer {
@@ -106,12 +122,18 @@ impl Verifier {
         }
         let claims = decode::<Claims>(token, key, &rules).map_err(|error| match error.kind() {
             ErrorKind::InvalidSignature => Refusal::OtherKey,
-            _ => Refusal::Final,
+            ErrorKind::ExpiredSignature => Refusal::Final("the token has expired"),
+            ErrorKind::ImmatureSignature => Refusal::Final("the token is not valid yet (nbf)"),
+            ErrorKind::InvalidIssuer => Refusal::Final("the token is of another issuer (iss)"),
+            ErrorKind::InvalidAudience => Refusal::Final("the token is for another audience (aud)"),
+            ErrorKind::MissingRequiredClaim(_) => Refusal::Final("the token lacks exp, iss or aud"),
+            _ => Refusal::Final("the claims of the token can't be read: userId is a text, exp a number"),
         })?;
         let Claims { user_id: user, exp } = claims.claims;
-        let end = UNIX_EPOCH.checked_add(Duration::from_secs(exp)).ok_or(Refusal::Final)?;
+        let end = Duration::try_from_secs_f64(exp).ok().and_then(|exp| UNIX_EPOCH.checked_add(exp)?.checked_add(LEEWAY));
+        let end = end.ok_or(Refusal::Final("the token ends at no time (exp)"))?;
         if user.is_empty() || user.chars().any(char::is_control) {
-            return Err(Refusal::Final);
+            return Err(Refusal::Final("the token names no user (userId)"));
         }
         Ok(Holder { user, remaining: end.duration_since(SystemTime::now()).unwrap_or_default() })
     }

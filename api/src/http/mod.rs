@@ -5,6 +5,7 @@ pub(crate) mod concurrency;
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod idempotency;
+pub(crate) mod if_match;
 pub(crate) mod observe;
 pub(crate) mod page;
 pub(crate) mod problem;

@@ -39,6 +39,9 @@ pub(crate) struct Problem {
     /// For a conflict that has changed: its current state.
     #[serde(skip_serializing_if = "Option::is_none")]
     current: Option<Box<Conflict>>,
+    /// A token was sent, and is refused for the reason in the detail.
+    #[serde(skip)]
+    refused_token: bool,
     #[serde(skip)]
     retryable: bool,
     /// How long to wait before a retry.
@@ -91,6 +94,7 @@ impl Problem {
             detail: detail.into(),
             changes: None,
             current: None,
+            refused_token: false,
             retryable: false,
             retry_after: None,
         }
@@ -104,6 +108,11 @@ impl Problem {
     /// The code of the problem.
     pub(crate) fn code(&self) -> &'static str {
         self.code
+    }
+
+    /// For a token that is refused for this reason.
+    pub(crate) fn of_token(reason: &str) -> Self {
+        Self { refused_token: true, ..Self::new("unauthenticated", format!("{reason}; log in again")) }
     }
 
     /// Adds how long to wait before a retry.
@@ -206,7 +215,10 @@ impl IntoResponse for Problem {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.code == "unauthenticated" {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            // RFC 6750, section 3.
+            let described = format!(r#"Bearer error="invalid_token", error_description="{}""#, self.detail);
+            let challenge = if self.refused_token { described.parse().ok() } else { None };
+            headers.insert(header::WWW_AUTHENTICATE, challenge.unwrap_or(HeaderValue::from_static("Bearer")));
         }
         if let Some(wait) = self.retry_after {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));

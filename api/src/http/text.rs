@@ -1,13 +1,19 @@
 //! The texts of a request: path, query, headers and body. Their length is limited, and they hold no control characters, so
 //! that what reaches the database can be stored, indexed and logged there. A refusal names the parameter or field.
 
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
+
 use axum::{
-    extract::{RawPathParams, Request},
+    extract::{MatchedPath, RawPathParams, Request, State},
     middleware::Next,
     response::Response,
 };
 use serde_json::Value;
 use url::form_urlencoded;
+use utoipa::openapi::{OpenApi, PathItem, RefOr, path::ParameterIn};
 
 use super::problem::Problem;
 
@@ -32,13 +38,41 @@ pub(crate) fn longest(name: &str) -> usize {
     }
 }
 
-/// Checks path and query of a request before its route.
-pub(crate) async fn check_address(path: RawPathParams, request: Request, next: Next) -> Result<Response, Problem> {
+/// The query parameters of each described route, by its path.
+pub(crate) type KnownParameters = Arc<HashMap<String, BTreeSet<String>>>;
+
+/// The query parameters that the description of the service has.
+pub(crate) fn known_parameters(document: &OpenApi) -> KnownParameters {
+    let names = |item: &PathItem| {
+        let operations = [&item.get, &item.post, &item.put].into_iter().flatten();
+        let parameters = operations.flat_map(|operation| operation.parameters.iter().flatten());
+        let in_query = parameters.filter_map(|parameter| match parameter {
+            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
+            _ => None,
+        });
+        in_query.collect()
+    };
+    Arc::new(document.paths.paths.iter().map(|(path, item)| (path.clone(), names(item))).collect())
+}
+
+/// Checks path and query of a request before its route. A parameter that the route does not have is refused: a filter with
+/// a typing error would select everything.
+pub(crate) async fn check_address(
+    State(known): State<KnownParameters>,
+    route: MatchedPath,
+    path: RawPathParams,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
     for (name, value) in &path {
         check(name, value)?;
     }
     for (name, value) in form_urlencoded::parse(request.uri().query().unwrap_or_default().as_bytes()) {
         check(&name, &value)?;
+        if known.get(route.as_str()).is_some_and(|names| !names.contains(name.as_ref())) {
+            let shown: String = name.chars().take(80).collect();
+            return Err(Problem::new("malformed", format!("This route has no query parameter {shown}.")));
+        }
     }
     Ok(next.run(request).await)
 }

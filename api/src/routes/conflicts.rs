@@ -17,6 +17,7 @@ use crate::{
     http::{
         body::{Body, Parameters, given, ids, object, word},
         idempotency::Idempotent,
+        if_match::if_match,
         page::Page,
         problem::Problem,
     },
@@ -156,7 +157,7 @@ pub(super) async fn resolve(
     headers: HeaderMap,
     request: Idempotent<ResolveRequest>,
 ) -> Result<Json<ResolveResult>, Problem> {
-    let seen = seen_state(&headers)?;
+    let seen = seen_state(&caller, conflict, &headers).await?;
     let resolution = request.body.resolution.name();
     let merged = request.body.merged_data.clone().map(Value::Object);
     let query = "select true as success, r.conflict as conflict_id, r.resolution, r.resolved_by, r.resolved_at, r.modification as modification_id, \
@@ -167,12 +168,31 @@ pub(super) async fn resolve(
     Ok(Json(answer.map_err(|problem| if seen.is_some() { problem.of_precondition() } else { problem })?))
 }
 
-fn seen_state(headers: &HeaderMap) -> Result<Option<String>, Problem> {
-    let Some(etag) = headers.get(header::IF_MATCH) else { return Ok(None) };
-    let state = etag.to_str().ok().and_then(|etag| etag.strip_prefix('"')?.strip_suffix('"'));
-    state
-        .map(|state| Some(state.to_owned()))
-        .ok_or_else(|| Problem::new("malformed", "If-Match must be the ETag of the conflict, with its quotes."))
+/// The state that the database compares with, of the tags in If-Match (RFC 9110, section 13.1.1); `None` = any.
+async fn seen_state(caller: &Caller, conflict: i64, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(tags) = if_match(headers)? else { return Ok(None) };
+    if let [_, _, ..] = tags.as_slice() {
+        let query = "select pfa_sync.conflict_state($1)->>'state' as state";
+        let current: CurrentState = caller.row(query, &[&conflict]).await?;
+        if let Some(state) = current.state.filter(|state| tags.contains(state)) {
+            return Ok(Some(state));
+        }
+    }
+    Ok(Some(tags.into_iter().find(|tag| is_state(tag)).unwrap_or_else(|| NO_STATE.to_owned())))
+}
+
+/// A state that no conflict has: versions count from 1.
+const NO_STATE: &str = "0.0";
+
+/// Whether a tag has the form of a state: two numbers. Any other tag is not one of ours.
+fn is_state(tag: &str) -> bool {
+    let number = |text: &str| (1..=9).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    tag.split_once('.').is_some_and(|(version, queued)| number(version) && number(queued))
+}
+
+#[derive(Deserialize)]
+struct CurrentState {
+    state: Option<String>,
 }
 
 /// Selects the conflicts that match all given keys.

@@ -6,7 +6,7 @@ mod report;
 mod slots;
 mod upkeep;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use pfa_service::database::{Database, DatabaseError};
 use tokio_postgres::{Row, types::ToSql};
@@ -23,7 +23,7 @@ pub use self::{
 pub struct Calls {
     database: Database,
     relay: String,
-    credentials: Option<String>,
+    credentials: Option<Arc<dyn Fn() -> String + Send + Sync>>,
 }
 
 impl Calls {
@@ -32,10 +32,14 @@ impl Calls {
         Self { database, relay, credentials: None }
     }
 
-    /// The same for a relay whose credentials have this fingerprint. A heartbeat with a fingerprint other than that of the
-    /// credentials that PEMS refused ends the hold of the organizations.
-    pub fn with_credentials(self, fingerprint: String) -> Self {
-        Self { credentials: Some(fingerprint), ..self }
+    /// The same for a relay whose credentials have the fingerprint that this returns. A heartbeat with a fingerprint other
+    /// than that of the credentials that PEMS refused ends the hold of the organizations.
+    pub fn with_credentials(self, fingerprint: impl Fn() -> String + Send + Sync + 'static) -> Self {
+        Self { credentials: Some(Arc::new(fingerprint)), ..self }
+    }
+
+    fn fingerprint(&self) -> Option<String> {
+        self.credentials.as_ref().map(|fingerprint| fingerprint())
     }
 
     /// The name of this relay.

@@ -139,7 +139,7 @@ impl Calls {
         unauthorized: bool,
     ) -> Result<(), DatabaseError> {
         let sql = "select pfa_sync.end_pull($1, $2, $3, $4, $5, $6)";
-        self.call(sql, &[&pull.id, &pull.fencing_token, &error, &resume, &unauthorized, &self.credentials]).await.map(drop)
+        self.call(sql, &[&pull.id, &pull.fencing_token, &error, &resume, &unauthorized, &self.fingerprint()]).await.map(drop)
     }
 
     /// The organizations whose records may be pulled; only the one with that id or code, if given.

@@ -35,7 +35,7 @@ impl Calls {
     /// Records that this relay is running.
     pub async fn heartbeat(&self) -> Result<HeartbeatReply, DatabaseError> {
         let version = env!("CARGO_PKG_VERSION");
-        let rows = self.call("select pfa_sync.heartbeat($1, $2, $3)", &[&self.relay, &version, &self.credentials]).await?;
+        let rows = self.call("select pfa_sync.heartbeat($1, $2, $3)", &[&self.relay, &version, &self.fingerprint()]).await?;
         let Json(reply) = rows[0].try_get(0)?;
         Ok(reply)
     }

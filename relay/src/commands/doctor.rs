@@ -64,7 +64,7 @@ fn client(settings: &Settings) -> Option<JsonPems> {
         Ok(endpoint) => endpoint,
         Err(error) => return wrong("settings", chain(&error), "correct the setting; pfa-relay --help lists them all"),
     };
-    right("settings", format!("relay {}, PEMS {} by {}", settings.relay_name(), endpoint.url, endpoint.credentials.kind()));
+    right("settings", format!("relay {}, PEMS {} by {}", settings.relay_name(), endpoint.url, endpoint.login.current().kind()));
     match JsonPems::new(endpoint) {
         Ok(pems) => Some(pems),
         Err(error) => wrong("settings", chain(&error), "name a PEM file with pems-ca"),
@@ -119,8 +119,11 @@ async fn exchange(settings: &Settings, database: Database, pems: &JsonPems, orga
         }
         Err(failure) => Some(Finding {
             next_step: match failure.kind {
-                FailureKind::Unauthorized => "check the secret and pems-user, and that they may use this tenant",
-                FailureKind::Throttled { .. } => "other clients use up PEMS' limit; try again",
+                FailureKind::Unauthorized => {
+                    "check the secret, pems-user and pems-tenant, and pems-url (it ends before /api/pems)"
+                }
+                FailureKind::Outage => "check pems-url and pems-proxy: something other than PEMS answered",
+                FailureKind::Throttled => "other clients use up PEMS' limit; try again",
                 FailureKind::Unavailable => "PEMS is down; try again later",
                 _ => "check pems-url (it ends before /api/pems) and pems-tenant",
             },

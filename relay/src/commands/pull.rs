@@ -27,7 +27,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 pub async fn pull(settings: &Settings, only: &[String]) -> Result<bool> {
     let database = Database::new(settings.database()?, settings.database.database_ca.as_deref(), 2, "pfa-relay")?;
     let endpoint = settings.pems()?;
-    let calls = Calls::new(database, settings.relay_name()).with_credentials(endpoint.fingerprint());
+    let calls = Calls::new(database, settings.relay_name()).with_credentials(endpoint.fingerprints());
     let puller = Puller {
         pems: Arc::new(JsonPems::new(endpoint)?),
         slots: Arc::new(Slots::new(calls.clone(), settings.requests_per_second)),

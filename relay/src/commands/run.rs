@@ -43,7 +43,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
         "pfa-relay",
     )?;
     let endpoint = settings.pems()?;
-    let calls = Calls::new(database.clone(), settings.relay_name()).with_credentials(endpoint.fingerprint());
+    let calls = Calls::new(database.clone(), settings.relay_name()).with_credentials(endpoint.fingerprints());
     if let Some(address) = settings.monitoring.monitoring {
         Monitoring { address, database: database.clone(), figures_of_database: true }.start().await?;
     }
@@ -54,7 +54,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
         relay = calls.relay(),
         version = env!("CARGO_PKG_VERSION"),
         pems = %endpoint.url,
-        login = endpoint.credentials.kind(),
+        login = endpoint.login.current().kind(),
         "relay started"
     );
 

@@ -1,6 +1,6 @@
 //! One pull: reads PEMS' list of an organization into the mirror, page by page, from where the pull stands to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use pfa_service::{
     database::DatabaseError,
@@ -20,6 +20,10 @@ use crate::{
 
 /// How often a page or a record is requested before the pull fails.
 const MAX_TRIES: usize = 6;
+
+/// Longest wait before a request is repeated. The lease of a pull is not renewed meanwhile, so that after a longer one
+/// another run would make the request too early: the pull ends, and continues after its interval.
+const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// How long a page or the end of a pull is reported. By default the lease of a pull lasts as long, and another relay may take
 /// the pull over afterwards.
@@ -140,9 +144,13 @@ impl Puller {
         let mut query =
             ListQuery { updated_since: pull.updated_since.clone(), after: pull.next_page.clone(), limit: self.page_size };
         let mut whole = pull.whole;
+        let mut cursors = HashSet::new();
         while !whole {
             let page = self.page(pull, &query).await?;
-            if page.next.is_some() && page.next == query.after {
+            // A list that ends never repeats one, and the pull fails before it reads a page again.
+            if let Some(next) = &page.next
+                && (Some(next) == query.after.as_ref() || !cursors.insert(next.clone()))
+            {
                 return Err(PullError::RepeatedCursor);
             }
             let ingested = self.ingest(pull, &page).await?;
@@ -210,10 +218,16 @@ impl Puller {
             };
             tries += 1;
             let wait = match failure.kind {
-                FailureKind::Throttled { retry_after } => retry_after.unwrap_or_else(|| backoff.wait()),
-                FailureKind::Unavailable | FailureKind::Ambiguous | FailureKind::Locked => backoff.wait(),
+                FailureKind::Throttled
+                | FailureKind::Unavailable
+                | FailureKind::Outage
+                | FailureKind::Ambiguous
+                | FailureKind::Locked => failure.retry_after.unwrap_or_else(|| backoff.wait()),
                 FailureKind::Unauthorized | FailureKind::Rejected | FailureKind::Conflict => return Err(failure.into()),
             };
+            if wait > MAX_WAIT {
+                return Err(failure.into());
+            }
             // The text of PEMS may quote prices; the cause of a request without an answer does not.
             let cause = failure.source.as_ref().map(|_| failure.message.as_str());
             warn!(

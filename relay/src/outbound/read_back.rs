@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{batch::BatchRun, write::truncated};
 use crate::{
     calls::{Claimed, FailedTry, ReadBack, Report},
-    pems::{Failure, ListQuery, MAX_PAGE},
+    pems::{Failure, FailureKind, ListQuery, MAX_PAGE},
 };
 
 /// A list of changes is worth its pages while each of them replaces at least this many single reads.
@@ -117,6 +117,10 @@ impl BatchRun<'_> {
         self.outbound.pems.get(&self.batch.organization, &record.pfa_id).await.map_err(|failure| {
             self.warn_of(Some(record), &failure);
             self.halt_if_unauthorized(&failure);
+            // The other reads of the batch would meet the same.
+            if matches!(failure.kind, FailureKind::Throttled | FailureKind::Outage) {
+                self.halt.cancel();
+            }
             NotRead::Failed(failure)
         })
     }
@@ -137,7 +141,16 @@ impl BatchRun<'_> {
 
     fn failed_read(&self, record: &Claimed, failure: &Failure) -> FailedTry {
         let failed = self.failed_try(record, failure, true);
-        // The read failed, but an earlier write may still have been applied.
-        if record.ambiguous { FailedTry { outcome: "ambiguous", retry_after_ms: None, ..failed } } else { failed }
+        match failure.kind {
+            // PEMS will not show the record, so the outcome of the write stays unknown: a person decides.
+            FailureKind::Rejected if record.ambiguous => FailedTry {
+                error: format!("the write may have been applied, and reading the record is refused: {}", failed.error),
+                ..failed
+            },
+            // The read failed, but an earlier write may still have been applied.
+            FailureKind::Outage => failed,
+            _ if record.ambiguous => FailedTry { outcome: "ambiguous", retry_after_ms: None, ..failed },
+            _ => failed,
+        }
     }
 }

@@ -19,11 +19,38 @@ const MAX_LOGGED_ERROR: usize = 500;
 
 impl BatchRun<'_> {
     /// Writes records in one request, in the given slot or in the next one.
+    ///
+    /// When PEMS refuses a batch, it names no record, and nothing was applied: each half is sent again, until the refused
+    /// record is alone. One among 100 costs 14 further requests, each in its own slot. If PEMS refuses all of them, one by
+    /// one and in the same words as the batch, that is no verdict on any of them, and the organization is held.
     pub async fn send(&self, records: &[Claimed], slot: Option<Instant>) {
+        let mut refused = Vec::new();
+        let Some(of_batch) = self.attempt(records, slot, &mut refused).await else { return };
+        let same = |(_, failure): &(Claimed, Failure)| (failure.status, &failure.message) == (of_batch.status, &of_batch.message);
+        let of_all = records.len() > 1 && refused.len() == records.len() && refused.iter().all(same);
+        let tries: Vec<_> = refused
+            .iter()
+            .map(|(record, failure)| {
+                let failed = self.failed_try(record, failure, true);
+                let error = || format!("all {} records are refused alike: {}", records.len(), failed.error);
+                if of_all { FailedTry { outcome: "unauthorized", error: error(), ..failed } } else { failed }
+            })
+            .collect();
+        self.report(Report::Fail, tries).await;
+    }
+
+    /// Sends records in one request, or in halves when PEMS refuses it. Adds to `refused` what PEMS refused when it was sent
+    /// alone, and reports everything else. Returns the refusal of the request as a whole.
+    async fn attempt(
+        &self,
+        records: &[Claimed],
+        slot: Option<Instant>,
+        refused: &mut Vec<(Claimed, Failure)>,
+    ) -> Option<Failure> {
         // The lease starts anew here: a request that starts within lease - request timeout ends before the lease does, so
         // no other relay reconciles the record while the request may still be in flight.
         let marked = Instant::now();
-        let Some(records) = self.mark(records).await else { return };
+        let records = self.mark(records).await?;
         let granted = async {
             match slot {
                 Some(slot) => self.outbound.slots.wait_for(slot).await,
@@ -36,13 +63,17 @@ impl BatchRun<'_> {
             granted = granted => granted.is_ok(),
         };
         if !granted || marked.elapsed() + self.outbound.request_timeout > self.batch.lease {
-            return self.release(&records).await;
+            self.release(&records).await;
+            return None;
         }
 
         let writes: Vec<Write> = records.iter().filter_map(|record| record.write.clone()).collect();
         match self.outbound.pems.write(&self.batch.organization, &writes).await {
-            Ok(results) => self.report_results(&records, results).await,
-            Err(failure) => self.report_whole(&records, failure).await,
+            Ok(results) => {
+                self.report_results(&records, results, refused).await;
+                None
+            }
+            Err(failure) => self.report_whole(&records, failure, refused).await,
         }
     }
 
@@ -62,17 +93,20 @@ impl BatchRun<'_> {
         (!marked.is_empty()).then_some(marked)
     }
 
-    /// Reports that the request failed as a whole.
-    ///
-    /// When PEMS refuses a batch, it names no record, and nothing was applied: each half is sent again, until the refused
-    /// record is alone. One among 100 costs 14 further requests, each in its own slot.
-    async fn report_whole(&self, records: &[Claimed], failure: Failure) {
+    /// Reports that the request failed as a whole, or sends its halves if PEMS refused it.
+    async fn report_whole(
+        &self,
+        records: &[Claimed],
+        failure: Failure,
+        refused: &mut Vec<(Claimed, Failure)>,
+    ) -> Option<Failure> {
         self.warn_of(None, &failure);
         self.halt_if_unauthorized(&failure);
         let about_the_batch = matches!(failure.kind, FailureKind::Rejected | FailureKind::Conflict | FailureKind::Locked);
         if !about_the_batch || records.len() == 1 {
             let tries: Vec<_> = records.iter().map(|record| self.failed_try(record, &failure, true)).collect();
-            return self.report(Report::Fail, tries).await;
+            self.report(Report::Fail, tries).await;
+            return None;
         }
         let (front, back) = records.split_at(records.len() / 2);
         for half in [front, back] {
@@ -80,12 +114,13 @@ impl BatchRun<'_> {
                 self.release(half).await;
             } else {
                 // A recursive future must be boxed.
-                Box::pin(self.send(half, None)).await;
+                Box::pin(self.attempt(half, None, refused)).await;
             }
         }
+        Some(failure)
     }
 
-    async fn report_results(&self, records: &[Claimed], results: Vec<WriteResult>) {
+    async fn report_results(&self, records: &[Claimed], results: Vec<WriteResult>, refused: &mut Vec<(Claimed, Failure)>) {
         let (mut completions, mut tries, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
         for (record, result) in records.iter().zip(results) {
             match result {
@@ -99,7 +134,11 @@ impl BatchRun<'_> {
                 Err(failure) => {
                     self.warn_of(Some(record), &failure);
                     self.halt_if_unauthorized(&failure);
-                    tries.push(self.failed_try(record, &failure, records.len() == 1));
+                    if failure.kind == FailureKind::Rejected && records.len() == 1 {
+                        refused.push((record.clone(), failure));
+                    } else {
+                        tries.push(self.failed_try(record, &failure, records.len() == 1));
+                    }
                 }
             }
         }
@@ -116,12 +155,9 @@ impl BatchRun<'_> {
 
     /// The report of a failure; `whole` = the request failed, and not this record alone.
     pub(super) fn failed_try(&self, record: &Claimed, failure: &Failure, whole: bool) -> FailedTry {
-        let mut retry_after_ms = None;
         let outcome = match failure.kind {
-            FailureKind::Throttled { retry_after } => {
-                retry_after_ms = retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok());
-                "throttled"
-            }
+            FailureKind::Throttled => "throttled",
+            FailureKind::Outage => "outage",
             FailureKind::Unauthorized => "unauthorized",
             FailureKind::Unavailable | FailureKind::Conflict => "unavailable",
             FailureKind::Rejected => "rejected",
@@ -131,9 +167,10 @@ impl BatchRun<'_> {
         FailedTry {
             token: record.token,
             outcome,
-            http_status: failure.status,
+            // A status that is not PEMS' own says nothing; it stands in the text.
+            http_status: failure.status.filter(|_| failure.kind != FailureKind::Outage),
             error: failure.message.chars().take(MAX_LOGGED_ERROR).collect(),
-            retry_after_ms,
+            retry_after_ms: failure.retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             response: failure.response.clone().map(truncated),
             whole,
         }

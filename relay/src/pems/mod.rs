@@ -115,6 +115,8 @@ pub struct Failure {
     pub status: Option<u16>,
     /// What happened, for people.
     pub message: String,
+    /// The wait that PEMS asks for, or that follows a 429 that names none.
+    pub retry_after: Option<Duration>,
     /// The answer, if one arrived that could be parsed.
     pub response: Option<Value>,
     /// The cause, if no answer arrived.
@@ -124,14 +126,15 @@ pub struct Failure {
 /// What a failure means for the change that was to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureKind {
-    /// PEMS limits requests; try again later, and not before this much time has passed.
-    Throttled {
-        /// The wait that PEMS asks for.
-        retry_after: Option<Duration>,
-    },
-    /// Not applied; PEMS or the connection to it does not work. Another try may succeed.
+    /// PEMS limits requests; try again after [`Failure::retry_after`].
+    Throttled,
+    /// Not applied; PEMS says that it does not work, or there is no connection to it. Another try may succeed.
     Unavailable,
-    /// The credentials are refused, as they would be for every other change of the organization.
+    /// Something other than PEMS answered in its place: a page of a gateway, a redirect. It says nothing about the record.
+    /// Whether a write was applied is unknown.
+    Outage,
+    /// Credentials, tenant, organization or address are refused, as they would be for every other change of the
+    /// organization.
     Unauthorized,
     /// PEMS will never accept the change as it is.
     Rejected,

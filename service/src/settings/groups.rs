@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use secrecy::{ExposeSecret, SecretString};
 use tokio_postgres::config::SslMode;
 
-use super::SettingsError;
+use super::{SettingsError, options};
 use crate::{database::remote_host, secret};
 
 /// Where the database is and how to log in.
@@ -83,7 +83,7 @@ fn require_tls(config: &mut tokio_postgres::Config, url: &str) -> Result<(), Set
 }
 
 pub(super) fn database_config(url: &SecretString) -> Result<tokio_postgres::Config, SettingsError> {
-    let url = url.expose_secret();
+    let url = &options::translated(url.expose_secret())?;
     let mut config = url.parse().map_err(|error: tokio_postgres::Error| {
         let reason = std::error::Error::source(&error).map(ToString::to_string);
         SettingsError::InvalidDatabaseUrl(reason.unwrap_or_else(|| error.to_string()))

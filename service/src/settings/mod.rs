@@ -5,6 +5,7 @@
 //! prefix unless the name begins with `database-` or `pems-`.
 
 mod groups;
+mod options;
 
 use std::{collections::BTreeMap, ffi::OsString, fs, io, path::PathBuf, time::Duration};
 
@@ -69,6 +70,14 @@ pub enum SettingsError {
     /// The database URL can't be parsed. The source is left out, since it may quote the password.
     #[error("database-url is not a valid PostgreSQL connection string: {0}")]
     InvalidDatabaseUrl(String),
+    /// The database URL has an option that this program does not follow.
+    #[error("database-url has the option {option}: {reason}")]
+    RefusedOption {
+        /// Its name.
+        option: String,
+        /// What to do.
+        reason: &'static str,
+    },
     /// A database on another machine without TLS.
     #[error(
         "database-url asks for sslmode={mode} to {host}: the password and the data could be read on the network; write \

@@ -151,13 +151,19 @@ begin
                    format('PEMS has version %s of the record, which is lower than was known', d.record->>'version'),
                    d.record)
           from unnest(decisions) d where d.outcome = 'went_back'), 'pems');
+    -- What an outage kept from PEMS is no try; a request that PEMS left unanswered is one.
     not_applied := array(
         select jsonb_populate_record(null::report_item, jsonb_build_object('queue_id', q.id, 'outcome', 'unavailable',
-                   'error', coalesce(q.last_error, 'the request was not applied')))
+                   'http_status', case when reconciling and q.last_error like 'outage: %' then 503 end,
+                   'error', coalesce(regexp_replace(q.last_error, '^(unavailable|ambiguous|outage): ', ''),
+                                     'the request was not applied')))
           from unnest(decisions) d
           join pfa_write_queue q on q.id = d.queue_id
          where d.outcome = 'not_applied');
-    perform apply_failures(decide_failures(not_applied, claimed, down => false));
+    perform apply_failures(decide_failures(array(select i from unnest(not_applied) i where i.http_status is null),
+                                           claimed, down => false));
+    perform apply_failures(decide_failures(array(select i from unnest(not_applied) i where i.http_status is not null),
+                                           claimed, down => true));
 
     judged := array(select d.queue_id from unnest(decisions) d where d.outcome in ('judge', 'judge_without_base'));
     update pfa_write_queue q

@@ -125,9 +125,9 @@ comment on function pfa_sync.complete(text, jsonb) is
     'Items: queue_id, fencing_token, version, updated_at, response. Returns the new status of each; busy: another '
     'session holds the record, report it again. Items with an older fencing token change nothing and are left out.';
 
--- Records failed tries. Items carry outcome (throttled, unavailable, unauthorized, rejected, locked, ambiguous),
--- http_status, error, retry_after_ms, response, and whole (the request failed, not the record alone) besides;
--- retry_policy decides what follows.
+-- Records failed tries. Items carry outcome (throttled, unavailable, outage, unauthorized, rejected, locked,
+-- ambiguous), http_status, error, retry_after_ms, response, and whole (the request failed, not the record alone)
+-- besides; retry_policy decides what follows.
 create function pfa_sync.fail(relay text, items jsonb)
     returns table (queue_id bigint, status text, retry_in_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -145,8 +145,9 @@ declare
 begin
     if exists (select from unnest(reported) i
                 where i.problem is null and coalesce(i.outcome, '') not in
-                      ('throttled', 'unavailable', 'unauthorized', 'rejected', 'locked', 'ambiguous')) then
-        raise exception 'fail() takes outcomes throttled, unavailable, unauthorized, rejected, locked and ambiguous'
+                      ('throttled', 'unavailable', 'outage', 'unauthorized', 'rejected', 'locked', 'ambiguous')) then
+        raise exception
+            'fail() takes outcomes throttled, unavailable, outage, unauthorized, rejected, locked and ambiguous'
             using errcode = 'PF001';
     end if;
     perform hold_organization(u.organization_id, relay, u.error)
@@ -178,8 +179,8 @@ end
 $$;
 comment on function pfa_sync.fail(text, jsonb) is
     'Relay: records failed attempts and decides what follows. Items: queue_id, fencing_token, outcome (throttled, '
-    'unavailable, unauthorized, rejected, locked, ambiguous), http_status, error, retry_after_ms, response, whole '
-    '(the request failed as a whole). Returns the new status of each (busy: report it again), and the '
+    'unavailable, outage, unauthorized, rejected, locked, ambiguous), http_status, error, retry_after_ms, '
+    'response, whole (the request failed as a whole). Returns the new status of each (busy: report it again), and the '
     'milliseconds until a retry. PF001: another outcome.';
 
 -- Whether a report of failed requests says that PEMS is down: requests as a whole that brought no answer or a 5xx.
@@ -188,7 +189,7 @@ create function reports_outage(items report_item[]) returns boolean
 as $$
 begin
     return exists (select from unnest(items) i
-                    where i.whole and i.outcome in ('unavailable', 'ambiguous')
+                    where i.whole and i.outcome in ('unavailable', 'outage', 'ambiguous')
                       and coalesce(i.http_status, 500) >= 500);
 end
 $$;

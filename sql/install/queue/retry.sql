@@ -3,10 +3,10 @@
 -- The one place that decides it. decision is pending (again after delay; uses_try says whether that was one of the
 -- change's tries), reconcile (its outcome is read first, after the lease), failed (dead letter) or conflict.
 --
--- While PEMS is known to be down, a request without an answer is no try of the change: an outage makes no dead letters.
--- jitter, from 0 to 1, is one for all that failed together: what was one request can be one again.
+-- no_try: the failure says nothing about the change, as in an outage, which makes no dead letters. backoff counts what
+-- the delay grows by. jitter, from 0 to 1, is one for all that failed together: what was one request can be one again.
 create function retry_policy(organization_id text, outcome text, retry_count int, retry_after_ms double precision,
-                             outage boolean, jitter double precision)
+                             no_try boolean, backoff int, jitter double precision)
     returns table (decision text, uses_try boolean, delay interval)
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -14,12 +14,12 @@ as $$
              when outcome in ('throttled', 'unauthorized') then 'pending'
              when outcome = 'ambiguous' then 'reconcile'
              when outcome = 'rejected' then 'failed'
-             when outage and outcome = 'unavailable' then 'pending'
+             when no_try then 'pending'
              when retry_count < setting('max_retries', organization_id)::int then 'pending'
              when outcome = 'locked' then 'conflict'
              else 'failed'
            end,
-           outcome in ('unavailable', 'locked') and not (outage and outcome = 'unavailable'),
+           outcome in ('unavailable', 'locked') and not no_try,
            case
              when outcome = 'unauthorized' then interval '0'
              when retry_after_ms is not null
@@ -28,7 +28,7 @@ as $$
              when outcome = 'throttled' then setting('slot_interval')::interval
              else least(setting('retry_delay_max', organization_id)::interval,
                         setting('retry_delay', organization_id)::interval
-                            * (2 ^ least(retry_count, 20)) * (1 + 0.1 * jitter))
+                            * (2 ^ least(backoff, 20)) * (1 + 0.1 * jitter))
            end
 $$;
 
@@ -45,6 +45,10 @@ create type failure as (
 );
 
 -- Decides what follows failed tries of the given queue rows; down: the report says that PEMS is down.
+--
+-- No try of the change is: an answer that is not PEMS' own (outage); a request without an answer; an error of PEMS
+-- (500) while no other request was answered since the last failure, the probe of the breaker among them. A change
+-- that was sent in an outage is read first.
 create function decide_failures(reported report_item[], queue_ids bigint[], down boolean) returns failure[]
     language plpgsql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -55,8 +59,16 @@ begin
         select row(q.id, i.outcome, i.error, i.http_status, i.response, p.decision, p.uses_try, p.delay)::failure
           from unnest(reported) i
           join pfa_write_queue q on q.id = i.queue_id
-         cross join lateral retry_policy(q.organization_id, i.outcome, q.retry_count, i.retry_after_ms,
-                  down and coalesce(i.http_status, 503) in (502, 503, 504) and in_outage(q.organization_id), jitter) p
+          left join sync_organization s on s.organization_id = q.organization_id
+          left join pems b on b.pems = s.pems
+         cross join lateral (
+             select i.outcome = 'outage'
+                    or down and (coalesce(i.http_status, 503) in (502, 503, 504)
+                                 or b.failures > 0 or b.open_until is not null) as no_try) n
+         cross join lateral retry_policy(q.organization_id,
+                  case when i.outcome = 'outage' and q.sent_at is not null then 'ambiguous' else i.outcome end,
+                  q.retry_count, i.retry_after_ms, coalesce(n.no_try, false),
+                  greatest(q.retry_count, case when n.no_try then b.failures end), jitter) p
          where q.id = any (queue_ids));
 end
 $$;

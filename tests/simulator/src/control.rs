@@ -2,10 +2,12 @@
 
 use serde_json::{Map, Value, json};
 
-use super::service::{Answer, Call, refuse};
+use super::response::{Answer, refuse};
+use super::service::Call;
 use super::{Shared, lock};
 
 /// `GET log?after=`, `GET records?organization=`, `POST faults {operation, fault}`,
+/// `POST gateway {status, body}` (no status: PEMS answers again),
 /// `POST edit {organization, pfaId, changes}`, `POST lock {organization, pfaId, locked}`.
 pub(super) fn answer(shared: &Shared, command: &str, call: &Call) -> Answer {
     let body: Map<String, Value> = serde_json::from_slice(&call.body).unwrap_or_default();
@@ -29,6 +31,11 @@ pub(super) fn answer(shared: &Shared, command: &str, call: &Call) -> Answer {
                 }
                 _ => refuse(400, "BAD_REQUEST", "a fault needs operation and fault"),
             }
+        }
+        ("POST", "gateway") => {
+            let status = body.get("status").and_then(Value::as_u64).and_then(|status| u16::try_from(status).ok());
+            *lock(&shared.gateway) = status.map(|status| (status, text("body").to_owned()));
+            (200, json!({"success": true}))
         }
         ("POST", "edit") => match body.get("changes").and_then(Value::as_object) {
             Some(changes) => match lock(&shared.records).edit(text("organization"), text("pfaId"), changes) {

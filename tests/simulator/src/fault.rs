@@ -48,6 +48,49 @@ pub enum Fault {
     Skip(usize),
     /// All is applied, and the request waits until it is let go.
     Hold,
+    /// A gateway answers in PEMS' place: this status and body; nothing is applied. A redirect leads to a login page.
+    Page(u16, String),
+    /// PEMS refuses: status, error and message in its own shape; nothing is applied.
+    Refuse(u16, String, String),
+    /// PEMS refuses with this status, and these texts as the headers Retry-After and Date; nothing is applied.
+    Wait {
+        /// 429 or 503.
+        status: u16,
+        /// Retry-After as it stands; `None` = no such header.
+        retry_after: Option<String>,
+        /// Date as it stands; `None` = the time of the answer.
+        date: Option<String>,
+    },
+    /// All is applied, and the answer is spelled in an odd way.
+    Odd(Spelling),
+    /// A page of the list, from its beginning, with this cursor of the next one.
+    Next(String),
+}
+
+/// An odd way to spell an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Spelling {
+    /// A byte order mark comes first.
+    Bom,
+    /// The first text of its kind holds `\u0000`.
+    Nul,
+    /// The first text of its kind holds half a surrogate pair.
+    Surrogate,
+    /// The first text of its kind holds a byte that is not UTF-8.
+    NotUtf8,
+    /// The id of the first record holds `\u0000`.
+    NulInId,
+    /// Compressed, although no client asked for it.
+    Gzip,
+    /// The items in reverse order.
+    Reversed,
+    /// Whole numbers as `7.0`.
+    Fraction,
+    /// Whole numbers as `"7"`.
+    Quoted,
+    /// What is null is left out.
+    WithoutNulls,
 }
 
 /// The faults still to come.

@@ -7,10 +7,13 @@ pub mod export;
 mod fault;
 mod limit;
 mod log;
+mod response;
 mod service;
+mod spelling;
 mod state;
 mod tls;
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -27,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::export::Record;
 use fault::Faults;
-pub use fault::{Fault, Operation};
+pub use fault::{Fault, Operation, Spelling};
 use limit::Limit;
 pub use log::{Request, WriteLog};
 use state::Records;
@@ -117,6 +120,8 @@ struct Shared {
     log: watch::Sender<Vec<Request>>,
     released: Notify,
     credentials: Mutex<Credentials>,
+    gateway: Mutex<Option<(u16, String)>>,
+    failing: Mutex<BTreeSet<String>>,
 }
 
 impl Simulator {
@@ -135,6 +140,8 @@ impl Simulator {
             log: watch::Sender::new(Vec::new()),
             released: Notify::new(),
             credentials: Mutex::new(config.credentials.clone()),
+            gateway: Mutex::default(),
+            failing: Mutex::default(),
             config,
         });
         let (stopped, connections) = (CancellationToken::new(), TaskTracker::new());
@@ -196,6 +203,16 @@ impl Simulator {
     /// Takes back the faults that no request has met yet.
     pub fn clear_faults(&self) {
         *lock(&self.shared.faults) = Faults::default();
+    }
+
+    /// From now on a gateway answers every request in PEMS' place, with this status and body; `None` = PEMS answers again.
+    pub fn set_gateway(&self, page: Option<(u16, &str)>) {
+        *lock(&self.shared.gateway) = page.map(|(status, body)| (status, body.to_owned()));
+    }
+
+    /// From now on PEMS answers 500 to every write of these records, and applies none.
+    pub fn set_failing(&self, pfa_ids: &[&str]) {
+        *lock(&self.shared.failing) = pfa_ids.iter().map(|&id| id.to_owned()).collect();
     }
 
     /// How long it has been running: the clock of its log.

@@ -6,24 +6,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
-use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
+
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper::http::request::Parts;
 use hyper::{Method, Request as HttpRequest, Response};
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
-use thiserror::Error;
 
 use super::contract::{self, Write};
 use super::fault::{Fault, Operation};
 use super::log::{Request, WriteLog};
+use super::response::{Answer, Body, Ended, gateway, odd, refuse, respond, unauthorized, whole};
 use super::{Shared, control, lock};
-
-/// Ends the connection without an answer.
-#[derive(Debug, Error)]
-#[error("the connection is ended on purpose")]
-pub struct Ended;
 
 /// A request, read.
 pub(super) struct Call {
@@ -33,12 +28,6 @@ pub(super) struct Call {
     pub headers: BTreeMap<String, String>,
     pub body: Bytes,
 }
-
-/// The body of an answer; an error in it ends the connection.
-type Body = BoxBody<Bytes, Ended>;
-
-/// A status and a body.
-pub(super) type Answer = (u16, Value);
 
 /// Longest page of the list.
 const PAGE: usize = 1_000;
@@ -56,7 +45,7 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
     let query = url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
     let headers =
         parts.headers.iter().filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned()))).collect();
-    let call = Call { method: parts.method, path: parts.uri.path().to_owned(), query, headers, body };
+    let mut call = Call { method: parts.method, path: parts.uri.path().to_owned(), query, headers, body };
     if let Some(command) = call.path.strip_prefix("/simulator/") {
         let (status, body) = if authorized(shared, &call) { control::answer(shared, command, &call) } else { unauthorized() };
         return Ok(respond(status, &body, None));
@@ -69,7 +58,8 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
         ));
     };
     let admitted = lock(&shared.limit).admit(arrived);
-    let fault = if admitted { lock(&shared.faults).pop(operation) } else { None };
+    let standing = lock(&shared.gateway).clone().map(|(status, body)| Fault::Page(status, body));
+    let fault = if admitted { standing.or_else(|| lock(&shared.faults).pop(operation)) } else { None };
     let mut entry = Request {
         sequence: 0,
         arrived_ms: arrived.duration_since(shared.started).as_secs_f64() * 1_000.0,
@@ -102,6 +92,27 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
             let body = json!({"success": false, "error": "FAULT", "message": "as ordered"});
             return Ok(logged(shared, entry, 200, body, None));
         }
+        Some(Fault::Page(status, page)) => {
+            let response = gateway(*status, page);
+            entry.status = Some(*status);
+            record(shared, entry);
+            return Ok(response);
+        }
+        Some(Fault::Refuse(status, error, message)) => {
+            let (status, body) = refuse(*status, error, message);
+            return Ok(logged(shared, entry, status, body, None));
+        }
+        Some(Fault::Wait { status, retry_after, date }) => {
+            let (status, body) = refuse(*status, "FAULT", "as ordered");
+            let mut response = logged(shared, entry, status, body, None);
+            for (name, text) in [("retry-after", retry_after), ("date", date)] {
+                if let Some(value) = text.as_ref().and_then(|text| text.parse().ok()) {
+                    response.headers_mut().insert(name, value);
+                }
+            }
+            return Ok(response);
+        }
+        Some(Fault::Next(_)) => drop(call.query.remove("after")),
         Some(Fault::Latency(milliseconds)) => latency = Duration::from_millis(*milliseconds),
         _ => {}
     }
@@ -116,7 +127,15 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
     if let (Some(Fault::Skip(last)), Some(records)) = (&fault, body["records"].as_array_mut()) {
         records.truncate(records.len().saturating_sub(*last));
     }
+    if let (Some(Fault::Next(cursor)), Some(fields)) = (&fault, body.as_object_mut()) {
+        fields.insert("next".to_owned(), cursor.as_str().into());
+    }
     match fault {
+        Some(Fault::Odd(spelling)) => {
+            entry.status = Some(status);
+            record(shared, entry);
+            Ok(odd(status, body, spelling))
+        }
         Some(Fault::ResetAfter | Fault::Partial(_)) => {
             record(shared, entry);
             Err(Ended)
@@ -206,7 +225,9 @@ fn perform(shared: &Shared, operation: Operation, call: &Call, most: usize, log:
     };
     let mut answers: Vec<Answer> = Vec::with_capacity(writes.len());
     for write in writes.iter().take(most) {
-        let answer = if write.organization_code == code {
+        let answer = if lock(&shared.failing).contains(&write.pfa_id) {
+            refuse(500, "INTERNAL_ERROR", "an internal error")
+        } else if write.organization_code == code {
             records.write(code, write)
         } else {
             refuse(403, "WRONG_ORGANIZATION", "the organization of the header is another")
@@ -262,14 +283,6 @@ fn authorized(shared: &Shared, call: &Call) -> bool {
     call.headers.get(name) == Some(&value)
 }
 
-fn unauthorized() -> Answer {
-    refuse(401, "UNAUTHORIZED", "the credentials are not accepted")
-}
-
-pub(super) fn refuse(status: u16, error: &str, message: &str) -> Answer {
-    (status, json!({"success": false, "error": error, "message": message}))
-}
-
 fn record(shared: &Shared, mut entry: Request) {
     shared.log.send_modify(|log| {
         entry.sequence = log.len();
@@ -281,16 +294,4 @@ fn logged(shared: &Shared, mut entry: Request, status: u16, body: Value, retry_a
     entry.status = Some(status);
     record(shared, entry);
     respond(status, &body, retry_after)
-}
-
-fn respond(status: u16, body: &Value, retry_after: Option<u64>) -> Response<Body> {
-    let mut response = Response::builder().status(status).header("content-type", "application/json");
-    if let Some(seconds) = retry_after {
-        response = response.header("retry-after", seconds.to_string());
-    }
-    response.body(whole(body.to_string())).expect("status and headers are valid")
-}
-
-fn whole(text: String) -> Body {
-    Full::from(text).map_err(|never| match never {}).boxed()
 }

@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{self, Answer, retry_after};
+use super::{
+    answer::{self, Answer},
+    bytes,
+    pace::retry_after,
+};
 use crate::pems::{FailureKind, Operation, Write};
 
 fn write(pfa_id: &str) -> Write {
@@ -32,11 +36,11 @@ fn any_bytes_as_an_answer_are_an_outcome() {
     ];
     let seeds: Vec<_> = bodies.iter().map(|body| body.to_string().into_bytes()).collect();
     pfa_fuzz::run("pems-answer", &seeds.iter().map(Vec::as_slice).collect::<Vec<_>>(), |bytes| {
-        let body: Option<Value> = serde_json::from_slice(bytes).ok();
+        let body = bytes::parsed(bytes).map(|(body, _)| body);
         // The first bytes stand for the status too.
         let drawn = bytes.iter().take(2).fold(0_u16, |status, byte| status << 8 | u16::from(*byte)) % 1000;
         for status in [200, 409, 500, drawn] {
-            let answer = || Answer { status, retry_after: None, body: body.clone() };
+            let answer = || Answer { status, body: body.clone(), ..Answer::default() };
             if let Ok(written) = answer::single(answer(), &write("7")) {
                 assert_eq!((status, written.version, written.response["pfaId"].as_str()), (200, 5, Some("7")));
             }
@@ -62,7 +66,7 @@ fn any_bytes_as_an_answer_are_an_outcome() {
 #[test]
 fn any_bytes_as_a_wait_are_bounded() {
     pfa_fuzz::run("retry-after", &[b"3", b"86400", b"Wed, 21 Oct 2026 07:28:00 GMT", b" 7 "], |bytes| {
-        let wait = retry_after(&String::from_utf8_lossy(bytes));
+        let wait = retry_after(&String::from_utf8_lossy(bytes), None);
         assert!(wait.is_none_or(|wait| wait.as_secs() <= 3600));
     });
 }

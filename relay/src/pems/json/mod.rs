@@ -3,37 +3,37 @@
 pub mod address;
 mod answer;
 mod body;
+mod bytes;
+mod exchange;
 #[cfg(test)]
 mod fuzz;
+mod pace;
 
-use std::{
-    fs, io,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use metrics::{counter, histogram};
-use reqwest::{Certificate, Client, Method, RequestBuilder, redirect::Policy};
+use pfa_service::loopback::is_loopback_url;
+use reqwest::{Certificate, Client, Method, Proxy, RequestBuilder, redirect::Policy};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use thiserror::Error;
+use tracing::warn;
 use url::Url;
 
 use self::{
     answer::Answer,
     body::{BatchRecord, single_body},
+    bytes::whole_number,
+    exchange::reading,
+    pace::Pace,
 };
 use crate::{
-    credentials::Credentials,
+    credentials::{Credentials, Login},
     pems::{Failure, FailureKind, ListQuery, Operation, Page, Pems, Write, WriteResult},
 };
 
 /// An idle connection is closed before servers and firewalls usually do it: a request on a dying one is ambiguous.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Longest answer that is read, in bytes; a page of 1,000 records is about one MB.
-const MAX_ANSWER: usize = 64 << 20;
 
 /// Where PEMS is and how to log in.
 #[derive(Clone, Debug)]
@@ -45,7 +45,9 @@ pub struct Endpoint {
     /// The tenant header.
     pub tenant: String,
     /// The login.
-    pub credentials: Credentials,
+    pub login: Login,
+    /// The proxy that connections to PEMS go through. Variables of the environment do not set one, and loopback has none.
+    pub proxy: Option<Url>,
     /// From the start of a request to the end of its answer.
     pub request_timeout: Duration,
     /// Longest time to connect, TLS included.
@@ -53,9 +55,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Distinguishes its credentials from others for the same PEMS and tenant; see [`Credentials::fingerprint`].
-    pub fn fingerprint(&self) -> String {
-        self.credentials.fingerprint(&[self.url.as_str(), &self.tenant])
+    /// Distinguishes its credentials, as they stand in their file at each call, from others for the same PEMS and tenant;
+    /// see [`Credentials::fingerprint`].
+    pub fn fingerprints(&self) -> impl Fn() -> String + Send + Sync + use<> {
+        let Self { login, url, tenant, .. } = self.clone();
+        move || login.fingerprint(&[url.as_str(), &tenant])
     }
 }
 
@@ -83,6 +87,7 @@ pub enum SetupError {
 pub struct JsonPems {
     client: Client,
     endpoint: Endpoint,
+    pace: Arc<Pace>,
 }
 
 impl JsonPems {
@@ -95,7 +100,12 @@ impl JsonPems {
             .timeout(endpoint.request_timeout)
             .connect_timeout(endpoint.connect_timeout)
             .pool_idle_timeout(IDLE_TIMEOUT)
-            .tcp_nodelay(true);
+            .tcp_nodelay(true)
+            .no_proxy();
+        // https goes through it by CONNECT, so that it sees no header.
+        if let Some(proxy) = endpoint.proxy.clone().filter(|_| !is_loopback_url(&endpoint.url)) {
+            builder = builder.proxy(Proxy::https(proxy)?);
+        }
         if let Some(file) = &endpoint.ca {
             let pem = fs::read(file).map_err(|source| SetupError::Unreadable { file: file.clone(), source })?;
             let certificates = Certificate::from_pem_bundle(&pem).unwrap_or_default();
@@ -104,24 +114,41 @@ impl JsonPems {
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        let pems = Self { client: builder.build()?, endpoint };
+        let pems = Self { client: builder.build()?, endpoint, pace: Arc::default() };
         // A tenant or secret that is not valid in a header fails here, and not at the first record.
-        pems.request(Method::GET, &["health"], "").build()?;
+        pems.request(Method::GET, &["health"], "", &pems.endpoint.login.current()).build()?;
         Ok(pems)
     }
 
-    fn request(&self, method: Method, path: &[&str], organization: &str) -> RequestBuilder {
+    fn request(&self, method: Method, path: &[&str], organization: &str, credentials: &Credentials) -> RequestBuilder {
         let mut url = self.endpoint.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "pems"]).extend(path);
         }
         let request =
             self.client.request(method, url).header("tenant", &self.endpoint.tenant).header("organization", organization);
-        match &self.endpoint.credentials {
+        match credentials {
             Credentials::Basic { user, password } => request.basic_auth(user, Some(password.expose_secret())),
             Credentials::Bearer(token) => request.bearer_auth(token.expose_secret()),
             Credentials::ApiKey(key) => request.header("X-Api-Key", key.expose_secret()),
         }
+    }
+
+    /// Sends a request and reads its answer. `complete` adds what the request carries.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &[&str],
+        organization: &str,
+        complete: impl FnOnce(RequestBuilder) -> RequestBuilder + Send,
+    ) -> Result<Answer, Failure> {
+        let used = self.endpoint.login.current();
+        let answer = exchange::exchange(complete(self.request(method, path, organization, &used)), &self.pace).await?;
+        // A secret that was replaced is no reason to hold the organization: the next try uses the new one.
+        if answer.status == 401 && self.endpoint.login.reread() != used {
+            return Err(exchange::renewed());
+        }
+        Ok(answer)
     }
 }
 
@@ -133,121 +160,96 @@ impl Pems for JsonPems {
                 Operation::Update => Method::PUT,
                 Operation::Delete => Method::DELETE,
             };
-            let request = self
-                .request(method, &["pfa", &record.pfa_id], organization)
-                .header("Idempotency-Key", &record.idempotency_key)
-                .json(&single_body(organization, record));
-            let result = match exchange(request).await {
+            let complete = |request: RequestBuilder| {
+                request.header("Idempotency-Key", &record.idempotency_key).json(&single_body(organization, record))
+            };
+            let result = match self.exchange(method, &["pfa", &record.pfa_id], organization, complete).await {
                 Ok(answer) => answer::single(answer, record),
                 Err(failure) => Err(failure),
             };
             return Ok(vec![result]);
         }
         let bodies: Vec<_> = records.iter().map(|record| BatchRecord::new(organization, record)).collect();
-        let request = self.request(Method::POST, &["pfa", "batch"], organization).json(&json!({ "records": bodies }));
-        answer::batch(exchange(request).await?, records)
+        let complete = |request: RequestBuilder| request.json(&json!({ "records": bodies }));
+        answer::batch(self.exchange(Method::POST, &["pfa", "batch"], organization, complete).await?, records)
     }
 
     async fn get(&self, organization: &str, pfa_id: &str) -> Result<Option<Value>, Failure> {
-        let request = self.request(Method::GET, &["pfa", pfa_id], organization).query(&[("organizationCode", organization)]);
-        let answer = exchange(request).await.map_err(reading)?;
-        match (answer.status, answer.body) {
-            (200, Some(record)) if record.get("version").is_some_and(Value::is_i64) => Ok(Some(record)),
-            (200, body) => Err(reading(answer::ambiguous(200, "PEMS answered 200 without a record", body))),
-            (404, _) => Ok(None),
-            (_, body) => Err(reading(answer::failure(Answer { body, ..answer }))),
+        let complete = |request: RequestBuilder| request.query(&[("organizationCode", organization)]);
+        let mut answer = self.exchange(Method::GET, &["pfa", pfa_id], organization, complete).await.map_err(reading)?;
+        if let Some(record) = answer.body.as_mut().filter(|_| answer.status == 200)
+            && record.get("pfaId").and_then(Value::as_str) == Some(pfa_id)
+            && settle_version(record)
+        {
+            if answer.replaced {
+                warn_of_replacement(organization, record);
+            }
+            return Ok(Some(record.take()));
         }
+        let failure = answer::failure(answer);
+        // PEMS' own 404 is NOT_FOUND: no such record.
+        if failure.kind == FailureKind::Rejected && failure.status == Some(404) { Ok(None) } else { Err(reading(failure)) }
     }
 
     async fn list(&self, organization: &str, query: &ListQuery) -> Result<Page, Failure> {
-        let mut request = self
-            .request(Method::GET, &["pfa"], organization)
-            .query(&[("organizationCode", organization), ("limit", &query.limit.to_string())]);
-        if let Some(updated_since) = &query.updated_since {
-            request = request.query(&[("updatedSince", updated_since)]);
+        let limit = query.limit.to_string();
+        let mut parameters = vec![("organizationCode", organization), ("limit", &limit)];
+        parameters.extend(query.updated_since.iter().map(|since| ("updatedSince", since.as_str())));
+        parameters.extend(query.after.iter().map(|after| ("after", after.as_str())));
+        let complete = |request: RequestBuilder| request.query(&parameters);
+        let mut answer = self.exchange(Method::GET, &["pfa"], organization, complete).await.map_err(reading)?;
+        let fields = answer.body.as_mut().filter(|_| answer.status == 200).and_then(Value::as_object_mut);
+        let page = fields.map(|page| (page.remove("records"), page.remove("next")));
+        let (mut records, next) = match page {
+            Some((Some(Value::Array(records)), None | Some(Value::Null))) => (records, None),
+            // An empty cursor can't be requested: it ends the list.
+            Some((Some(Value::Array(records)), Some(Value::String(next)))) => {
+                (records, Some(next).filter(|next| !next.is_empty()))
+            }
+            _ => return Err(reading(answer::failure(answer))),
+        };
+        for record in &mut records {
+            settle_version(record);
+            if answer.replaced {
+                warn_of_replacement(organization, record);
+                refuse_replaced_id(record);
+            }
         }
-        if let Some(after) = &query.after {
-            request = request.query(&[("after", after)]);
-        }
-        let answer = exchange(request).await.map_err(reading)?;
-        match answer.body {
-            Some(Value::Object(mut page)) if answer.status == 200 => match (page.remove("records"), page.remove("next")) {
-                (Some(Value::Array(records)), Some(next @ (Value::String(_) | Value::Null))) => {
-                    Ok(Page { count: records.len(), records: Value::Array(records), next: next.as_str().map(str::to_owned) })
-                }
-                _ => Err(reading(answer::ambiguous(200, "PEMS answered 200 without records and next", None))),
-            },
-            body => Err(reading(answer::failure(Answer { body, ..answer }))),
-        }
+        Ok(Page { count: records.len(), records: Value::Array(records), next })
     }
 
     async fn health(&self, organization: &str) -> Result<(), Failure> {
-        let answer = exchange(self.request(Method::GET, &["health"], organization)).await.map_err(reading)?;
-        match answer.status {
-            200 => Ok(()),
+        let answer = self.exchange(Method::GET, &["health"], organization, |request| request).await.map_err(reading)?;
+        match &answer {
+            Answer { status: 200, body: Some(Value::Object(body)), .. } if body.get("success") != Some(&Value::Bool(false)) => {
+                Ok(())
+            }
             _ => Err(reading(answer::failure(answer))),
         }
     }
 }
 
-/// A read is never ambiguous: it can be repeated.
-fn reading(mut failure: Failure) -> Failure {
-    if failure.kind == FailureKind::Ambiguous {
-        failure.kind = FailureKind::Unavailable;
+/// Spells the version of a record as a whole number; `false` = it has none.
+fn settle_version(record: &mut Value) -> bool {
+    match record.get_mut("version") {
+        Some(version) => whole_number(version).map(|number| *version = number.into()).is_some(),
+        None => false,
     }
-    failure
 }
 
-/// Sends a request and reads its answer; records status and duration as metrics.
-async fn exchange(request: RequestBuilder) -> Result<Answer, Failure> {
-    let started = Instant::now();
-    let answer = answer_to(request).await;
-    let status = match &answer {
-        Ok(answer) => answer.status.to_string(),
-        Err(_) => "none".to_owned(),
-    };
-    counter!("pfa_relay_requests_total", "status" => status).increment(1);
-    histogram!("pfa_relay_request_seconds").record(started.elapsed());
-    answer
-}
-
-async fn answer_to(request: RequestBuilder) -> Result<Answer, Failure> {
-    let mut response = request.send().await.map_err(no_answer)?;
-    let status = response.status().as_u16();
-    let header = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-    let retry_after = header.and_then(answer::retry_after);
-    let mut body = Vec::new();
-    loop {
-        match response.chunk().await {
-            Ok(Some(chunk)) if body.len() + chunk.len() <= MAX_ANSWER => body.extend_from_slice(&chunk),
-            Ok(None) => break,
-            // The status is known, and is enough unless it is a success.
-            _ if status >= 400 => return Ok(Answer { status, retry_after, body: None }),
-            Ok(Some(_)) => return Err(answer::ambiguous(status, "PEMS' answer is too long", None)),
-            Err(error) => return Err(no_answer(error)),
-        }
+/// The database refuses what is not an object, and says so for this row alone.
+fn refuse_replaced_id(record: &mut Value) {
+    if record.as_object().is_some_and(|record| bytes::replaced_fields(record).contains(&"pfaId")) {
+        *record = json!("the pfaId of this record holds U+0000 or is not valid UTF-8");
     }
-    Ok(Answer { status, retry_after, body: serde_json::from_slice(&body).ok() })
 }
 
-/// A request without an answer: without a connection PEMS has not received it, otherwise that is unknown.
-fn no_answer(error: reqwest::Error) -> Failure {
-    let (kind, message) = match &error {
-        error if error.is_connect() => (FailureKind::Unavailable, "no connection to PEMS"),
-        error if error.is_builder() => (FailureKind::Unavailable, "the request can't be built"),
-        error if error.is_timeout() => (FailureKind::Ambiguous, "PEMS did not answer in time"),
-        _ => (FailureKind::Ambiguous, "the connection to PEMS broke before its answer"),
-    };
-    // The log line has the identifiers; the address would repeat them.
-    let source = error.without_url();
-    let cause = root_cause(&source);
-    Failure { kind, status: None, message: format!("{message} ({cause})"), response: None, source: Some(Box::new(source)) }
-}
-
-fn root_cause(error: &dyn std::error::Error) -> String {
-    let mut cause = error;
-    while let Some(source) = cause.source() {
-        cause = source;
+/// Says where a record was changed so that it can be stored.
+fn warn_of_replacement(organization: &str, record: &Value) {
+    let Some(record) = record.as_object() else { return };
+    let fields = bytes::replaced_fields(record);
+    if !fields.is_empty() {
+        let pfa_id = record.get("pfaId").and_then(Value::as_str);
+        warn!(organization, pfa_id, ?fields, "PEMS' text holds U+0000, half a surrogate pair or no UTF-8; replaced by U+FFFD");
     }
-    cause.to_string()
 }
