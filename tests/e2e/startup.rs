@@ -90,6 +90,8 @@ async fn a_wrong_password_is_not_tried_for_ever(
 #[tokio::test]
 async fn a_secret_that_is_replaced_in_its_file_is_used_without_a_restart(#[case] file_first: bool) -> Result<()> {
     let stack = Stack::new(2).await?;
+    // A relay looks for a new secret at each heartbeat.
+    stack.scenario.client.batch_execute("select pfa_sync.set('poll', '1 s')").await?;
     let file = NamedTempFile::new()?;
     std::fs::write(file.path(), "secret\n")?;
     let _relay = stack.relay_with("run", |command| {

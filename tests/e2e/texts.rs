@@ -113,6 +113,9 @@ async fn no_text_of_a_request_makes_the_service_fail() -> Result<()> {
                 Some(schema) => sample(&document, schema),
                 None => Value::Null,
             };
+            let takes_organization = operation["parameters"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|parameter| parameter["name"] == "organizationId"));
             let mut places = BTreeSet::new();
             texts_in(&body, &[], &mut places);
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
@@ -136,8 +139,8 @@ async fn no_text_of_a_request_makes_the_service_fail() -> Result<()> {
                     // The other parameters of the path are ids that don't exist.
                     let uri =
                         uri.split('/').map(|part| if part.starts_with('{') { "1" } else { part }).collect::<Vec<_>>().join("/");
-                    let mut request =
-                        api.request(&method.to_uppercase(), &format!("{uri}?organizationId=RIO{query}"), Some("usr_admin"));
+                    let scope = if takes_organization { "organizationId=RIO" } else { "" };
+                    let mut request = api.request(&method.to_uppercase(), &format!("{uri}?{scope}{query}"), Some("usr_admin"));
                     if let Some(name) = &header {
                         let Ok(value) = reqwest::header::HeaderValue::from_bytes(text.json.as_bytes()) else { continue };
                         request = request.header(name, value);

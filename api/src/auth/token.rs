@@ -37,7 +37,8 @@ struct Claims {
     #[serde(rename = "userId")]
     user_id: String,
     /// A NumericDate (RFC 7519): seconds, which may have a fraction.
-    exp: f64,
+    exp: Option<f64>,
+    nbf: Option<f64>,
 }
 
 /// What is taken from a token.
@@ -109,8 +110,9 @@ impl Verifier {
 
     fn holder_by(&self, token: &str, algorithm: Algorithm, key: &DecodingKey) -> Result<Holder, Refusal> {
         let mut rules = Validation::new(algorithm);
-        rules.leeway = LEEWAY.as_secs();
-        rules.validate_nbf = true;
+        // The times are checked below: jsonwebtoken reads no fraction where serde_json keeps numbers exactly.
+        rules.validate_exp = false;
+        rules.required_spec_claims.clear();
         rules.validate_aud = self.audience.is_some();
         if let Some(issuer) = &self.issuer {
             rules.set_issuer(&[issuer]);
@@ -122,16 +124,25 @@ impl Verifier {
         }
         let claims = decode::<Claims>(token, key, &rules).map_err(|error| match error.kind() {
             ErrorKind::InvalidSignature => Refusal::OtherKey,
-            ErrorKind::ExpiredSignature => Refusal::Final("the token has expired"),
-            ErrorKind::ImmatureSignature => Refusal::Final("the token is not valid yet (nbf)"),
             ErrorKind::InvalidIssuer => Refusal::Final("the token is of another issuer (iss)"),
             ErrorKind::InvalidAudience => Refusal::Final("the token is for another audience (aud)"),
             ErrorKind::MissingRequiredClaim(_) => Refusal::Final("the token lacks exp, iss or aud"),
             _ => Refusal::Final("the claims of the token can't be read: userId is a text, exp a number"),
         })?;
-        let Claims { user_id: user, exp } = claims.claims;
-        let end = Duration::try_from_secs_f64(exp).ok().and_then(|exp| UNIX_EPOCH.checked_add(exp)?.checked_add(LEEWAY));
+        let Claims { user_id: user, exp, nbf } = claims.claims;
+        let time = |seconds: f64| Duration::try_from_secs_f64(seconds).ok().and_then(|since| UNIX_EPOCH.checked_add(since));
+        let exp = exp.ok_or(Refusal::Final("the token lacks exp, iss or aud"))?;
+        let end = time(exp).and_then(|end| end.checked_add(LEEWAY));
         let end = end.ok_or(Refusal::Final("the token ends at no time (exp)"))?;
+        if end <= SystemTime::now() {
+            return Err(Refusal::Final("the token has expired"));
+        }
+        if let Some(nbf) = nbf {
+            let begin = time(nbf).ok_or(Refusal::Final("the token begins at no time (nbf)"))?;
+            if begin > SystemTime::now() + LEEWAY {
+                return Err(Refusal::Final("the token is not valid yet (nbf)"));
+            }
+        }
         if user.is_empty() || user.chars().any(char::is_control) {
             return Err(Refusal::Final("the token names no user (userId)"));
         }

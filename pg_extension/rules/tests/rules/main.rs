@@ -6,6 +6,7 @@ mod fixture;
 mod fuzz;
 mod hidden_prices;
 mod json;
+mod key;
 mod merge;
 mod properties;
 mod validation;

@@ -1,4 +1,4 @@
-use pfa_rules::{Map, Problem, Rules, RulesError, Value, typed, validate};
+use pfa_rules::{Map, Problem, Rules, RulesError, Value, validate};
 use rstest::rstest;
 use serde_json::json;
 
@@ -15,31 +15,6 @@ fn errors(record: &Map, delta: &Value) -> Vec<String> {
 
 fn warnings(record: &Map, delta: &Value) -> Vec<String> {
     codes(&validate(rules(), record, delta).warnings)
-}
-
-/// Keys that would lead a request to another route of PEMS, and such that only look like them.
-#[rstest]
-#[case::parent("..", true)]
-#[case::itself(".", true)]
-#[case::batch("batch", true)]
-#[case::batch_in_capitals("BATCH", true)]
-#[case::slash("1/../batch", true)]
-#[case::backslash("..\\batch", true)]
-#[case::parameter("..;", true)]
-#[case::line_break("1\n2", true)]
-#[case::encoded("%2e%2e", false)]
-#[case::query("1?organizationCode=HOLNG", false)]
-#[case::slash_without_dots("Ä/7 50%25?#", false)]
-#[case::three_dots("...", false)]
-#[case::dotted("1.2", false)]
-#[case::with_batch("batch-1", false)]
-#[case::space("A 1", false)]
-#[case::umlaut("Kran-Ä", false)]
-fn key_that_is_no_path_segment(#[case] key: &str, #[case] is_unsafe: bool) {
-    let record = with(rental(), json!({ "pfaId": key }));
-    let expected: Vec<String> = is_unsafe.then(|| "pfaId BUSINESS_RULE_VIOLATION".to_owned()).into_iter().collect();
-    assert_eq!(errors(&record, &json!({ "model": "X" })), expected);
-    assert_eq!(typed(rules(), &record).problem.is_some(), is_unsafe);
 }
 
 #[rstest]
