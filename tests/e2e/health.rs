@@ -169,3 +169,15 @@ async fn a_database_that_sends_nothing_says_so(#[case] fault: &str, #[case] acti
     assert!(row.get::<_, &str>(3).contains(action));
     Ok(())
 }
+
+/// An organization with nothing to send is not stalled, however long ago it was let send.
+#[tokio::test]
+async fn nothing_to_send_is_no_standstill() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario
+        .client
+        .batch_execute("update pfa_sync_private.sync_organization set released_at = now() - interval '1 day'; update pfa_sync_private.pems set closed_at = now() - interval '1 day'")
+        .await?;
+    assert_eq!(scenario.value::<String>("select code from pfa_sync.health('RIO')").await?, "ok");
+    Ok(())
+}

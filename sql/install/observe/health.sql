@@ -36,8 +36,9 @@ begin
     known as materialized (
         select s.*, coalesce(l.changes, 0) as changes, l.oldest, l.due_at, coalesce(l.delayed, 0) as delayed,
                l.delayed_until, may_send(s) as sends,
-               -- What waited while nothing could be sent is not overdue.
-               greatest(l.due_at, s.released_at, s.paused_until) as due_since
+               -- What waited while nothing could be sent is not overdue. Null = nothing is due.
+               case when l.due_at is not null
+                    then greatest(l.due_at, s.released_at, s.paused_until) end as due_since
           from listed_organizations() s
           left join live l using (organization_id))
     select k.organization_id, 'no_relay',
@@ -72,7 +73,8 @@ begin
      cross join lateral (
          select max(a.completed_at) as last_at from pfa_write_queue_archive a
           where a.organization_id = k.organization_id) e
-     where greatest(k.due_since, p.closed_at) < stall and k.sends and p.open_until is null and p.next_slot <= soon
+     where k.due_since is not null and greatest(k.due_since, p.closed_at) < stall
+       and k.sends and p.open_until is null and p.next_slot <= soon
        and coalesce(e.last_at < stall, true)
     union all
     select k.organization_id, 'drift', l.last_error, l.ended_at
