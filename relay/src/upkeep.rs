@@ -28,7 +28,7 @@ const MIN_SWEEP_PAUSE: Duration = Duration::from_secs(1);
 
 /// The settings of the database that the dispatcher works by, as the last heartbeat returned them.
 #[derive(Clone, Copy, Debug)]
-pub struct Fleet {
+pub struct FleetSettings {
     /// Length of the lease of claimed records.
     pub lease: Duration,
     /// How often the queue is polled without a notification.
@@ -38,23 +38,23 @@ pub struct Fleet {
 /// The regular work, as the rest of the relay sees it.
 #[derive(Clone)]
 pub struct Upkeep {
-    fleet: Arc<Mutex<Fleet>>,
+    settings: Arc<Mutex<FleetSettings>>,
     wanted: Arc<Notify>,
 }
 
 impl Upkeep {
     /// Starts the regular work. The lease is at least `min_lease`.
     pub fn start(calls: Calls, min_lease: Duration, stop: CancellationToken) -> Self {
-        let fleet = Fleet { lease: min_lease, poll_interval: INITIAL_POLL_INTERVAL };
-        let upkeep = Self { fleet: Arc::new(Mutex::new(fleet)), wanted: Arc::default() };
+        let settings = FleetSettings { lease: min_lease, poll_interval: INITIAL_POLL_INTERVAL };
+        let upkeep = Self { settings: Arc::new(Mutex::new(settings)), wanted: Arc::default() };
         let worker = Worker { upkeep: upkeep.clone(), calls, min_lease, failing: None };
         tokio::spawn(async move { stop.run_until_cancelled(worker.run()).await });
         upkeep
     }
 
     /// The settings that the last heartbeat returned.
-    pub fn fleet(&self) -> Fleet {
-        *self.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn settings(&self) -> FleetSettings {
+        *self.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a sweep before the next poll.
@@ -98,13 +98,13 @@ impl Worker {
         match self.calls.heartbeat().await {
             Ok(reply) => {
                 self.failing = None;
-                let fleet = Fleet { lease: reply.lease().max(self.min_lease), poll_interval: reply.poll() };
-                *self.upkeep.fleet.lock().unwrap_or_else(PoisonError::into_inner) = fleet;
-                debug!(relay = self.calls.relay(), paused = ?reply.paused, down = ?reply.down, ?fleet, "heartbeat");
-                fleet.poll_interval
+                let settings = FleetSettings { lease: reply.lease().max(self.min_lease), poll_interval: reply.poll() };
+                *self.upkeep.settings.lock().unwrap_or_else(PoisonError::into_inner) = settings;
+                debug!(relay = self.calls.relay(), paused = ?reply.paused, down = ?reply.down, ?settings, "heartbeat");
+                settings.poll_interval
             }
             // The dispatcher logs that the database does not serve this relay.
-            Err(DatabaseError::Refused(_)) => self.upkeep.fleet().poll_interval,
+            Err(DatabaseError::Refused(_)) => self.upkeep.settings().poll_interval,
             Err(_) => self.failing.get_or_insert_with(|| Policy::DATABASE.backoff()).wait(),
         }
     }

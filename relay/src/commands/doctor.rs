@@ -86,7 +86,11 @@ async fn extension(settings: &Settings, database: &Database) -> Option<Organizat
                 None => wrong("organizations", "none is active", "activate an organization in the application"),
             }
         }
-        Err(error) => wrong("extension", error, "select * from pfa_sync.attach(); then select pfa_sync.resume()"),
+        Err(error) => wrong(
+            "extension",
+            error,
+            "do what the message says; where it says nothing: select * from pfa_sync.attach(), then pfa_sync.resume()",
+        ),
     }
 }
 

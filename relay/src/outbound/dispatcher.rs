@@ -73,7 +73,7 @@ impl Dispatcher {
                 () = self.wake.notified() => {}
                 () = sleep(pause) => {}
             }
-            let poll_interval = self.upkeep.fleet().poll_interval;
+            let poll_interval = self.upkeep.settings().poll_interval;
             pause = match self.claim_all().await {
                 // Due, and not to be claimed: a sweep is due, or another session holds the record.
                 Ok(Some(Duration::ZERO)) => {
@@ -99,7 +99,7 @@ impl Dispatcher {
                 () = self.outbound.stop.cancelled() => return Ok(None),
                 permit = self.permits.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
             };
-            let claim = || self.outbound.calls.claim(self.batch_size, self.upkeep.fleet().lease);
+            let claim = || self.outbound.calls.claim(self.batch_size, self.upkeep.settings().lease);
             let claimed = retry::at_once(DatabaseError::is_retryable, claim).await?;
             self.outage.end();
             match claimed {

@@ -4,23 +4,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::pems::Operation;
-
-fn write(pfa_id: &str) -> Write {
-    Write {
-        operation: Operation::Update,
-        pfa_id: pfa_id.to_owned(),
-        version: 4,
-        changes: json!({"dor": "BEO"}),
-        modified_by: "editor@example.org".to_owned(),
-        reason: None,
-        idempotency_key: "1-1".to_owned(),
-    }
-}
-
-fn good(pfa_id: &str) -> Value {
-    json!({"status": 200, "success": true, "pfaId": pfa_id, "newVersion": 5, "updatedAt": "2026-11-24T10:00:00.000Z", "message": "ok"})
-}
+use crate::pems::json::samples::{good, write};
 
 fn answer(status: u16, body: Value) -> Answer {
     Answer { status, retry_after: Some(Duration::from_secs(2)), body: Some(body), ..Answer::default() }

@@ -1,29 +1,14 @@
 //! Whatever bytes PEMS, or what stands between, sends as an answer.
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{
     answer::{self, Answer},
     bytes,
     pace::retry_after,
+    samples::{good, write},
 };
-use crate::pems::{FailureKind, Operation, Write};
-
-fn write(pfa_id: &str) -> Write {
-    Write {
-        operation: Operation::Update,
-        pfa_id: pfa_id.to_owned(),
-        version: 4,
-        changes: json!({"dor": "BEO"}),
-        modified_by: "editor@example.org".to_owned(),
-        reason: None,
-        idempotency_key: "1-1".to_owned(),
-    }
-}
-
-fn good(pfa_id: &str) -> Value {
-    json!({"status": 200, "success": true, "pfaId": pfa_id, "newVersion": 5, "updatedAt": "2026-11-24T10:00:00.000Z", "message": "ok"})
-}
+use crate::pems::FailureKind;
 
 /// An answer confirms a write only by naming its record and its next version; every other one is a failure.
 #[test]

@@ -8,6 +8,8 @@ mod exchange;
 #[cfg(test)]
 mod fuzz;
 mod pace;
+#[cfg(test)]
+mod samples;
 
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
