@@ -1,17 +1,22 @@
 -- The triggers on the application's modifications.
 
 -- Before a row of pfa_modification is written; one function for all, since each call costs every row some microseconds:
---   the delta is within bounds: it is listed and read with each list of records, whoever wrote it
+--   the delta is within bounds: each list of records reads it
 --   the content of a committed modification stays: what is queued is what was judged
 --   syncStatus follows syncState, also when it alone was set
 create function modification_stamped() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
+declare
+    fault text;
 begin
-    if (tg_op = 'INSERT' or new.delta is distinct from old.delta) and not is_bounded(new.delta) then
-        raise exception 'the delta of modification % is larger than 64 kB, nested too deeply or has a number of more '
-                        'than 30 digits', new.id using errcode = 'PF001';
+    if tg_op = 'INSERT' or new.delta is distinct from old.delta then
+        fault := bound_fault(new.delta);
+        if fault is not null then
+            raise exception 'the delta of modification % %', new.id, fault
+                using errcode = 'PF001', hint = 'A delta has at most 64 kB, 16 levels and numbers of 30 digits.';
+        end if;
     end if;
     if tg_op = 'INSERT' then
         if new."syncState" is not distinct from 'draft' then

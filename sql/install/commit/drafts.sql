@@ -83,8 +83,7 @@ begin
          select case when not exists (select from field_rules r where r.name = e.key)
                          then 'is not a field of a PFA record'
                      when jsonb_typeof(e.value) in ('array', 'object') then 'must be a single value'
-                     when jsonb_typeof(e.value) = 'number' and length(e.value::text) > 40 then 'has too many digits'
-                     when length(e.value::text) > 8000 then 'is too long' end) f (fault)
+                     else bound_fault(e.value) end) f (fault)
      where f.fault is not null
      order by e.key limit 1;
     if found then

@@ -16,6 +16,7 @@ declare
     round_ids  text[];
     rest       text[];
     tied       text[];
+    bad        judgement[];
     done       text[] := '{}';
     wanted     int;
     judgements judgement[];
@@ -43,12 +44,18 @@ begin
         end if;
         judgements := array(select j from judge_modifications(round_ids) j order by j.mirror_id);
         if refuse_bad then
-            -- The others go on, so that all that is wrong is found.
-            refused := refused || array(select j from unnest(judgements) j where j.outcome = 'failed');
-            judgements := array(select j from unnest(judgements) j where j.outcome <> 'failed');
+            bad := array(select j from unnest(judgements) j where j.outcome = 'failed');
+            if cardinality(bad) > 0 then
+                -- The others go on, so that one refusal names all that is invalid or forbidden.
+                refused := refused || bad;
+                judgements := array(select j from unnest(judgements) j where j.outcome <> 'failed');
+            end if;
         end if;
-        judgements := ask_for_order(resolve_by_rule(judgements, 'commit'), done);
-        done := done || array(select unnest(round_ids) intersect select unnest(tied));
+        judgements := resolve_by_rule(judgements, 'commit');
+        if cardinality(tied) > 0 then
+            judgements := ask_for_order(judgements, done);
+            done := done || array(select unnest(round_ids) intersect select unnest(tied));
+        end if;
         return query select e.organization_id, e.queued, e.failed from enqueue_judged(judgements, kind) e;
     end loop;
     perform refuse(refused, wanted);
@@ -75,9 +82,6 @@ create function ask_for_order(judgements judgement[], before text[]) returns jud
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    if before = '{}' then
-        return judgements;
-    end if;
     return array(
         select case when t.fields is null or j.outcome <> 'pending' then j
                     else jsonb_populate_record(j, jsonb_build_object('outcome', 'conflict', 'conflicts', t.fields,

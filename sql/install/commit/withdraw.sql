@@ -63,9 +63,9 @@ begin
 end
 $$;
 
--- Ends conflicts, dead letters and waiting changes of modifications that are not there any more, and that nobody could
--- end: the table was truncated, or rows were deleted while no trigger watched. What is in flight ends by its own
--- payload.
+-- Ends conflicts, dead letters and waiting changes whose modification does not exist any more, after TRUNCATE or after
+-- rows were deleted while the triggers were disabled: no function could end them otherwise. What is in flight ends by
+-- its own payload.
 create function withdraw_orphans() returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$

@@ -1,18 +1,7 @@
 -- Bounds on arguments: a call with a value beyond them is refused before it does any work.
 
--- Raises PF001 unless a number is between two others; null is accepted where the caller has a default.
-create function require_between(name text, value bigint, low bigint, high bigint) returns void
-    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    if value not between low and high then
-        raise exception '% must be from % to %, not %', name, low, high, value using errcode = 'PF001';
-    end if;
-end
-$$;
-
--- The same of an interval.
-create function require_between(name text, value interval, low interval, high interval) returns void
+-- Raises PF001 unless a number or an interval is between two others; null is accepted where the caller has a default.
+create function require_between(name text, value anyelement, low anyelement, high anyelement) returns void
     language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
@@ -61,13 +50,14 @@ begin
 end
 $$;
 
--- Whether a delta is small enough to be stored and listed: 64 kB, nested at most 16 deep, numbers of at most 30 digits
--- before and after the point. Postgres writes the number 1e131071 out in 131,072 characters.
-create function is_bounded(delta jsonb) returns boolean
+-- Why a delta, or one value of it, is too large to be stored and listed: 64 kB, 16 levels, numbers of 30 digits before
+-- and after the point. Null = it is not. PostgreSQL writes the number 1e131071 out in 131,072 characters.
+create function bound_fault(delta jsonb) returns text
     language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-    select pg_column_size(delta) <= 65536
-       and not delta @? 'strict $.**{17}'
-       and not delta @? 'strict $.** ? (@.type() == "number"
-                                        && (@ > 1e30 || @ < -1e30 || @ != 0 && @ > -1e-30 && @ < 1e-30))'
+    select case when pg_column_size(delta) > 65536 then 'is too long'
+                when delta @? 'strict $.**{17}' then 'is nested too deeply'
+                when delta @? 'strict $.** ? (@.type() == "number"
+                                              && (@ > 1e30 || @ < -1e30 || @ != 0 && @ > -1e-30 && @ < 1e-30))'
+                     or jsonb_typeof(delta) = 'number' and length(delta::text) > 62 then 'has too many digits' end
 $$;
