@@ -151,9 +151,8 @@ async fn the_owner_is_no_superuser() -> Result<()> {
         "add_application_columns",
         "added_column_comment",
         "all_permissions",
-        "application_altered",
+        "application_changed",
         "application_columns",
-        "application_dropped",
         "application_faults",
         "application_triggers",
         "application_views",
@@ -196,7 +195,7 @@ async fn the_owner_is_no_superuser() -> Result<()> {
     let definers = "select coalesce(string_agg(p.proname, ', ' order by p.proname), '') from pg_proc p join pg_namespace n on n.oid = p.pronamespace \
                     where n.nspname in ('pfa_sync', 'pfa_sync_private') and p.prosecdef and p.proowner <> 'pfa_sync_owner'::regrole";
     // The guard over migrations: the first statement of each gives up its rights for those of the owner.
-    assert_eq!(scenario.value::<String>(definers).await?, "application_altered, application_dropped, extension_dropped");
+    assert_eq!(scenario.value::<String>(definers).await?, "application_changed, extension_dropped");
     let others = "select coalesce(string_agg(c.relname, ', '), '') from pg_class c join pg_namespace n on n.oid = c.relnamespace \
                   where n.nspname in ('pfa_sync', 'pfa_sync_private') and c.relkind <> 'i' and c.relowner <> 'pfa_sync_owner'::regrole";
     assert_eq!(scenario.value::<String>(others).await?, "");

@@ -73,7 +73,7 @@ begin
 end
 $$;
 
--- Default privileges of the site may have granted anything to anybody on what this script created.
+-- Default privileges of the site may have granted privileges on the objects of this script to any role.
 do $$
 declare
     ours  oid[] := array['pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace];

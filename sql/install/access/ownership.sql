@@ -35,7 +35,7 @@ begin
                'added_column_comment', 'drop_added_columns',
                'drop_application_triggers', 'foreign_queue', 'create_foreign_queue_function', 'grant_application',
                'trigger_owners', 'refresh_application_functions', 'follow_application_change', 'is_guarded',
-               'application_altered', 'application_dropped', 'extension_dropped', 'is_copy', 'system_identifier',
+               'application_changed', 'extension_dropped', 'is_copy', 'system_identifier',
                'installed_version', 'database_oid', 'become_table_owner', 'revoke_grants', 'other_grantees',
                'grant_surface'])
     loop

@@ -77,35 +77,25 @@ begin
 end
 $$;
 
--- After ALTER TABLE.
-create function application_altered() returns event_trigger
+-- After ALTER TABLE, and after a DROP that removed a bound table, or a column of one together with its type.
+create function application_changed() returns event_trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+declare
+    changed oid[];
 begin
     perform become_table_owner('installation');
-    if is_guarded() and exists (
-            select from pg_event_trigger_ddl_commands() d
-              join bound_table b on d.classid = 'pg_class'::regclass and b.relation = d.objid) then
-        perform follow_application_change();
+    if not is_guarded() then
+        return;
     end if;
-exception
-    when sqlstate 'PF007' then
-        raise;
-    when others then
-        raise warning 'pfa_sync could not follow this change: %', sqlerrm
-            using hint = 'select * from pfa_sync.attach() afterwards.';
-end
-$$;
-
--- After a DROP that removed a bound table, or a column of one together with its type.
-create function application_dropped() returns event_trigger
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    perform become_table_owner('installation');
-    if is_guarded() and exists (
-            select from pg_event_trigger_dropped_objects() d
-              join bound_table b on d.classid = 'pg_class'::regclass and b.relation = d.objid) then
+    if tg_event = 'sql_drop' then
+        changed := array(select d.objid from pg_event_trigger_dropped_objects() d
+                          where d.classid = 'pg_class'::regclass);
+    else
+        changed := array(select d.objid from pg_event_trigger_ddl_commands() d
+                          where d.classid = 'pg_class'::regclass);
+    end if;
+    if exists (select from bound_table b where b.relation = any (changed)) then
         perform follow_application_change();
     end if;
 exception
