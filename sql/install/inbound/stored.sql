@@ -2,15 +2,6 @@
 -- as one that it cut or rounded. No other user changed the record, so it is not a conflict: the change stays synced,
 -- and its author and the record's history learn of it by STORED_DIFFERENTLY.
 
--- Whether two texts are the same but for their spelling: blanks at the end, and Unicode's two ways of writing é.
-create function spelled_alike(one text, other text) returns boolean
-    language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-    select case when getdatabaseencoding() = 'UTF8'
-                then normalize(rtrim(coalesce(one, '')), NFC) = normalize(rtrim(coalesce(other, '')), NFC)
-                else rtrim(coalesce(one, '')) = rtrim(coalesce(other, '')) end
-$$;
-
 -- What was written and what PEMS stores of it, of the fields that differ; null = none does.
 create function stored_differently(written jsonb, stored jsonb) returns jsonb
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -18,7 +9,6 @@ as $$
     select jsonb_build_object('fields', jsonb_agg(f order by f), 'ours', jsonb_object_agg(f, written->f),
                               'theirs', jsonb_object_agg(f, stored->f))
       from three_way(null, written, stored) m, unnest(m.conflicts) f
-     where not spelled_alike(written->>f, stored->>f)
     having count(*) > 0
 $$;
 
