@@ -58,7 +58,7 @@ async fn a_right_guess_is_answered_like_a_wrong_one(#[case] moved: bool, #[case]
     Ok(())
 }
 
-/// A draft that would change nothing is told so, to a user who sees that anyway.
+/// To an author who may see prices, a draft with PEMS' own price changes nothing, and nothing is sent.
 #[tokio::test]
 async fn who_sees_prices_is_told_that_pems_holds_the_value() -> Result<()> {
     let scenario = Scenario::new().await?;

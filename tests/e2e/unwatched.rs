@@ -79,7 +79,7 @@ async fn another_record_is_written_instead() -> Result<()> {
     scenario.check().await
 }
 
-/// A table that was emptied leaves nothing that nobody could end.
+/// After TRUNCATE, no conflict, dead letter or queued change of a deleted modification stays open.
 #[rstest]
 #[case::with_triggers("truncate pfa_modification", false)]
 #[case::without_triggers(

@@ -21,8 +21,8 @@ pub struct Merge {
 /// `accepted` has values that theirs may hold without anybody's being lost: what the author's own earlier write, or an
 /// earlier judgement, made of the field.
 ///
-/// Without `sees_prices`, the author may not see prices: no price is found to be the same, since that would confirm a
-/// guess of it. It is written if nobody changed the field, else it is a conflict.
+/// Without `sees_prices`, the author may not see prices: no price is reported as the same, since that would confirm a
+/// guess of it. A price is written if the field is unchanged in the record, and a conflict otherwise.
 pub fn three_way(
     rules: &Rules,
     base: Option<&Map>,

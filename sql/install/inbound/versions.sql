@@ -1,5 +1,5 @@
--- Versions that go back: PEMS was restored from a backup, and its records have lower versions than it told before. Such
--- a record is left alone, since a reader with an old copy looks the same, until a user accepts PEMS as it is.
+-- Versions that go back: PEMS was restored from a backup, and its records have lower versions than it had reported.
+-- Such a record is left alone, since an answer from an old cache looks the same, until a user accepts PEMS as it is.
 
 -- Whether the next full pull takes lower versions.
 create function accepts_versions(organization_id text) returns boolean
@@ -9,7 +9,7 @@ as $$
                     where s.organization_id = $1 and s.versions_accepted_at is not null)
 $$;
 
--- Accepts them.
+-- Makes the next pull a full one that takes lower versions.
 create function pfa_sync.accept_versions(organization text, user_id text default null) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
