@@ -17,10 +17,7 @@ begin
     perform require_between('max_rows', max_rows, 1, 10000);
     perform ensure_sending();
     perform restore_heads();
-    insert into sync_organization (organization_id)
-        select o.organization_id from organization o
-         where not exists (select from sync_organization s where s.organization_id = o.organization_id)
-        on conflict do nothing;
+    perform know_organizations();
     for candidate in select s.* from sync_organization s where may_send(s) order by s.organization_id loop
         unseen := array(
             select m.modification_id from modification m

@@ -205,6 +205,49 @@ async fn a_restore_over_itself_is_attached_again() -> Result<()> {
     Ok(())
 }
 
+/// The data of an original that is loaded into an attached copy is the original's: nothing of it is sent from there.
+#[tokio::test]
+async fn data_that_is_loaded_into_an_attached_copy_is_not_sent() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
+    let server = scenario.database.server();
+    let dump = |arguments: &[&str], database: &Database| {
+        let mut command = server.program_on("pg_dump", database.name());
+        command.args(arguments).stdout(Stdio::piped()).spawn()
+    };
+    // The copy: the same schema without data, attached, and let send.
+    let copy = Database::create(server, Template::Empty).await?;
+    let load = |arguments: &[&str], content: Vec<u8>| -> Result<std::process::Output> {
+        Ok(server
+            .program("pg_restore")
+            .args(arguments)
+            .args(["--dbname", &copy.url()])
+            .stdin(Stdio::from(temporary(content)?))
+            .output()?)
+    };
+    let schema = dump(&["--format", "custom", "--schema-only"], &scenario.database)?.wait_with_output()?;
+    ensure!(schema.status.success());
+    let loaded = load(&["--exit-on-error"], schema.stdout)?;
+    ensure!(loaded.status.success(), "{}", String::from_utf8_lossy(&loaded.stderr));
+    let client = copy.client().await?;
+    client.batch_execute("select pfa_sync.attach(); select pfa_sync.resume()").await?;
+
+    let data = dump(&["--format", "custom", "--data-only"], &scenario.database)?.wait_with_output()?;
+    load(&["--data-only", "--disable-triggers"], data.stdout)?;
+    client.batch_execute("select pfa_sync.resume()").await?;
+    assert_eq!(client.query_one("select count(*) from pfa_sync_private.pfa_write_queue", &[]).await?.get::<_, i64>(0), 1);
+    for call in ["select * from pfa_sync.claim('r')", "select * from pfa_sync.sweep()"] {
+        let error = client.query(call, &[]).await.unwrap_err().into();
+        assert_eq!(refusal(&error).0, "PF005", "{call}");
+    }
+    let code: String = client.query_one("select code from pfa_sync.health()", &[]).await?.get(0);
+    assert_eq!(code, "not_attached");
+
+    client.batch_execute("select pfa_sync.adopt()").await?;
+    assert_eq!(client.query("select * from pfa_sync.claim('r')", &[]).await?.len(), 1);
+    Ok(())
+}
+
 /// A file with this content, open at its beginning.
 fn temporary(content: Vec<u8>) -> Result<File> {
     let mut file = tempfile::tempfile()?;

@@ -191,7 +191,7 @@ async fn a_copy_is_bound_by_name() -> Result<()> {
     // As a restore leaves it: another database, other oids.
     client
         .batch_execute(
-            "select pfa_sync.attach(); update pfa_sync_private.installation set database_oid = 1; \
+            "select pfa_sync.attach(); update pfa_sync_private.origin set database_oid = 1; \
              update pfa_sync_private.bound_table set relation = 1",
         )
         .await?;

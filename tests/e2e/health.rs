@@ -155,7 +155,7 @@ async fn relays_and_organizations_that_are_gone_are_forgotten() -> Result<()> {
 /// A database from which nothing is sent answers with a row, not with an error that a monitor takes for an outage of its own.
 #[rstest]
 #[case::detached("select pfa_sync.detach()", "attach()")]
-#[case::a_copy("update pfa_sync_private.installation set database_oid = 1", "adopt()")]
+#[case::a_copy("update pfa_sync_private.origin set database_oid = 1", "adopt()")]
 #[case::a_disabled_trigger("alter table pfa_modification disable trigger pfa_sync_updated", "attach(")]
 #[tokio::test]
 async fn a_database_that_sends_nothing_says_so(#[case] fault: &str, #[case] action: &str) -> Result<()> {

@@ -36,6 +36,7 @@ mod limits;
 mod locks;
 mod migrations;
 mod monitoring;
+mod organizations;
 mod outbound;
 mod outcome;
 mod plpgsql;

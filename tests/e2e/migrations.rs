@@ -134,7 +134,7 @@ async fn the_guard_can_be_switched_off() -> Result<()> {
 #[tokio::test]
 async fn the_guard_is_silent_where_nothing_is_attached() -> Result<()> {
     let scenario = Scenario::new().await?;
-    scenario.client.batch_execute("update pfa_sync_private.installation set database_oid = 1").await?;
+    scenario.client.batch_execute("update pfa_sync_private.origin set database_oid = 1").await?;
     scenario.client.batch_execute("begin; alter table pfa_modification drop column delta; rollback").await?;
     scenario.client.batch_execute("select pfa_sync.adopt()").await?;
     scenario
@@ -154,7 +154,7 @@ async fn the_guard_runs_as_the_owner() -> Result<()> {
         .client
         .batch_execute(
             "create table seen (name text); grant insert on seen to public; grant usage on schema public to public; \
-             create or replace function pfa_sync_private.is_copy(here pfa_sync_private.installation) returns boolean \
+             create or replace function pfa_sync_private.is_copy() returns boolean \
                  language plpgsql volatile set search_path = pg_catalog as \
                  'begin insert into public.seen values (current_user); return false; end'; \
              alter table pfa_modification add column note text",

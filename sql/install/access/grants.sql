@@ -48,7 +48,7 @@ begin
         revoke_grants(regclass), revoke_grants(regprocedure), other_grantees(aclitem[], oid),
         application_columns(), all_permissions(), typed_field_columns(), fitting_types(text),
         application_faults(name, boolean), owner_faults(name), foreign_queue(name), system_identifier(),
-        is_copy(installation), installed_version(), database_oid(),
+        is_copy(), installed_version(), database_oid(),
         -- What the guard calls.
         is_guarded(), follow_application_change(), refresh_application_functions(name), application_triggers(),
         translated_columns(name, name), create_row_function(name, text, text, text), create_row_functions(name),

@@ -75,8 +75,11 @@ begin
         for line in select * from create_application_triggers(app_schema) loop
             report := report || array[['trigger ' || line.trigger_name, line.action, 'on pfa_modification']];
         end loop;
-        insert into installation (system_identifier, database_oid, app_schema, attached_version, log_epoch)
-            values (system_identifier(), database_oid(), app_schema, installed_version(), last_event())
+        if here.app_schema is null then
+            perform record_origin();
+        end if;
+        insert into installation (app_schema, attached_version, log_epoch)
+            values (app_schema, installed_version(), last_event())
             on conflict on constraint installation_pkey
             do update set app_schema = excluded.app_schema, attached_version = excluded.attached_version,
                           attached_at = now();
@@ -95,14 +98,8 @@ begin
                 format('%s edits that were taken back or deleted while no trigger watched', item)]];
         end loop;
         insert into pems (pems) values ('default') on conflict do nothing;
-        for line in
-            insert into sync_organization as known (organization_id, paused, pause_reason, paused_by)
-            select o.organization_id, true, 'attached', session_user from organization o
-            on conflict do nothing
-            returning known.organization_id
-        loop
-            report := report
-                || array[['organization ' || line.organization_id, 'paused', 'pfa_sync.resume() lets it send']];
+        for item in select * from know_organizations('attached') loop
+            report := report || array[['organization ' || item, 'paused', 'pfa_sync.resume() lets it send']];
         end loop;
         for line in
             select m.organization_id, count(*) as waiting
@@ -262,6 +259,7 @@ begin
         execute format('revoke all on %s from pfa_sync_owner', owned.object);
     end loop;
     delete from installation;
+    delete from origin;
     delete from bound_table;
     delete from bound_trigger;
     return query select 'pfa_sync', 'detached', 'all data is left; drop extension pfa_sync removes it';

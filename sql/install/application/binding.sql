@@ -78,7 +78,7 @@ declare
 begin
     if not (table_name = 'pfa_modification' and table_schema = here.app_schema
             and (relation = (select b.relation from bound_table b where b.table_name = 'pfa_modification')
-                 or is_copy(here))) then
+                 or is_copy())) then
         raise exception 'table %.% is not the one that pfa_sync is attached to', table_schema, table_name
             using errcode = 'PF004',
                   hint = format('select * from pfa_sync.attach(%L) binds the tables that are there now.',

@@ -73,7 +73,7 @@ create function is_guarded() returns boolean
 as $$
 begin
     return coalesce(nullif(current_setting('pfa_sync.ddl_guard', true), ''), 'on') <> 'off'
-       and exists (select from installation i where not is_copy(i));
+       and exists (select from installation) and not is_copy();
 end
 $$;
 

@@ -1,11 +1,8 @@
 -- The binding of the extension to one database and one schema of the application.
 
--- Which database this is and which tables it is bound to. In a restored copy this row differs from the database, and
--- nothing is sent until adopt().
+-- The schema of the application that the extension is bound to.
 create table installation (
     singleton         boolean     not null default true,
-    system_identifier bigint      not null,
-    database_oid      oid         not null,
     app_schema        name        not null,
     attached_version  text        not null,
     attached_at       timestamptz not null default now(),
@@ -17,6 +14,16 @@ comment on column installation.log_epoch is
     'the last entry of the log when this database was attached or adopted: up to it transaction ids may be those of '
     'another cluster';
 select pg_catalog.pg_extension_config_dump('installation', '');
+
+create table origin (
+    system_identifier bigint not null,
+    database_oid      oid    not null,
+    constraint origin_pkey primary key (system_identifier, database_oid)
+);
+comment on table origin is
+    'The databases that the data is of: the one in which pfa_sync was attached or adopted. Data that was restored from '
+    'another database brings the row of that one, and nothing is sent until adopt().';
+select pg_catalog.pg_extension_config_dump('origin', '');
 
 create function system_identifier() returns bigint
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -30,13 +37,22 @@ create function installed_version() returns text
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select extversion from pg_extension where extname = 'pfa_sync' $$;
 
--- Whether this database is not the one in which pfa_sync was attached or adopted: a copy of it.
-create function is_copy(here installation) returns boolean
+-- Whether the data is of another database: this one is a copy of it, or its data was restored into this one.
+create function is_copy() returns boolean
     language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    return here.system_identifier <> system_identifier() or here.database_oid <> database_oid();
+    return exists (select from origin o
+                    where (o.system_identifier, o.database_oid) <> (system_identifier(), database_oid()));
 end
+$$;
+
+-- Makes this database the only one that the data is of.
+create function record_origin() returns void
+    language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    delete from origin;
+    insert into origin (system_identifier, database_oid) values (system_identifier(), database_oid())
 $$;
 
 -- Raises unless attach() has bound the extension to the application's tables; the binding.
@@ -83,7 +99,7 @@ as $$
 declare
     here installation := ensure_attached();
 begin
-    perform ensure_bound(here, is_copy(here));
+    perform ensure_bound(here, is_copy());
 end
 $$;
 
@@ -95,7 +111,7 @@ declare
     here installation;
 begin
     select * into here from installation;
-    return found and not exists (select from binding_faults(here, is_copy(here)));
+    return found and not exists (select from binding_faults(here, is_copy()));
 end
 $$;
 
@@ -106,7 +122,7 @@ as $$
 declare
     here installation := ensure_attached();
 begin
-    if is_copy(here) then
+    if is_copy() then
         raise exception 'this database is a copy of the one in which pfa_sync was attached: it sends nothing to PEMS'
             using errcode = 'PF005',
                   hint = 'If this database is to write to PEMS from now on: select * from pfa_sync.adopt().';
@@ -159,12 +175,13 @@ create function pfa_sync.adopt() returns table (object text, action text, detail
 as $$
 #variable_conflict use_column
 begin
-    if is_copy(ensure_attached()) then
+    perform ensure_attached();
+    if is_copy() then
         perform rebind();
     end if;
     perform from advance_sequences();
-    update installation
-       set system_identifier = system_identifier(), database_oid = database_oid(), log_epoch = last_event();
+    update installation set log_epoch = last_event();
+    perform record_origin();
     perform log_event('ADOPTED', user_id => session_user);
     return query
         select 'database ' || current_database(), 'adopted', format('%s changes are queued', count(*))

@@ -24,8 +24,11 @@ begin
         end if;
     else
         if old."syncState" in ('committed', 'syncing', 'conflict') and new."syncState" <> 'draft'
-           and (new.id, new."mirrorId", new."organizationId", new."userId", new.delta)
-               is distinct from (old.id, old."mirrorId", old."organizationId", old."userId", old.delta) then
+           and ((new.id, new."mirrorId", new."userId", new.delta)
+                    is distinct from (old.id, old."mirrorId", old."userId", old.delta)
+                -- The rows follow an organization whose id is changed.
+                or new."organizationId" is distinct from old."organizationId"
+                   and exists (select from organization o where o.organization_id = old."organizationId")) then
             raise exception 'an edit of record % is committed and can''t be changed',
                             coalesce((select r.pfa_id from mirror r where r.mirror_id = old."mirrorId"), '(no pfaId)')
                 using errcode = 'PF003', detail = 'modification ' || old.id,

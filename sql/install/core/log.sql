@@ -58,6 +58,7 @@ insert into event_type (event_type, event, meaning) values
     ('SCHEMA_DRIFT',        null,             'PEMS'' records have other fields or types than before'),
     ('SHAPE_ACCEPTED',      null,             'the new shape of PEMS'' records was accepted'),
     ('VERSIONS_BACK',       null,             'PEMS has lower versions of records than were known; changes names some'),
+    ('ORGANIZATION_RENAMED', null,            'an organization has another id in the application'),
     ('VERSIONS_ACCEPTED',   null,             'lower versions of PEMS'' records were accepted'),
     ('RECORD_REFUSED',      null,             'a table of the application refuses what is to be stored about a record'),
     ('DISCONTINUED',        null,             'PEMS no longer has a record; the mirror marks it discontinued'),

@@ -20,9 +20,8 @@ declare
 begin
     perform require_given('organization', scope);
     perform require_permission(actor, scope, 'perm_ManageSettings');
-    insert into sync_organization (organization_id, versions_accepted_at) values (scope, clock_timestamp())
-        on conflict on constraint sync_organization_pkey
-        do update set versions_accepted_at = excluded.versions_accepted_at;
+    perform know_organizations();
+    update sync_organization s set versions_accepted_at = clock_timestamp() where s.organization_id = scope;
     perform log_event('VERSIONS_ACCEPTED', scope, actor);
 end
 $$;

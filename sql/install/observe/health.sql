@@ -133,7 +133,7 @@ create function what_stops(organization_id text) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    if exists (select from installation i where is_copy(i)) then
+    if is_copy() then
         return 'not_attached';
     end if;
     return (select f.code from health_findings() f join cause c on c.code = f.code and c.stops

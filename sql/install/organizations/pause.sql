@@ -13,13 +13,11 @@ declare
 begin
     perform require_permission(actor, scope, 'perm_ManageSettings');
     perform require_text('reason', reason, 2000);
-    insert into sync_organization (organization_id, paused, pause_reason, paused_until, paused_by, paused_since)
-        select o.organization_id, true, reason, until, actor, now() from organization o
-         where scope is null or o.organization_id = scope
-         order by o.organization_id
-        on conflict on constraint sync_organization_pkey
-        do update set paused = true, pause_reason = excluded.pause_reason, paused_until = excluded.paused_until,
-                      paused_by = excluded.paused_by, paused_since = excluded.paused_since;
+    perform know_organizations();
+    update sync_organization s
+       set paused = true, pause_reason = pause.reason, paused_until = until, paused_by = actor, paused_since = now()
+      from organization o
+     where o.organization_id = s.organization_id and (scope is null or s.organization_id = scope);
     perform log_event('PAUSED', o.organization_id, actor, error => reason)
        from organization o
       where scope is null or o.organization_id = scope;
@@ -43,9 +41,7 @@ declare
     resumed text[];
 begin
     perform require_permission(actor, scope, 'perm_ManageSettings');
-    insert into sync_organization (organization_id)
-        select o.organization_id from organization o where scope is null or o.organization_id = scope
-        on conflict do nothing;
+    perform know_organizations();
     with resumed_now as (
         update sync_organization s
            set paused = false, pause_reason = null, paused_until = null, paused_by = null, paused_since = null,

@@ -2,6 +2,7 @@
 
 create table sync_organization (
     organization_id       text          not null,
+    code                  text,
     pems                  text          not null default 'default',
     paused                boolean       not null default false,
     paused_until          timestamptz,
@@ -23,6 +24,8 @@ create table sync_organization (
 ) with (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 500);
 comment on table sync_organization is
     'What we know of an organization: whether it may send, and when it was last served.';
+comment on column sync_organization.code is
+    'its code in the application when it was last looked at: tells it where its id changes';
 comment on column sync_organization.held_since is
     'PEMS refused its credentials then; nothing is sent until resume(), or until a relay has others';
 comment on column sync_organization.held_credentials is 'fingerprint of the refused credentials';
