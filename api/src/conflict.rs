@@ -16,6 +16,12 @@ pub(crate) struct Conflict {
     author: String,
     /// Where it was detected: at `commit`, at `claim`, or by `pems`.
     detected: String,
+    /// Why it is a conflict, such as `CHANGED_IN_PEMS`.
+    code: String,
+    /// What the code means.
+    meaning: Option<String>,
+    /// What to do about it.
+    action: Option<String>,
     message: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,

@@ -55,6 +55,7 @@ mod startup;
 mod stored;
 mod support;
 mod surface;
+mod sync_status;
 mod texts;
 mod tokens;
 mod tools;

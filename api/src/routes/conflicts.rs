@@ -36,6 +36,12 @@ pub(super) struct ConflictSummary {
     /// Where it was detected: at `commit`, at `claim`, or by `pems`.
     detected: String,
     conflict_fields: Vec<String>,
+    /// Why it is a conflict, such as `CHANGED_IN_PEMS`.
+    code: String,
+    /// What the code means.
+    meaning: Option<String>,
+    /// What to do about it.
+    action: Option<String>,
     message: Option<String>,
     #[schema(format = DateTime)]
     created_at: String,
@@ -52,7 +58,8 @@ pub(super) struct ConflictPage {
 #[utoipa::path(get, operation_id = "listConflicts", path = "/api/pems/conflicts", tag = "conflicts", params(Page), responses((status = OK, body = ConflictPage)))]
 pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<ConflictPage>, Problem> {
     // The values, which are the largest part of a conflict, are left out.
-    let view = "(select conflict_id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, message, created_at \
+    let view = "(select conflict_id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, code, meaning, action, \
+                        message, created_at \
                    from pfa_sync.conflicts)";
     let (conflicts, next) =
         list_view(&caller, &page, view, "conflict_id", SortOrder::OldestFirst, |conflict: &ConflictSummary| conflict.conflict_id)
@@ -67,7 +74,7 @@ pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> 
 )]
 pub(super) async fn get(caller: Caller, Path(conflict): Path<i64>) -> Result<impl IntoResponse, Problem> {
     let query = "select s.* from pfa_sync.conflict_state($1) c, jsonb_to_record(c) s (conflict_id bigint, organization_id text, pfa_id text, \
-                 modification_id text, author text, detected text, message text, created_at text, status text, resolution text, \
+                 modification_id text, author text, detected text, code text, meaning text, action text, message text, created_at text, status text, resolution text, \
                  resolved_by text, version int, state text, detected_version int, fields jsonb) where c is not null";
     let conflict: Conflict = caller.row(query, &[&conflict]).await?;
     let etag = format!("\"{}\"", conflict.state());

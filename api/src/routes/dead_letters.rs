@@ -28,6 +28,10 @@ pub(super) struct DeadLetter {
     #[schema(value_type = Option<Object>)]
     changes: Option<Value>,
     code: String,
+    /// What the code means.
+    meaning: Option<String>,
+    /// What to do about it.
+    action: Option<String>,
     error: Option<String>,
     http_status: Option<i32>,
     /// What PEMS answered, for users who may see prices.

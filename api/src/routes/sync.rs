@@ -20,8 +20,10 @@ use crate::{
 pub(super) struct Period {
     /// Only this organization, by id or code.
     organization_id: Option<String>,
-    /// Only organizations with this health.
+    /// Only organizations with changes that are `pending`, `processing`, `completed` or `failed`.
     status: Option<String>,
+    /// Only organizations with this code of health, such as `paused`.
+    health_code: Option<String>,
     /// Start of the period for ended changes; one day ago by default.
     #[param(format = DateTime)]
     start_date: Option<String>,
@@ -30,17 +32,24 @@ pub(super) struct Period {
     end_date: Option<String>,
 }
 
+/// Whether changes reach PEMS.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Health {
+    Healthy,
+    Degraded,
+    Unhealthy,
+}
+
+/// How many changes stand where, and whether they go on.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
-pub(super) struct OrganizationStatus {
-    organization_id: String,
-    organization_code: Option<String>,
+pub(super) struct SyncFigures {
     total_queued: i64,
     processing: i64,
     completed: i64,
     failed: i64,
-    conflicts: i64,
     /// Average time from commit to confirmation, in seconds.
     #[schema(value_type = Option<f64>)]
     avg_sync_time: Option<Value>,
@@ -48,25 +57,81 @@ pub(super) struct OrganizationStatus {
     last_sync_at: Option<String>,
     #[schema(format = DateTime)]
     next_sync_at: Option<String>,
+    health: Health,
     /// The worst that holds now: `not_attached`, `no_relay`, `pems_down`, `held` (PEMS refused the credentials),
     /// `throttled`, `stalled`, `drift`, `failing` (open dead letters), `paused`, `waiting_for_resolution` (open
     /// conflicts) or `ok`. A long queue is `ok`: it drains at PEMS' rate.
-    health: String,
+    health_code: String,
+    /// What is the matter, in words; null for `ok`.
+    health_reason: Option<String>,
 }
 
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct OrganizationStatus {
+    organization_id: String,
+    organization_code: Option<String>,
+    /// Open conflicts.
+    conflicts: i64,
+    #[serde(flatten)]
+    figures: SyncFigures,
+}
+
+/// The sum over the organizations, with the worst health among them, and each of them.
 #[derive(Serialize, ToSchema)]
 pub(super) struct SyncStatus {
+    #[serde(flatten)]
+    total: SyncFigures,
     organizations: Vec<OrganizationStatus>,
 }
 
-/// The state of each organization
+/// A row of the query: an organization, or without an id the sum.
+#[derive(Deserialize)]
+struct StatusRow {
+    organization_id: Option<String>,
+    organization_code: Option<String>,
+    conflicts: i64,
+    #[serde(flatten)]
+    figures: SyncFigures,
+}
+
+const STATUS: &str = "\
+    with figures as materialized ( \
+        select s.organization_id, s.code as organization_code, s.conflicts, s.queued as total_queued, s.processing, s.completed, \
+               s.failed, s.avg_sync_seconds as avg_sync_time, s.last_sync_at, s.next_sync_at, \
+               case s.severity when 'critical' then 'unhealthy' when 'warning' then 'degraded' else 'healthy' end as health, \
+               s.health as health_code, s.health_reason, c.rank \
+          from pfa_sync.status($1, $2, $3::text::timestamptz, $4::text::timestamptz, $5) s \
+          join pfa_sync.causes c on c.kind = 'health' and c.code = s.health) \
+    select f.* from figures f \
+    union all \
+    select null, null, coalesce(sum(conflicts), 0)::bigint, coalesce(sum(total_queued), 0)::bigint, \
+           coalesce(sum(processing), 0)::bigint, coalesce(sum(completed), 0)::bigint, coalesce(sum(failed), 0)::bigint, \
+           round(sum(avg_sync_time * completed) / nullif(sum(completed), 0), 3), max(last_sync_at), min(next_sync_at), \
+           coalesce((array_agg(health order by rank))[1], 'healthy'), coalesce((array_agg(health_code order by rank))[1], 'ok'), \
+           (array_agg(health_reason order by rank))[1], null \
+      from figures \
+     order by organization_code, organization_id";
+
+/// The state of synchronisation
+///
+/// The figures of the organizations that the filters select: their sum, and each organization.
 #[utoipa::path(get, operation_id = "getSyncStatus", path = "/api/pems/sync-status", tag = "sync", params(Period), responses((status = OK, body = SyncStatus)))]
 pub(super) async fn status(caller: Caller, Parameters(period): Parameters<Period>) -> Result<Json<SyncStatus>, Problem> {
-    let query = "select organization_id, code as organization_code, queued as total_queued, processing, completed, failed, conflicts, \
-                        avg_sync_seconds as avg_sync_time, last_sync_at, next_sync_at, health \
-                   from pfa_sync.status($1, $2, $3::text::timestamptz, $4::text::timestamptz)";
-    let Period { organization_id, status, start_date, end_date } = period;
-    Ok(Json(SyncStatus { organizations: caller.rows(query, &[&organization_id, &status, &start_date, &end_date]).await? }))
+    let Period { organization_id, status, health_code, start_date, end_date } = period;
+    let rows: Vec<StatusRow> = caller.rows(STATUS, &[&organization_id, &status, &start_date, &end_date, &health_code]).await?;
+    let (mut total, mut organizations) = (None, Vec::with_capacity(rows.len()));
+    for StatusRow { organization_id, organization_code, conflicts, figures } in rows {
+        match organization_id {
+            Some(organization_id) => {
+                organizations.push(OrganizationStatus { organization_id, organization_code, conflicts, figures });
+            }
+            None => total = Some(figures),
+        }
+    }
+    let total = total.ok_or_else(|| Problem::new("internal", "the status has no sum"))?;
+    Ok(Json(SyncStatus { total, organizations }))
 }
 
 #[derive(Deserialize, IntoParams)]

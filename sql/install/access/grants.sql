@@ -25,7 +25,7 @@ begin
     grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
         to pfa_sync_api;
     grant execute on function
-        status(text, text, timestamptz, timestamptz), health(text), timeline(text, text), attempts(bigint),
+        status(text, text, timestamptz, timestamptz, text), health(text), timeline(text, text), attempts(bigint),
         progress(bigint),
         audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;

@@ -12,13 +12,14 @@ begin
                    'modification_id', c.modification_id, 'author', c.author, 'detected', c.detected,
                    'message', masked(c.message, c.organization_id), 'created_at', c.created_at, 'status', c.status,
                    'resolution', c.resolution, 'resolved_by', c.resolved_by, 'version', r.version, 'code', c.code,
-                   'state', record_state(c.mirror_id),
+                   'meaning', why.meaning, 'action', why.action, 'state', record_state(c.mirror_id),
                    'detected_version', c.mirror_version,
                    'fields', (select jsonb_agg(jsonb_build_object('field', k, 'conflict', k = any (c.conflict_fields),
                                          'base', c.base_data->k, 'ours', c.local_data->k, 'theirs', t.theirs->k)
                                          order by k)
                                 from jsonb_object_keys(c.local_data) k)), c.organization_id)
           from pfa_sync_conflict c
+          left join cause why on why.code = c.code
           left join mirror r on r.mirror_id = c.mirror_id
          cross join lateral (select with_queued(c.mirror_id, coalesce(r.data, c.pems_data))) t (theirs)
          where c.id = conflict_id and can_see(c.organization_id));

@@ -27,6 +27,18 @@ begin
 end
 $$;
 
+-- Raises PF001 unless a word is one of some; null is accepted.
+create function require_word(name text, value text, words text[]) returns void
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if value <> all (words) then
+        raise exception '% is one of %, not %', name, array_to_string(words, ', '), left(value, 40)
+            using errcode = 'PF001';
+    end if;
+end
+$$;
+
 -- Raises PF001 when an argument is missing.
 create function require_given(name text, value text) returns void
     language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp

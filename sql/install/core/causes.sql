@@ -85,7 +85,7 @@ insert into cause (code, kind, meaning, action) values
      'resolve by use_pems to keep the later value, by use_local to send the requeued one');
 
 create view pfa_sync.causes with (security_barrier) as
-    select c.code, c.kind, c.severity, c.meaning, c.action from cause c order by c.kind, c.rank, c.code;
+    select c.code, c.kind, c.severity, c.meaning, c.action, c.rank from cause c order by c.kind, c.rank, c.code;
 comment on view pfa_sync.causes is
     'Every reason for which a change waits or has ended without PEMS'' confirmation: the codes of health(), '
     'dead_letters and conflicts. docs/runbooks.md has a section on each.';
@@ -95,3 +95,4 @@ comment on column pfa_sync.causes.kind is
 comment on column pfa_sync.causes.severity is 'of a code of health(): ok, warning or critical; null: another kind';
 comment on column pfa_sync.causes.meaning is 'what has happened';
 comment on column pfa_sync.causes.action is 'what to do about it';
+comment on column pfa_sync.causes.rank is 'of a code of health(): 1 = the worst; null: another kind';

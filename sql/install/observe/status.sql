@@ -8,10 +8,11 @@ as $$ select health in ('ok', 'waiting_for_resolution') $$;
 -- What waits, what ended in the time asked for, how long it took.
 -- health is the code of health(). A long queue is healthy: it drains at PEMS' pace.
 create function pfa_sync.status(organization text default null, status text default null,
-                                since timestamptz default null, until timestamptz default null)
+                                since timestamptz default null, until timestamptz default null,
+                                health_code text default null)
     returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint,
                    conflicts bigint, avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz,
-                   wake text, health text, oldest_waiting_at timestamptz)
+                   wake text, health text, oldest_waiting_at timestamptz, severity text, health_reason text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -23,11 +24,14 @@ declare
     ends   timestamptz := coalesce(until, 'infinity');
 begin
     perform ensure_bound();
+    perform require_word('status', status, array['pending', 'processing', 'completed', 'failed']);
+    perform require_word('health_code', health_code,
+                         array(select c.code from cause c where c.kind = 'health' order by c.rank));
     only_organization := organization_of(organization);
     visible := visible_organizations();
     return query
     with found as materialized (
-        select f.organization_id, f.code from pfa_sync.health(organization) f),
+        select f.organization_id, f.code, f.severity, f.reason from pfa_sync.health(organization) f),
     live as (
         select q.organization_id, count(*) filter (where q.status = 'pending') as queued,
                count(*) filter (where q.status = 'processing') as processing,
@@ -53,28 +57,32 @@ begin
                coalesce(e.completed, 0) as completed, coalesce(d.failed, 0) as failed,
                coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
                case when may_send(s) then l.next_at end as next_at, wake_in_force() as wake,
-               coalesce(h.code, (select n.code from found n where n.organization_id is null)) as health,
-               l.oldest_at
+               h.code as health, l.oldest_at, h.severity, h.reason
           from listed_organizations() s
-          left join found h using (organization_id)
-          left join organization o using (organization_id)
-          left join live l using (organization_id)
-          left join ended e using (organization_id)
-          left join dead d using (organization_id)
-          left join open c using (organization_id))
+          -- A row without an organization is of all of them.
+          left join found h on h.organization_id = s.organization_id or h.organization_id is null
+          left join organization o on o.organization_id = s.organization_id
+          left join live l on l.organization_id = s.organization_id
+          left join ended e on e.organization_id = s.organization_id
+          left join dead d on d.organization_id = s.organization_id
+          left join open c on c.organization_id = s.organization_id)
     select w.* from whole w
      where w.organization_id = any (visible)
        and (only_organization is null or w.organization_id = only_organization)
-       and (status.status is null or w.health = status.status)
+       and (status.status is null
+            or case status.status when 'pending' then w.queued when 'processing' then w.processing
+                                  when 'completed' then w.completed else w.failed end > 0)
+       and (health_code is null or w.health = health_code)
      order by w.code, w.organization_id;
 end
 $$;
-comment on function pfa_sync.status(text, text, timestamptz, timestamptz) is
+comment on function pfa_sync.status(text, text, timestamptz, timestamptz, text) is
     'Where each visible organization stands: changes queued, processing, completed and failed, open conflicts, '
     'average seconds from commit to confirmation, time of the last confirmation and of the next due change, how '
-    'relays are woken (doorbell, notify, off), health (the code of health()), and when the oldest change that waits '
-    'was queued. Ended changes are those between since and until, by default of the last day. status filters by '
-    'health.';
+    'relays are woken (doorbell, notify, off), health (the code of health(), with its severity and reason), and when '
+    'the oldest change that waits was queued. Ended changes are those between since and until, by default of the last '
+    'day. status: only organizations with changes that are pending, processing, completed or failed; health_code: '
+    'only those with this health. PF001: another word.';
 
 create view pfa_sync.queue with (security_barrier) as
     select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation, m.changes, q.status,
