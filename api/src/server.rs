@@ -14,11 +14,11 @@ use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
     sync::oneshot,
-    time::interval,
+    time::{interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
 use tower_http::{cors::CorsLayer, timeout::TimeoutLayer};
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::{
     auth::{caller::Access, token::Verifier},
@@ -41,7 +41,7 @@ const READY_MAX_AGE: Duration = Duration::from_secs(1);
 /// How often users without recent requests are removed from the rate limit.
 const CLEANUP_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Serves until SIGTERM or SIGINT, then finishes the requests in flight. Prints its address when it listens. A database
+/// Serves until SIGTERM or SIGINT, then finishes the requests in flight, within `request-timeout`. Prints its address when it listens. A database
 /// that does not answer is waited for; until then requests get a problem.
 pub async fn serve(settings: &Settings) -> Result<()> {
     let database = settings.database()?;
@@ -80,6 +80,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     tokio::spawn(remove_idle_users(access.clone()));
     tokio::spawn(poller::run(hub, access));
     let (report, mut refused) = oneshot::channel();
+    let told = stop.clone();
     let stopped = async move {
         tokio::select! {
             _ = terminations.recv() => {}
@@ -89,7 +90,13 @@ pub async fn serve(settings: &Settings) -> Result<()> {
         info!("stopping: finishing the requests in flight");
         stop.cancel();
     };
-    serve_routes(listener, router, settings.head_timeout, stopped).await;
+    tokio::select! {
+        () = serve_routes(listener, router, settings.head_timeout, stopped) => {}
+        // An answer that its client does not take, such as an export, would keep the service from stopping.
+        () = async { told.cancelled().await; sleep(settings.request_timeout).await } => {
+            warn!("closing the connections whose requests did not end in time");
+        }
+    }
     info!("service stopped");
     match refused.try_recv() {
         Ok(fault) => Err(fault.into()),

@@ -8,7 +8,7 @@ use clap::Args;
 use pfa_service::{
     database::Database,
     loopback::is_loopback_url,
-    secret,
+    proxy, secret,
     settings::{DatabaseSettings, LogSettings, MonitoringSettings, Program, SettingsError, duration},
 };
 use secrecy::{ExposeSecret, SecretString};
@@ -72,6 +72,9 @@ pub struct Settings {
     /// Address where the public keys are published; https, or http on this machine
     #[arg(long, value_name = "URL", help_heading = "Tokens")]
     pub jwks_url: Option<Url>,
+    /// Proxy for requests to jwks-url; this machine is reached directly [default: none]
+    #[arg(long, value_name = "URL", help_heading = "Tokens")]
+    pub jwks_proxy: Option<String>,
     /// The issuer (iss) that a token must name [default: any]
     #[arg(long, value_name = "ISSUER", help_heading = "Tokens")]
     pub jwt_issuer: Option<String>,
@@ -137,7 +140,8 @@ impl Settings {
                     url.scheme() == "https" || url.scheme() == "http" && is_loopback_url(url),
                     "jwks-url must be https, or http on this machine: keys could be replaced on the network"
                 );
-                Ok(Some(Source::Address(url.clone())))
+                let proxy = self.jwks_proxy.as_deref().map(|text| proxy::parse("jwks-proxy", text)).transpose()?;
+                Ok(Some(Source::Address { url: url.clone(), proxy: proxy.filter(|_| !is_loopback_url(url)) }))
             }
             (None, None) => Ok(None),
         }

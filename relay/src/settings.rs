@@ -3,7 +3,10 @@
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use pfa_service::settings::{DatabaseSettings, LogSettings, MonitoringSettings, Program, SettingsError, duration};
+use pfa_service::{
+    proxy::{self, ProxyError},
+    settings::{DatabaseSettings, LogSettings, MonitoringSettings, Program, SettingsError, duration},
+};
 use thiserror::Error;
 
 use crate::{
@@ -102,6 +105,9 @@ pub enum EndpointError {
     /// The address is not acceptable.
     #[error(transparent)]
     Address(#[from] AddressError),
+    /// The proxy is not the address of one.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
     /// There is no usable secret.
     #[error(transparent)]
     Credentials(#[from] CredentialsError),
@@ -129,7 +135,7 @@ impl Settings {
             ca: self.pems_ca.clone(),
             tenant: self.pems_tenant.clone().ok_or(missing("pems-tenant", "PEMS_TENANT"))?,
             login: Login::find(&self.credentials)?,
-            proxy: self.pems_proxy.as_deref().map(address::proxy).transpose()?,
+            proxy: self.pems_proxy.as_deref().map(|text| proxy::parse("pems-proxy", text)).transpose()?,
             request_timeout: self.request_timeout,
             connect_timeout: self.connect_timeout,
         })

@@ -5,6 +5,7 @@ pub mod database;
 pub mod log;
 pub mod loopback;
 pub mod monitoring;
+pub mod proxy;
 pub mod retry;
 pub mod secret;
 pub mod server;

@@ -4,8 +4,13 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    time::timeout,
+};
 
-use crate::support::api::{Api, problem};
+use crate::support::api::{Api, now, problem, token};
 use crate::support::scenario::Scenario;
 
 #[tokio::test]
@@ -154,6 +159,26 @@ async fn the_service_waits_for_its_database_and_stops_when_it_is_told() -> Resul
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(api.process.stop().await?.success());
+    Ok(())
+}
+
+/// A client that begins to read a long answer and takes no more of it does not keep the service from stopping.
+#[tokio::test]
+async fn an_answer_that_nobody_takes_does_not_keep_the_service() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let long = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, error_message) \
+                select 'COMMITTED', 'org_RIO_173', repeat('x', 8000) from generate_series(1, 8000)";
+    scenario.client.execute(long, &[]).await?;
+    let api = Api::start(&scenario, &["--request-timeout", "2 s"]).await?;
+    let mut client = TcpStream::connect(api.address.trim_start_matches("http://")).await?;
+    let bearer = token(&json!({"userId": "usr_admin", "exp": now() + 600}));
+    let head = format!("GET /api/pems/audit.csv?organizationId=RIO HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {bearer}\r\n\r\n");
+    client.write_all(head.as_bytes()).await?;
+    let mut begun = [0; 15];
+    client.read_exact(&mut begun).await?;
+    assert_eq!(&begun, b"HTTP/1.1 200 OK");
+    let ended = timeout(Duration::from_secs(20), api.process.stop()).await;
+    assert!(ended.is_ok_and(|status| status.is_ok_and(|status| status.success())), "it has stopped by itself");
     Ok(())
 }
 

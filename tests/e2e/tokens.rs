@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tempfile::NamedTempFile;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use crate::support::api::{Api, SECRET, now, problem, signed, token};
 use crate::support::scenario::Scenario;
@@ -93,6 +94,20 @@ async fn keys_are_fetched_and_one_that_is_new_is_found() -> Result<()> {
     });
     rotated.await??;
     assert_eq!(status(&api, &old.token(&claims())?).await?, 401, "the old one is gone");
+    Ok(())
+}
+
+/// Keys of another machine are requested through the proxy that the settings name, by CONNECT.
+#[tokio::test]
+async fn keys_are_requested_through_the_proxy_of_the_settings() -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let proxy = TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}", proxy.local_addr()?);
+    let _api = Api::start(&scenario, &["--jwks-url", "https://login.example.com/jwks.json", "--jwks-proxy", &address]).await?;
+    let (mut connection, _) = timeout(Duration::from_secs(20), proxy.accept()).await??;
+    let mut line = [0; 33];
+    timeout(Duration::from_secs(20), connection.read_exact(&mut line)).await??;
+    assert_eq!(&line, b"CONNECT login.example.com:443 HTT");
     Ok(())
 }
 

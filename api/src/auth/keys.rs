@@ -14,7 +14,7 @@ use jsonwebtoken::{
     Algorithm, DecodingKey,
     jwk::{AlgorithmParameters, EllipticCurve, Jwk},
 };
-use reqwest::{Client, redirect::Policy};
+use reqwest::{Client, Proxy, redirect::Policy};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::{
@@ -44,7 +44,7 @@ const MAX_KEYS: usize = 50;
 #[derive(Clone, Debug)]
 pub(crate) enum Source {
     File(PathBuf),
-    Address(Url),
+    Address { url: Url, proxy: Option<Url> },
 }
 
 /// A published key, with the one algorithm that it is accepted for.
@@ -74,7 +74,11 @@ impl PublishedKeys {
     /// Starts the task that fetches the keys. It ends when this value is dropped.
     pub(super) fn new(source: Source) -> Result<Self> {
         // Variables such as HTTP_PROXY name no party that keys may come from.
-        let client = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none()).no_proxy().build()?;
+        let mut client = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none()).no_proxy();
+        if let Source::Address { proxy: Some(proxy), .. } = &source {
+            client = client.proxy(Proxy::https(proxy.clone())?);
+        }
+        let client = client.build()?;
         let (sender, fetched) = watch::channel(Fetched::default());
         let wanted = Arc::new(Notify::new());
         tokio::spawn(keep_current(source, client, sender, Arc::downgrade(&wanted)));
@@ -136,7 +140,7 @@ async fn fetch(source: &Source, client: &Client) -> Result<Vec<Key>> {
             let opened = tokio::fs::File::open(file).await.with_context(|| format!("can't read {}", file.display()))?;
             opened.take(MAX_SET_SIZE as u64 + 1).read_to_end(&mut text).await?;
         }
-        Source::Address(url) => {
+        Source::Address { url, .. } => {
             let mut answer = client.get(url.clone()).send().await?.error_for_status()?;
             while let Some(chunk) = answer.chunk().await? {
                 text.extend_from_slice(&chunk);

@@ -16,9 +16,6 @@ pub enum AddressError {
     /// It has a query or a fragment, after which no path can follow.
     #[error("pems-url has a query or a fragment; it ends before /api/pems")]
     Tail,
-    /// The proxy is not the address of one.
-    #[error("pems-proxy must be http://host:port or https://host:port, without user, password and path")]
-    Proxy,
     /// It is not encrypted.
     #[error("pems-url must be https; plain http is accepted only to this machine, with --allow-plain-http-to-loopback")]
     Unencrypted,
@@ -37,17 +34,6 @@ pub fn checked(text: &str, allow_plain_http_to_loopback: bool) -> Result<Url, Ad
         "https" => Ok(url),
         "http" if allow_plain_http_to_loopback && is_loopback_url(&url) => Ok(url),
         _ => Err(AddressError::Unencrypted),
-    }
-}
-
-/// Parses the address of a proxy.
-pub fn proxy(text: &str) -> Result<Url, AddressError> {
-    let url = Url::parse(text).map_err(|_| AddressError::Proxy)?;
-    let plain = matches!(url.scheme(), "http" | "https") && url.has_host() && matches!(url.path(), "" | "/");
-    if plain && url.username().is_empty() && url.password().is_none() && url.query().is_none() {
-        Ok(url)
-    } else {
-        Err(AddressError::Proxy)
     }
 }
 
@@ -75,14 +61,6 @@ mod tests {
     #[case::query("https://pems.example/?tenant=x", false)]
     fn refused(#[case] url: &str, #[case] allow: bool) {
         assert!(checked(url, allow).is_err());
-    }
-
-    #[test]
-    fn a_proxy_is_an_address_without_credentials() {
-        assert!(proxy("http://proxy.example:3128").is_ok());
-        for refused in ["proxy:3128", "http://user:hush@proxy", "socks5://proxy", "http://proxy/path", ""] {
-            assert!(proxy(refused).is_err(), "{refused}");
-        }
     }
 
     #[test]
