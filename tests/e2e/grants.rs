@@ -18,9 +18,8 @@ const SURFACE: &str = "
     function release - r - -          function resolve_conflict a - i -    function resolve_conflicts a - i -
     function resume a - i -           function save_draft a - i -          function can_see a r i d
     function mark_sent - r - -             function set a - i -                 function fleet_setting a r i d
-    function reconcile - r - -           function masked_change a - i d        function masked_event a - i d
-    function masked_dead_letter a - i d                                     function masked_pull a - i d
-    function masked_sides a - i d      function state a - i -
+    function reconcile - r - -           function masked a - i d                function numerals a - i d
+    function priced_organizations a - i d                                   function state a - i -
     function status a - i d           function sweep - r - -               function take_slots - r - -
     function three_way a r i d        function timeline a - i d            function validate a r i d
     function visible_organizations a r i d                                 function withdraw a - i -

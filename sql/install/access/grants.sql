@@ -65,8 +65,8 @@ begin
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     -- The functions that the views call are called with the rights of the view's reader.
     grant execute on function
-        organization_of(text), masked_change(bigint), masked_dead_letter(bigint), masked_sides(bigint),
-        masked_event(bigint, timestamptz, text), masked_pull(bigint)
+        organization_of(text), priced_organizations(), masked(jsonb, boolean), masked(text, boolean),
+        numerals()
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     grant execute on function can_see(text, text), visible_organizations()
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

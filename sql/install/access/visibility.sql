@@ -96,3 +96,18 @@ begin
 end
 $$;
 comment on function pfa_sync.visible_organizations() is 'The ids of the organizations that this session may see.';
+
+-- The organizations whose prices the session may see; an empty text stands for what belongs to the whole fleet.
+create function priced_organizations() returns text[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    return array(select o from unnest(visible_organizations()) o where can_see(o, 'perm_ViewFinancials')
+                 union all
+                 select '' where can_see(null, 'perm_ViewFinancials'));
+end
+$$;
+comment on function priced_organizations() is
+    'The ids of the organizations whose prices this session may see, and an empty text where it may see those of the '
+    'whole fleet.';

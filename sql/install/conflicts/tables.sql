@@ -44,10 +44,13 @@ select pg_catalog.pg_extension_config_dump('pfa_sync_conflict_id_seq', '');
 
 create view pfa_sync.conflicts with (security_barrier) as
     select c.id as conflict_id, c.organization_id, c.pfa_id, c.modification_id, c.author, c.detected, c.conflict_fields,
-           m.base, m.ours, m.theirs, m.message, c.created_at, c.code, why.meaning, why.action
+           masked(c.base_data, p.priced) as base, masked(c.local_data, p.priced) as ours,
+           masked(c.pems_data, p.priced) as theirs, masked(c.message, p.priced) as message, c.created_at, c.code,
+           why.meaning, why.action
       from pfa_sync_conflict c
       left join cause why on why.code = c.code
-     cross join lateral masked_sides(c.id) m
+     cross join lateral (
+         select c.organization_id = any ((select priced_organizations())::text[])) p (priced)
      where c.status = 'unresolved' and c.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.conflicts is
     'Open conflicts: edits that conflict with a change in PEMS. resolve_conflict() decides one, '

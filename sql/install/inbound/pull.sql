@@ -235,9 +235,9 @@ create view pfa_sync.pulls with (security_barrier) as
     select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed,
            p.records_unchanged, p.records_rejected, p.discontinued, p.pages, p.updated_since, p.started_at, p.ended_at,
            extract(epoch from coalesce(p.ended_at, clock_timestamp()) - p.started_at)::double precision as seconds,
-           m.last_error, p.records_back
+           masked(p.last_error, o.priced) as last_error, p.records_back
       from sync_pull p
-     cross join lateral masked_pull(p.pull_id) m
+     cross join lateral (select p.organization_id = any ((select priced_organizations())::text[])) o (priced)
      where p.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.pulls is
     'Every pull of PEMS'' records that is running or has ended within bronze_retention, with its progress and '

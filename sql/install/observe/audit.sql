@@ -85,9 +85,12 @@ comment on function pfa_sync.timeline(text, text) is
 
 create view pfa_sync.audit with (security_barrier) as
     select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
-           l.job_id, l.batch_id, m.changes, m.pems_response, l.success, m.error_message
+           l.job_id, l.batch_id, masked(l.changes, p.priced) as changes,
+           case when p.priced then l.pems_response end as pems_response, l.success,
+           masked(l.error_message, p.priced) as error_message
       from pfa_audit_log l
-     cross join lateral masked_event(l.id, l.at, l.organization_id) m
+     cross join lateral (
+         select coalesce(l.organization_id, '') = any ((select priced_organizations())::text[])) p (priced)
      where l.organization_id = any ((select visible_organizations())::text[])
         or l.organization_id is null and (select can_see(null));
 comment on view pfa_sync.audit is

@@ -31,15 +31,16 @@ comment on column pfa_sync.batches.sent_at is 'when it was marked as sent; null:
 
 create view pfa_sync.changes with (security_barrier) as
     select c.id as queue_id, c.organization_id, c.job_id, c.batch_id, c.pfa_id, c.modification_id, c.author,
-           c.operation, m.changes, c.status, c.retry_count, c.created_at, c.completed_at, m.last_error
+           c.operation, masked(c.payload, p.priced) as changes, c.status, c.retry_count, c.created_at, c.completed_at,
+           masked(c.last_error, p.priced) as last_error
       from (select id, organization_id, job_id, batch_id, pfa_id, modification_id, author, operation, status,
-                   retry_count, created_at, completed_at
+                   retry_count, created_at, completed_at, payload, last_error
               from pfa_write_queue
             union all
             select id, organization_id, job_id, batch_id, pfa_id, modification_id, author, operation, status,
-                   retry_count, created_at, completed_at
+                   retry_count, created_at, completed_at, payload, last_error
               from pfa_write_queue_archive) c
-     cross join lateral masked_change(c.id) m
+     cross join lateral (select c.organization_id = any ((select priced_organizations())::text[])) p (priced)
      where c.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.changes is 'Every change that was ever queued: waiting, in flight or ended.';
 comment on column pfa_sync.changes.queue_id is 'id of the change in the queue';

@@ -85,11 +85,12 @@ comment on function pfa_sync.status(text, text, timestamptz, timestamptz, text) 
     'only those with this health. PF001: another word.';
 
 create view pfa_sync.queue with (security_barrier) as
-    select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation, m.changes, q.status,
+    select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation,
+           masked(q.payload, p.priced) as changes, q.status,
            q.priority, q.retry_count, q.head, q.scheduled_at, q.created_at, q.relay, q.lease_until, q.sent_at,
-           m.last_error
+           masked(q.last_error, p.priced) as last_error
       from pfa_write_queue q
-     cross join lateral masked_change(q.id) m
+     cross join lateral (select q.organization_id = any ((select priced_organizations())::text[])) p (priced)
      where q.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.queue is 'Live changes: those that wait and those in flight, one row each.';
 comment on column pfa_sync.queue.queue_id is 'id of the change in the queue';

@@ -5,8 +5,9 @@
 -- one of the same author.
 
 create view pfa_sync.dead_letters with (security_barrier) as
-    select d.queue_id, d.organization_id, d.pfa_id, d.modification_id, a.author, c.changes, d.code, m.error,
-           d.http_status, m.pems_response, a.retry_count, d.failed_at,
+    select d.queue_id, d.organization_id, d.pfa_id, d.modification_id, a.author,
+           masked(a.payload, p.priced) as changes, d.code, masked(d.error, p.priced) as error, d.http_status,
+           case when p.priced then d.pems_response end as pems_response, a.retry_count, d.failed_at,
            (select count(*) from pfa_write_queue q where q.mirror_id = a.mirror_id and q.id > a.id) as later_queued,
            (select count(*) from pfa_write_queue_archive l
              where l.mirror_id = a.mirror_id and l.id > a.id and l.status = 'completed') as later_written,
@@ -14,8 +15,7 @@ create view pfa_sync.dead_letters with (security_barrier) as
       from pfa_write_queue_dlq d
       join pfa_write_queue_archive a on a.id = d.queue_id
       left join cause why on why.code = d.code
-     cross join lateral masked_change(d.queue_id) c
-     cross join lateral masked_dead_letter(d.queue_id) m
+     cross join lateral (select d.organization_id = any ((select priced_organizations())::text[])) p (priced)
      where d.status = 'open' and d.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.dead_letters is 'Changes that failed for good and are neither requeued nor discarded yet.';
 comment on column pfa_sync.dead_letters.queue_id is 'id of the change in the queue';
