@@ -6,7 +6,7 @@
 use anyhow::Result;
 use rstest::rstest;
 use serde_json::json;
-use testbed::application::{EDITOR, pems_record};
+use testbed::application::{EDITOR, RIO, pems_record};
 
 use crate::support::scenario::{Scenario, refusal};
 
@@ -133,5 +133,129 @@ async fn attach_names_who_may_put_code_on_the_tables() -> Result<()> {
     scenario.client.batch_execute("grant trigger on pfa_mirror to pfa_sync_reader").await?;
     let found: String = scenario.value("select string_agg(detail, '; ') from pfa_sync.attach() where action = 'found'").await?;
     assert!(found.contains("role pfa_sync_reader may create triggers on public.pfa_mirror") && found.contains(&role), "{found}");
+    Ok(())
+}
+
+/// The first attach() takes rows over that another program left half done: what that executes is the owner's, too.
+#[tokio::test]
+async fn what_attach_changes_runs_as_the_tables_owner() -> Result<()> {
+    let (scenario, role) = owned_by_another().await?;
+    scenario.application().draft(EDITOR, RIO, "1", json!({"model": "X"})).await?;
+    scenario
+        .client
+        .batch_execute(&format!(
+            "select pfa_sync.detach(); {CODE_OF_WRITES}; truncate loot.seen; set session_replication_role = replica; \
+             update pfa_modification set \"syncState\" = 'syncing', \"syncStatus\" = null; reset session_replication_role"
+        ))
+        .await?;
+    scenario.client.query("select pfa_sync.attach()", &[]).await?;
+    let executed_by: Vec<String> =
+        scenario.value("select array_agg(distinct executed_by || ' ' || altered) from loot.seen").await?;
+    assert_eq!(executed_by, [format!("{role} 42501")]);
+    assert_eq!(
+        scenario.value::<String>(r#"select "syncState" || '/' || "syncStatus" from pfa_modification"#).await?,
+        "committed/committed"
+    );
+    Ok(())
+}
+
+/// Functions of the tables' owner that a query evaluates while it is planned, and where they are called. `loot.read` writes down
+/// who executes it, in its own way round the rule that an immutable function writes nothing.
+const CODE_OF_READS: &str = r#"
+    create sequence loot.reads;
+    create function loot.read(text) returns boolean immutable language plpgsql as $$
+    begin
+        if current_user <> 'table_owner' then
+            perform nextval('loot.reads');
+        end if;
+        return true;
+    end $$;
+    create function loot.inlined(text) returns boolean language sql as 'select loot.read(''x'')';
+    create operator loot.=== (function = loot.same, leftarg = text, rightarg = text);
+"#;
+
+/// Reading a table executes code of its owner in several places. None of them comes into a table that is attached, whatever the
+/// session's settings say.
+#[rstest]
+#[case::index("create index loot on pfa_modification (id) where loot.read('x')")]
+#[case::index_of_the_mirror("create index loot on pfa_mirror (id) where loot.read('x')")]
+#[case::index_of_users("create index loot on users (id) where loot.read('x')")]
+#[case::index_expression("create index loot on pfa_mirror (loot.read(id))")]
+#[case::check("alter table pfa_modification add constraint loot check (loot.read('x'))")]
+#[case::check_that_is_inlined("alter table pfa_modification add constraint loot check (loot.inlined(id))")]
+#[case::statistics("create statistics loot on (loot.read(id)), id from pfa_mirror")]
+#[case::child("create table loot.child (check (loot.read('x'))) inherits (pfa_mirror)")]
+#[case::child_later(
+    "create table loot.child (like pfa_mirror, check (loot.read('x'))); alter table loot.child inherit pfa_mirror"
+)]
+#[case::index_of_a_child(
+    "create table loot.child () inherits (pfa_mirror); create index on loot.child (id) where loot.read('x')"
+)]
+#[case::operator("create index loot on pfa_mirror (id) where 'x' operator(loot.===) 'x'")]
+#[case::schema("create schema loot2 create table child (check (loot.read('x'))) inherits (public.pfa_mirror)")]
+#[case::function_made_immutable(
+    "create function loot.later(text) returns boolean language plpgsql as 'begin return loot.read($1); end'; \
+     alter table pfa_mirror add constraint loot check (loot.later('x')); alter function loot.later(text) immutable"
+)]
+#[case::function_replaced(
+    "create function loot.later(text) returns boolean language plpgsql as 'begin return true; end'; \
+     alter table pfa_mirror add constraint loot check (loot.later('x')); \
+     create or replace function loot.later(text) returns boolean language sql as 'select loot.read(''x'')'"
+)]
+#[tokio::test]
+async fn code_of_others_that_reading_executes_is_refused(#[case] statements: &str) -> Result<()> {
+    let (scenario, role) = owned_by_another().await?;
+    scenario
+        .client
+        .batch_execute(&format!(
+            "alter table users owner to {role}; grant {role} to current_user; grant create on schema public to {role}; \
+             grant usage on schema loot to public; \
+             create function loot.same(text, text) returns boolean immutable language plpgsql as 'begin return loot.read($1); end'; \
+             alter function loot.same(text, text) owner to {role}"
+        ))
+        .await?;
+    let database: String = scenario.value("select current_database()::text").await?;
+    scenario.client.batch_execute(&format!("grant create on database {database} to {role}; set role {role}")).await?;
+    scenario.client.batch_execute(&CODE_OF_READS.replace("table_owner", &role)).await?;
+    scenario.client.batch_execute("grant usage on sequence loot.reads to public; set pfa_sync.ddl_guard = off").await?;
+    let refused = scenario.client.batch_execute(&format!("begin; {statements}; commit")).await;
+    scenario.client.batch_execute("rollback; set constraint_exclusion = on; reset role").await?;
+    let error = refused.unwrap_err().into();
+    let (code, message, _) = refusal(&error);
+    assert!(code == "PF007" && message.contains("loot."), "{code}: {message}");
+
+    scenario.edit("1", json!({"model": "X"})).await?;
+    scenario.client.query("select pfa_sync.attach()", &[]).await?;
+    assert!(!scenario.value::<bool>("select is_called from loot.reads").await?, "only the owner has executed it");
+    assert!(scenario.client.query("select * from pfa_sync.check()", &[]).await?.is_empty());
+    Ok(())
+}
+
+/// What is there before is refused by attach(), before it reads the tables.
+#[rstest]
+#[case::index("create index loot on pfa_modification (id) where loot.read('x')")]
+#[case::check("alter table pfa_mirror add constraint loot check (loot.inlined(id))")]
+#[tokio::test]
+async fn attach_refuses_tables_whose_reading_executes_code_of_others(#[case] statements: &str) -> Result<()> {
+    let (scenario, role) = owned_by_another().await?;
+    scenario.client.batch_execute(&format!("select pfa_sync.detach(); grant {role} to current_user; grant usage on schema loot to public; grant create on schema public to {role}; \
+        create function loot.same(text, text) returns boolean immutable language plpgsql as 'begin return true; end'; set role {role}")).await?;
+    scenario.client.batch_execute(&CODE_OF_READS.replace("table_owner", &role)).await?;
+    scenario
+        .client
+        .batch_execute(&format!(
+            "grant usage on sequence loot.reads to public; {statements}; reset role; set constraint_exclusion = on"
+        ))
+        .await?;
+    let error = scenario.client.query("select pfa_sync.attach()", &[]).await.unwrap_err().into();
+    let (code, message, _) = refusal(&error);
+    assert!(code == "PF007" && message.contains("when the table is read"), "{code}: {message}");
+    assert!(!scenario.value::<bool>("select is_called from loot.reads").await?);
+    // A function of a superuser is trusted.
+    scenario
+        .client
+        .batch_execute("alter function loot.read(text) owner to postgres; alter function loot.inlined(text) owner to postgres")
+        .await?;
+    scenario.client.query("select pfa_sync.attach()", &[]).await?;
     Ok(())
 }

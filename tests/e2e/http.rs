@@ -172,7 +172,8 @@ async fn an_answer_that_nobody_takes_does_not_keep_the_service() -> Result<()> {
     let api = Api::start(&scenario, &["--request-timeout", "2 s"]).await?;
     let mut client = TcpStream::connect(api.address.trim_start_matches("http://")).await?;
     let bearer = token(&json!({"userId": "usr_admin", "exp": now() + 600}));
-    let head = format!("GET /api/pems/audit.csv?organizationId=RIO HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {bearer}\r\n\r\n");
+    let head =
+        format!("GET /api/pems/audit.csv?organizationId=RIO HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {bearer}\r\n\r\n");
     client.write_all(head.as_bytes()).await?;
     let mut begun = [0; 15];
     client.read_exact(&mut begun).await?;

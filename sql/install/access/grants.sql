@@ -47,10 +47,12 @@ begin
     grant execute on function
         revoke_grants(regclass), revoke_grants(regprocedure), other_grantees(aclitem[], oid),
         application_columns(), all_permissions(), typed_field_columns(), fitting_types(text),
-        application_faults(name, boolean), owner_faults(name), foreign_queue(name), system_identifier(),
+        application_faults(name, boolean), owner_faults(name), foreign_code(name), foreign_queue(name),
+        system_identifier(),
         is_copy(), installed_version(), database_oid(),
         -- What the guard calls.
-        is_guarded(), follow_application_change(), refresh_application_functions(name), application_triggers(),
+        is_guarded(), follow_application_change(), refuse_foreign_code(oid[]), refresh_application_functions(name),
+        application_triggers(),
         translated_columns(name, name), create_row_function(name, text, text, text), create_row_functions(name),
         create_lock_function(text, text), create_lock_functions(name), create_write_function(text, text, text),
         create_write_functions(name), create_foreign_queue_function(name), triggers_in_place()

@@ -27,14 +27,16 @@ begin
           from pg_proc p
          where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace)
            and p.proname <> all (array[
-               'attach', 'detach', 'application_columns', 'application_faults', 'owner_faults', 'fitting_types',
+               'attach', 'detach', 'application_columns', 'application_faults', 'owner_faults', 'foreign_code',
+               'fitting_types',
                'translated_columns', 'all_permissions', 'typed_field_columns', 'add_application_columns',
                'create_application_views', 'application_views', 'drop_application_views', 'create_row_function',
                'create_row_functions', 'create_lock_function', 'create_lock_functions', 'create_write_function',
                'create_write_functions', 'create_application_triggers', 'application_triggers', 'triggers_in_place',
                'added_column_comment', 'drop_added_columns',
                'drop_application_triggers', 'foreign_queue', 'create_foreign_queue_function', 'grant_application',
-               'trigger_owners', 'refresh_application_functions', 'follow_application_change', 'is_guarded',
+               'trigger_owners', 'refresh_application_functions', 'follow_application_change',
+               'refuse_foreign_code', 'is_guarded',
                'application_changed', 'extension_dropped', 'is_copy', 'system_identifier',
                'installed_version', 'database_oid', 'become_table_owner', 'revoke_grants', 'other_grantees',
                'grant_surface'])

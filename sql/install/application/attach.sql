@@ -10,9 +10,11 @@ create function pfa_sync.attach(app_schema name default 'public', dry_run boolea
 as $$
 #variable_conflict use_column
 declare
-    faults text[] := array(select application_faults(app_schema) union all select owner_faults(app_schema));
+    faults text[] := array(select application_faults(app_schema) union all select owner_faults(app_schema)
+                           union all select f.fault from foreign_code(app_schema) f);
     here   installation;
     report text[][] := '{}';
+    unwatched boolean;
     item   text;
     line   record;
 begin
@@ -56,6 +58,12 @@ begin
             select * from create_lock_functions(app_schema) union all select * from create_write_functions(app_schema)
         loop
             report := report || array[['function pfa_sync_private.' || item, 'in place', '']];
+        end loop;
+        unwatched := not exists (select from pg_trigger
+                                  where tgrelid = format('%I.pfa_modification', app_schema)::regclass
+                                    and tgname = 'pfa_sync_updated');
+        for item in select * from take_over_modifications(unwatched) loop
+            report := report || array[['pfa_modification', 'changed', item]];
         end loop;
         for item in select * from create_foreign_queue_function(app_schema) loop
             report := report || array[['function pfa_sync_private.' || item, 'in place', '']];
@@ -101,13 +109,7 @@ begin
         for item in select * from know_organizations('attached') loop
             report := report || array[['organization ' || item, 'paused', 'pfa_sync.resume() lets it send']];
         end loop;
-        for line in
-            select m.organization_id, count(*) as waiting
-              from modification m
-             where m.sync_state = 'committed'
-               and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
-             group by 1 order by 1
-        loop
+        for line in select * from never_queued() loop
             report := report || array[['organization ' || line.organization_id, 'found',
                 format('%s committed changes were never sent; they are queued after resume()', line.waiting)]];
         end loop;
@@ -233,8 +235,8 @@ begin
           from pg_proc p
          where p.pronamespace = 'pfa_sync_private'::regnamespace
            and p.proname = any (array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
-                                      'write_modifications', 'write_foreign_queue', 'lock_modification_rows',
-                                      'lock_mirror_rows'])
+                                      'write_modifications', 'write_sync_states', 'write_foreign_queue',
+                                      'lock_modification_rows', 'lock_mirror_rows'])
          order by 2
     loop
         execute format('drop function pfa_sync_private.%s', owned.signature);

@@ -150,19 +150,13 @@ as $$
        and m.relowner <> h.relowner
 $$;
 
--- Adds the four phase-4 columns of pfa_modification where they are missing, and lets syncStatus follow from
--- syncState, as it does once the triggers are there.
---
--- Where no trigger of ours has watched the table, work that another program left half done is taken over: a row that it
--- left 'syncing' was never confirmed, and for a row in 'conflict' we have no conflict to resolve. Both count as
--- committed: they are judged anew after resume().
+-- Adds the four phase-4 columns of pfa_modification where they are missing.
 create function add_application_columns(app_schema name) returns setof text
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     relation regclass := format('%I.pfa_modification', app_schema)::regclass;
     wanted   record;
-    changed  bigint;
 begin
     for wanted in values ('syncStatus', 'text'), ('syncedAt', 'timestamp(3)'), ('syncError', 'text'),
                          ('pemsVersion', 'integer') loop
@@ -172,32 +166,7 @@ begin
         execute format('comment on column %s.%I is %L', relation, wanted.column1, added_column_comment());
         return next format('column %I added to %s', wanted.column1, relation);
     end loop;
-    if not exists (select from pg_trigger where tgrelid = relation and tgname = 'pfa_sync_updated') then
-        execute format($take$
-            update %s m
-               set "syncState" = 'committed', "syncStatus" = 'committed'
-             where "syncState" = 'syncing'
-                   and not exists (select from pfa_write_queue q where q.modification_id = m.id)
-                or "syncState" = 'conflict'
-                   and not exists (select from pfa_sync_conflict c
-                                    where c.modification_id = m.id and c.status = 'unresolved') $take$, relation);
-        get diagnostics changed = row_count;
-        if changed > 0 then
-            return next format('%s rows of %s that were syncing or in conflict count as committed', changed, relation);
-        end if;
-    end if;
-    execute format($fill$
-        update %s m
-           set "syncStatus" = case when "syncState" <> 'committed' then sync_status_of("syncState")
-                                   when exists (select from pfa_write_queue q where q.modification_id = m.id)
-                                   then 'queued' else 'committed' end
-         where "syncStatus" is distinct from sync_status_of("syncState")
-           and not ("syncState" = 'committed' and coalesce("syncStatus", '') = 'committed') $fill$, relation);
-    get diagnostics changed = row_count;
     execute format($default$ alter table %s alter column "syncStatus" set default 'draft' $default$, relation);
-    if changed > 0 then
-        return next format('"syncStatus" filled in %s rows of %s', changed, relation);
-    end if;
 end
 $$;
 

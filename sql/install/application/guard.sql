@@ -77,7 +77,27 @@ begin
 end
 $$;
 
--- After ALTER TABLE, and after a DROP that removed a bound table, or a column of one together with its type.
+-- Refuses a change by which reading the bound tables would execute code of another role. No setting switches it off,
+-- and it swallows no fault: whoever makes the change may be the one whose code it is.
+create function refuse_foreign_code(changed oid[]) returns void
+    language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    found text;
+begin
+    select f.fault into found
+      from installation i cross join lateral foreign_code(i.app_schema) f
+     where f.concerned && changed limit 1;
+    if found is not null then
+        raise exception 'pfa_sync, which is attached to these tables, refuses it: %', found
+            using errcode = 'PF007',
+                  hint = 'Let a superuser own the function, or call select * from pfa_sync.detach() first.';
+    end if;
+end
+$$;
+
+-- After a change of a table, index, statistics or function, and after a DROP that removed a bound table, or a column of
+-- one together with its type.
 create function application_changed() returns event_trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -85,25 +105,25 @@ declare
     changed oid[];
 begin
     perform become_table_owner('installation');
-    if not is_guarded() then
-        return;
-    end if;
     if tg_event = 'sql_drop' then
         changed := array(select d.objid from pg_event_trigger_dropped_objects() d
                           where d.classid = 'pg_class'::regclass);
     else
-        changed := array(select d.objid from pg_event_trigger_ddl_commands() d
-                          where d.classid = 'pg_class'::regclass);
+        changed := array(select d.objid from pg_event_trigger_ddl_commands() d where d.objid is not null);
+        perform refuse_foreign_code(changed);
     end if;
-    if exists (select from bound_table b where b.relation = any (changed)) then
+    if not is_guarded() or not exists (select from bound_table b where b.relation = any (changed)) then
+        return;
+    end if;
+    begin
         perform follow_application_change();
-    end if;
-exception
-    when sqlstate 'PF007' then
-        raise;
-    when others then
-        raise warning 'pfa_sync could not follow this change: %', sqlerrm
-            using hint = 'select * from pfa_sync.attach() afterwards.';
+    exception
+        when sqlstate 'PF007' then
+            raise;
+        when others then
+            raise warning 'pfa_sync could not follow this change: %', sqlerrm
+                using hint = 'select * from pfa_sync.attach() afterwards.';
+    end;
 end
 $$;
 

@@ -113,6 +113,14 @@ begin
           from jsonb_array_elements(argument) r
          where m.id = r->>'id' $update$, modification));
     return next 'write_modifications';
+
+    -- [{id, syncState, syncStatus}]
+    perform create_write_function('write_sync_states', modification, format($update$
+        update %1$s m
+           set "syncState" = r."syncState", "syncStatus" = r."syncStatus"
+          from jsonb_to_recordset(argument) r (id text, "syncState" text, "syncStatus" text)
+         where m.id = r.id $update$, modification));
+    return next 'write_sync_states';
 end
 $$;
 

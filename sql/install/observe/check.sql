@@ -43,7 +43,9 @@ begin
           from installation i
          cross join lateral (select * from application_faults(i.app_schema, attached => true)
                              union all
-                             select * from owner_faults(i.app_schema)) f (fault);
+                             select * from owner_faults(i.app_schema)
+                             union all
+                             select c.fault from foreign_code(i.app_schema) c) f (fault);
     return query
         select 'only pfa_sync writes to PEMS', 'table ' || foreign_queue(i.app_schema), n.notice
           from installation i
