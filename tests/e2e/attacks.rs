@@ -193,6 +193,10 @@ const CODE_OF_READS: &str = r#"
 )]
 #[case::operator("create index loot on pfa_mirror (id) where 'x' operator(loot.===) 'x'")]
 #[case::schema("create schema loot2 create table child (check (loot.read('x'))) inherits (public.pfa_mirror)")]
+#[case::deferred_trigger(
+    "create constraint trigger loot after update on pfa_modification deferrable initially deferred \
+     for each row execute function loot.grab_by_trigger()"
+)]
 #[case::function_made_immutable(
     "create function loot.later(text) returns boolean language plpgsql as 'begin return loot.read($1); end'; \
      alter table pfa_mirror add constraint loot check (loot.later('x')); alter function loot.later(text) immutable"

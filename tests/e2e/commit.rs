@@ -239,3 +239,15 @@ async fn a_commit_never_reads_the_whole_queue() -> Result<()> {
     }
     Ok(())
 }
+
+/// RETURNING shows a row as the statement wrote it, before the edit is judged at its end.
+#[tokio::test]
+async fn what_the_statement_returns_is_not_the_outcome_yet() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let edit = scenario.application().draft(EDITOR, RIO, "1", json!({"model": "ours"})).await?;
+    scenario.foreign_edit("1", 2, json!({"model": "theirs"})).await?;
+    let update = r#"update pfa_modification set "syncState" = 'committed' returning "syncState" || '/' || "syncStatus""#;
+    assert_eq!(scenario.value::<String>(update).await?, "committed/queued");
+    assert_eq!(scenario.state(&edit).await?, "conflict/conflict");
+    scenario.check().await
+}

@@ -1,10 +1,14 @@
--- Code that PostgreSQL executes when a table is only read. To plan a query it evaluates immutable functions in the
--- conditions of indexes, in CHECK constraints, in extended statistics and in the keys of partitions, and takes bodies
--- of SQL functions in; whoever reads executes them. On the application's tables such a function would run with the
--- rights of pfa_sync_owner, so it must be a superuser's, as those of PostgreSQL and of most extensions are.
+-- Code of other roles that PostgreSQL executes with the rights of whoever uses a table, and not as the table's owner.
+--
+--   when it is read           To plan a query it evaluates immutable functions in the conditions of indexes, in CHECK
+--                             constraints, in extended statistics and in the keys of partitions, and takes bodies of
+--                             SQL functions in. On the application's tables they would run as pfa_sync_owner.
+--   when a transaction ends   Deferred triggers run as the session's user: a relay, the API, a DBA.
+--
+-- Such a function must be a superuser's, as those of PostgreSQL and of most extensions are.
 
--- Functions of other roles that a query of the application's tables may execute: what they are, in words, and the ids
--- of all that is concerned.
+-- Functions of other roles for which that holds on the application's tables: what they are, in words, and the ids of
+-- all that is concerned.
 create function foreign_code(app_schema name) returns table (fault text, concerned oid[])
     language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -16,7 +20,7 @@ as $$
         union
         -- A query of a table reads its partitions and whatever inherits from it.
         select r.root, i.inhrelid from read r join pg_inherits i on i.inhparent = r.relation),
-    place (root, relation, catalog, object, name) as (
+    place (root, relation, catalog, object, name) as materialized (
         select r.root, r.relation, 'pg_class'::regclass, i.indexrelid, format('index %s', i.indexrelid::regclass)
           from read r
           join pg_index i on i.indrelid = r.relation and (i.indexprs is not null or i.indpred is not null)
@@ -41,5 +45,13 @@ as $$
       join pg_language l on l.oid = f.prolang
       join pg_roles o on o.oid = f.proowner and not o.rolsuper
      where f.provolatile = 'i' or l.lanname = 'sql'
+    union all
+    select format('deferred trigger %I of %s calls %s of role %I when the transaction ends', t.tgname,
+                  r.relation::regclass, f.oid::regprocedure, o.rolname),
+           array[r.root, r.relation, t.oid, f.oid]
+      from read r
+      join pg_trigger t on t.tgrelid = r.relation and t.tgdeferrable and not t.tgisinternal
+      join pg_proc f on f.oid = t.tgfoid
+      join pg_roles o on o.oid = f.proowner and not o.rolsuper
      order by 1
 $$;

@@ -1,6 +1,7 @@
 -- The guard over the application's migrations: event triggers that look at each change of a bound table while it is
 -- made.
 --
+--   code of other roles         the statement fails with PF007
 --   what fits                   our functions are made again for the columns as they are now, also for open sessions
 --   what does not fit           the migration fails with PF007 and the reason
 --   a bound table that is gone  goes through with a warning: status() and the others answer PF004 until attach()
@@ -77,8 +78,8 @@ begin
 end
 $$;
 
--- Refuses a change by which reading the bound tables would execute code of another role. No setting switches it off,
--- and it swallows no fault: whoever makes the change may be the one whose code it is.
+-- Refuses a change by which using the bound tables would execute code of another role, see foreign_code(). No setting
+-- switches it off, and it swallows no fault: whoever makes the change may be the one whose code it is.
 create function refuse_foreign_code(changed oid[]) returns void
     language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
