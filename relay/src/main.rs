@@ -8,10 +8,8 @@ use pfa_relay::{
     settings::{PROGRAM, Settings},
 };
 use pfa_service::{
-    database::Database,
     log,
     settings::{self, SettingsError},
-    startup,
 };
 
 /// Transfers committed edits from Postgres to PEMS, and PEMS' records to the mirror.
@@ -85,13 +83,7 @@ async fn start() -> anyhow::Result<bool> {
     let Arguments { settings, command } = Arguments::from_arg_matches(&matches)?;
     log::start(&settings.log)?;
     match command {
-        Command::Run => {
-            let database = Database::new(settings.database()?, settings.database.database_ca.as_deref(), 1, "pfa-relay")?;
-            tokio::select! {
-                ended = run::run(&settings) => ended.map(|()| true),
-                fault = startup::fault(database, &startup::RELAY) => Err(fault.into()),
-            }
-        }
+        Command::Run => run::run(&settings).await.map(|()| true),
         Command::Pull { organizations } => pull::pull(&settings, &organizations).await,
         Command::Doctor => Ok(doctor::examine(&settings).await),
     }

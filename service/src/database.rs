@@ -191,7 +191,7 @@ impl From<tokio_postgres::Error> for DatabaseError {
 }
 
 /// The message of Postgres with its hint and code, which the `Display` of tokio-postgres leaves out.
-fn describe(error: &tokio_postgres::Error) -> String {
+pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     match error.as_db_error() {
         Some(said) => {
             let hint = said.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();

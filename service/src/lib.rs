@@ -1,7 +1,9 @@
 //! What the programs of pfa-sync share: settings, database connections, retries, the log and monitoring.
 
 pub mod cached;
+pub mod certificate;
 pub mod database;
+pub mod doctor;
 pub mod log;
 pub mod loopback;
 pub mod monitoring;

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use crate::{
+    certificate,
     database::{Database, DatabaseError},
     retry::Policy,
 };
@@ -16,17 +17,15 @@ use crate::{
 /// What a program requires of its login.
 #[derive(Debug)]
 pub struct Program {
-    /// The group role that the login must have.
+    /// The group role that the login must have, and no other.
     role: &'static str,
-    /// Whether the login must not have any other role, since the program acts for users of its own.
-    alone: bool,
 }
 
 /// The requirements of `pfa-relay`.
-pub const RELAY: Program = Program { role: "pfa_sync_relay", alone: false };
+pub const RELAY: Program = Program { role: "pfa_sync_relay" };
 
 /// The requirements of `pfa-api`.
-pub const API: Program = Program { role: "pfa_sync_api", alone: true };
+pub const API: Program = Program { role: "pfa_sync_api" };
 
 /// A fault that stays until a person mends it.
 #[derive(Debug, Error)]
@@ -54,29 +53,35 @@ const QUERY: &str = "
                   union all select 'bypassrls' where r.rolbypassrls
                   union all select 'createrole' where r.rolcreaterole
                   order by 1),
-           (select e.extversion from pg_extension e where e.extname = 'pfa_sync')
+           exists (select from pg_extension e where e.extname = 'pfa_sync')
       from pg_roles r
       left join pg_roles g on g.rolname = $1
      where r.rolname = session_user";
 
+/// Whether the database can be used: by this login, with the extension attached and of one version. Null = it can.
+const UNFIT: &str = "select (select concat_ws('; ', h.reason, h.action) from pfa_sync.health() h where h.code = 'not_attached')";
+
 /// Checks the database until it fits, and then waits for ever; returns a fault that only a person can mend.
 pub async fn fault(database: Database, program: &'static Program) -> StartupError {
+    match fit(&database, program).await {
+        Ok(()) => pending().await,
+        Err(fault) => fault,
+    }
+}
+
+/// Waits until the database fits, with a line in the log for each reason; an error is a fault that only a person can mend.
+pub async fn fit(database: &Database, program: &'static Program) -> Result<(), StartupError> {
     let mut backoff = Policy::DATABASE.backoff();
     let mut logged = String::new();
     loop {
-        let waiting_for = match check(&database, program).await {
-            Ok(None) => {
+        let waiting_for = match examine(database, program).await? {
+            None => {
                 if !logged.is_empty() {
                     info!("the database fits now");
                 }
-                return pending().await;
+                return Ok(());
             }
-            Ok(Some(missing)) => missing,
-            Err(Failed::Fault(fault)) => return fault,
-            Err(Failed::Database(error)) => match permanent(&error) {
-                true => return StartupError::Connection(error.to_string()),
-                false => error.to_string(),
-            },
+            Some(missing) => missing,
         };
         if waiting_for != logged {
             warn!(reason = waiting_for, "waiting for the database");
@@ -86,52 +91,88 @@ pub async fn fault(database: Database, program: &'static Program) -> StartupErro
     }
 }
 
-enum Failed {
-    Fault(StartupError),
-    Database(DatabaseError),
+/// Checks the database once: what time may mend and is still missing, `None` = nothing; an error is a fault that only a
+/// person can mend.
+pub async fn examine(database: &Database, program: &Program) -> Result<Option<String>, StartupError> {
+    match check(database, program).await {
+        Ok(login) => login.missing(program),
+        Err(error) => match permanent(&error) {
+            Some(reason) => Err(StartupError::Connection(reason)),
+            None => Ok(Some(error.to_string())),
+        },
+    }
 }
 
-/// What is still missing; `None` = nothing.
-async fn check(database: &Database, program: &Program) -> Result<Option<String>, Failed> {
-    let failed = |error: tokio_postgres::Error| Failed::Database(error.into());
-    let rows = database.call(QUERY, &[&program.role]).await.map_err(Failed::Database)?;
-    let Some(row) = rows.first() else { return Ok(Some("the login has no row in pg_roles".to_owned())) };
-    let login: String = row.try_get(0).map_err(failed)?;
-    let others: Vec<String> = row.try_get(3).map_err(failed)?;
-    if program.alone && row.try_get(1).map_err(failed)? {
-        return Err(Failed::Fault(StartupError::Superuser(login, program.role)));
-    }
-    match row.try_get::<_, Option<bool>>(2).map_err(failed)? {
-        // roles.sql and the extension may still be to come.
-        None => return Ok(Some(format!("there is no role {}: run sql/roles.sql, then create extension pfa_sync", program.role))),
-        Some(false) => return Err(Failed::Fault(StartupError::NoRole(login, program.role))),
-        Some(true) => {}
-    }
-    if program.alone && !others.is_empty() {
-        return Err(Failed::Fault(StartupError::MoreThanRole(login, program.role, others.join(", "))));
-    }
-    let version: Option<String> = row.try_get(4).map_err(failed)?;
-    Ok(match version {
-        None => Some("the extension pfa_sync is not installed in this database: create extension pfa_sync".to_owned()),
-        Some(_) => None,
-    })
+/// What a login has, and what is the matter with the extension.
+struct Standing {
+    login: String,
+    superuser: bool,
+    /// `None` = there is no such role.
+    has_role: Option<bool>,
+    others: Vec<String>,
+    installed: bool,
+    unfit: Option<String>,
 }
 
-/// Whether a failure to connect stays until settings or the server's roles are changed.
-fn permanent(error: &DatabaseError) -> bool {
+async fn check(database: &Database, program: &Program) -> Result<Standing, DatabaseError> {
+    let rows = database.call(QUERY, &[&program.role]).await?;
+    let Some(row) = rows.first() else {
+        return Ok(Standing {
+            login: "of this session".to_owned(),
+            superuser: false,
+            has_role: None,
+            others: Vec::new(),
+            installed: false,
+            unfit: None,
+        });
+    };
+    let mut standing = Standing {
+        login: row.try_get(0)?,
+        superuser: row.try_get(1)?,
+        has_role: row.try_get(2)?,
+        others: row.try_get(3)?,
+        installed: row.try_get(4)?,
+        unfit: None,
+    };
+    if standing.installed && standing.has_role == Some(true) {
+        let rows = database.call(UNFIT, &[]).await?;
+        standing.unfit = rows.first().map(|row| row.try_get(0)).transpose()?.flatten();
+    }
+    Ok(standing)
+}
+
+impl Standing {
+    fn missing(self, program: &Program) -> Result<Option<String>, StartupError> {
+        let role = program.role;
+        match self {
+            Self { login, superuser: true, .. } => Err(StartupError::Superuser(login, role)),
+            // roles.sql and the extension may still be to come.
+            Self { has_role: None, .. } => {
+                Ok(Some(format!("there is no role {role}: run sql/roles.sql, then create extension pfa_sync")))
+            }
+            Self { login, has_role: Some(false), .. } => Err(StartupError::NoRole(login, role)),
+            Self { login, others, .. } if !others.is_empty() => Err(StartupError::MoreThanRole(login, role, others.join(", "))),
+            Self { installed: false, .. } => {
+                Ok(Some("the extension pfa_sync is not installed in this database: create extension pfa_sync".to_owned()))
+            }
+            Self { unfit, .. } => Ok(unfit),
+        }
+    }
+}
+
+/// Why a failure to connect stays until settings or the server's roles are changed; `None` = it may go by itself.
+fn permanent(error: &DatabaseError) -> Option<String> {
+    if let Some(fault) = certificate::fault(error, "database-ca") {
+        return Some(format!("the server's certificate is not accepted: {fault}"));
+    }
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>()
-            && error.code().is_some_and(|state| matches!(state.code(), "28P01" | "28000" | "3D000"))
+        if let Some(refused) = error.downcast_ref::<tokio_postgres::Error>()
+            && refused.code().is_some_and(|state| matches!(state.code(), "28P01" | "28000" | "3D000"))
         {
-            return true;
-        }
-        // An error of TLS is wrapped in one of input and output, whose source leaves the wrapped one out.
-        let wrapped = error.downcast_ref::<std::io::Error>().and_then(|error| error.get_ref());
-        if let Some(error) = wrapped.and_then(|error| error.downcast_ref::<rustls::Error>()) {
-            return matches!(error, rustls::Error::InvalidCertificate(_));
+            return Some(crate::database::describe(refused));
         }
         cause = error.source();
     }
-    false
+    None
 }

@@ -30,6 +30,7 @@ const SURFACE: &str = "
     function report_missing - r - -   function end_pull - r - -
     function begin_idempotent - - i -       function finish_idempotent - - i -
     function health a r i d           function accept_versions a - i -
+    function check - r i -
     function metrics a r - -          function audit_page a - i d
     function event_position a - i d   function events a - i d              function events_of_all - - i -
     function progress a - i d         function records a - i -               relation changes a - i d

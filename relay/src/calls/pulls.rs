@@ -8,6 +8,7 @@ use serde_json::Value;
 use tokio_postgres::{Row, types::Json};
 
 use super::{Calls, milliseconds, optional_value};
+use crate::pems::Page;
 
 /// What a page changed in the mirror.
 #[derive(Debug)]
@@ -97,10 +98,10 @@ impl Calls {
 
     /// Ingests a page of records, as PEMS lists them, and stores the cursor of the next page. `None` = another relay has
     /// taken over the pull.
-    pub async fn ingest_page(&self, pull: &Pull, page: &Value, next: Option<&str>) -> Result<Option<Ingested>, DatabaseError> {
+    pub async fn ingest_page(&self, pull: &Pull, page: &Page) -> Result<Option<Ingested>, DatabaseError> {
         let sql = "select records_read, records_changed, records_unchanged, records_rejected, rejects, stopped, records_busy \
-                   from pfa_sync.ingest_page($1, $2, $3, $4)";
-        let rows = self.call(sql, &[&pull.id, &pull.fencing_token, page, &next]).await?;
+                   from pfa_sync.ingest_page($1, $2, $3, $4, $5)";
+        let rows = self.call(sql, &[&pull.id, &pull.fencing_token, &page.records, &page.next, &page.date]).await?;
         let ingested = |row: &Row| {
             Ok(Ingested {
                 read: row.try_get(0)?,

@@ -29,7 +29,7 @@ pub struct FailedTry {
     /// The claim.
     #[serde(flatten)]
     pub token: ClaimToken,
-    /// throttled, unavailable, unauthorized, rejected, locked or ambiguous.
+    /// throttled, unavailable, outage, unauthorized, rejected, locked or ambiguous.
     pub outcome: &'static str,
     /// Status of PEMS' answer, if one arrived.
     pub http_status: Option<u16>,
@@ -41,6 +41,8 @@ pub struct FailedTry {
     pub response: Option<Value>,
     /// The request as a whole failed, and not this record alone.
     pub whole: bool,
+    /// How many changes the request was to write; `None` = it was a read.
+    pub records: Option<usize>,
 }
 
 /// A record read from PEMS because of a change.

@@ -1,8 +1,12 @@
 //! `pfa-relay doctor`: checks settings, database and PEMS one by one, and prints the next step for each failure.
 
-use std::{fmt::Display, sync::Arc};
+use std::sync::Arc;
 
-use pfa_service::database::Database;
+use pfa_service::{
+    database::Database,
+    doctor::{self, Report},
+    startup,
+};
 use tokio::sync::Notify;
 
 use crate::{
@@ -13,155 +17,114 @@ use crate::{
     settings::Settings,
 };
 
-/// What a failed check found.
-struct Finding {
-    problem: String,
-    next_step: &'static str,
-}
-
 /// Runs the checks and prints a line for each. `false` = a check failed.
 pub async fn examine(settings: &Settings) -> bool {
-    let database = database(settings).await;
-    let pems = client(settings);
-    let organization = match &database {
-        Some(database) => extension(settings, database).await,
-        None => skipped(&["extension", "listen"]),
-    };
-    let listens = match &database {
-        Some(database) => listen(database).await,
-        None => false,
-    };
-    let (Some(database), Some(pems), Some(organization)) = (database, pems, organization) else {
-        skipped::<()>(&["PEMS", "credentials"]);
-        return false;
-    };
-    listens && exchange(settings, database, &pems, &organization).await
+    let mut report = Report::default();
+    examine_all(&mut report, settings).await;
+    report.passed()
 }
 
-async fn database(settings: &Settings) -> Option<Database> {
+async fn examine_all(report: &mut Report, settings: &Settings) -> Option<()> {
+    let database = database(report, settings);
+    let pems = client(report, settings);
+    let fits = match &database {
+        Some(database) => doctor::database(report, database, &startup::RELAY).await,
+        None => None,
+    };
+    let (Some(database), Some(())) = (database, fits) else {
+        return report.skipped(&["check()", "organizations", "listen", "PEMS", "credentials"]);
+    };
+    doctor::findings(report, &database).await;
+    let calls = Calls::new(database.clone(), settings.relay_name());
+    let organization = organization(report, &calls).await;
+    listen(report, database).await;
+    let (Some(pems), Some(organization)) = (pems, organization) else {
+        return report.skipped(&["PEMS", "credentials"]);
+    };
+    exchange(report, settings, calls, &pems, &organization).await
+}
+
+fn database(report: &mut Report, settings: &Settings) -> Option<Database> {
     let config = match settings.database() {
         Ok(config) => config,
-        Err(error) => return wrong("settings", error, "correct the setting; pfa-relay --help lists them all"),
+        Err(error) => return report.wrong("settings", error, "correct the setting; pfa-relay --help lists them all"),
     };
-    let made = Database::new(config, settings.database.database_ca.as_deref(), 2, "pfa-relay");
-    let database = match made {
-        Ok(database) => database,
-        Err(error) => return wrong("settings", chain(&error), "name a PEM file with database-ca"),
-    };
-    match database.get().await {
-        Ok(_) => {
-            right("database", "reachable");
-            Some(database)
-        }
-        Err(error) => {
-            wrong("database", error, "check database-url: host, port, name, user, password, sslmode, and database-ca for TLS")
-        }
+    match Database::new(config, settings.database.database_ca.as_deref(), 2, "pfa-relay") {
+        Ok(database) => Some(database),
+        Err(error) => report.wrong("settings", chain(&error), "name a PEM file with database-ca"),
     }
 }
 
-fn client(settings: &Settings) -> Option<JsonPems> {
+fn client(report: &mut Report, settings: &Settings) -> Option<JsonPems> {
     let endpoint = match settings.pems() {
         Ok(endpoint) => endpoint,
-        Err(error) => return wrong("settings", chain(&error), "correct the setting; pfa-relay --help lists them all"),
+        Err(error) => return report.wrong("settings", chain(&error), "correct the setting; pfa-relay --help lists them all"),
     };
-    right("settings", format!("relay {}, PEMS {} by {}", settings.relay_name(), endpoint.url, endpoint.login.current().kind()));
+    let (relay, login) = (settings.relay_name(), endpoint.login.current().kind());
+    report.right("settings", format!("relay {relay}, PEMS {} by {login}", endpoint.url));
     match JsonPems::new(endpoint) {
         Ok(pems) => Some(pems),
-        Err(error) => wrong("settings", chain(&error), "name a PEM file with pems-ca"),
+        Err(error) => report.wrong("settings", chain(&error), "name a PEM file with pems-ca"),
     }
 }
 
-/// Checks that the extension is installed, callable by this login and attached. Returns the first organization that may be
-/// pulled.
-async fn extension(settings: &Settings, database: &Database) -> Option<Organization> {
-    let calls = Calls::new(database.clone(), settings.relay_name());
-    if let Err(error) = calls.next_due().await {
-        return wrong("extension", error, "create extension pfa_sync in this database, and grant pfa_sync_relay to this user");
-    }
+/// The first organization that may be pulled.
+async fn organization(report: &mut Report, calls: &Calls) -> Option<Organization> {
     match calls.inbound_organizations(None).await {
         Ok(organizations) => {
-            right("extension", format!("installed and attached, {} active organizations", organizations.len()));
-            match organizations.into_iter().next() {
-                Some(organization) => Some(organization),
-                None => wrong("organizations", "none is active", "activate an organization in the application"),
-            }
+            let active = organizations.len();
+            let Some(organization) = organizations.into_iter().next() else {
+                return report.wrong("organizations", "none is active", "activate an organization in the application");
+            };
+            report.right("organizations", format!("{active} active"));
+            Some(organization)
         }
-        Err(error) => wrong(
-            "extension",
-            error,
-            "do what the message says; where it says nothing: select * from pfa_sync.attach(), then pfa_sync.resume()",
-        ),
+        Err(error) => report.wrong("organizations", error, "do what the message says; then run doctor again"),
     }
 }
 
-async fn listen(database: &Database) -> bool {
-    match Listener::new(database.clone(), Arc::new(Notify::new())).probe().await {
-        Ok(()) => {
-            right("listen", "notifications arrive");
-            true
-        }
+async fn listen(report: &mut Report, database: Database) {
+    match Listener::new(database, Arc::new(Notify::new())).probe().await {
+        Ok(()) => report.right("listen", "notifications arrive"),
         Err(error) => {
-            wrong::<()>("listen", error, "connect to Postgres directly, or through a pooler in session mode");
-            false
+            report.wrong::<()>("listen", error, "connect to Postgres directly, or through a pooler in session mode");
         }
     }
 }
 
 /// Makes one health request and checks two things: PEMS answers, and it accepts the credentials.
-async fn exchange(settings: &Settings, database: Database, pems: &JsonPems, organization: &Organization) -> bool {
-    let slots = Slots::new(Calls::new(database, settings.relay_name()), settings.requests_per_second);
+async fn exchange(
+    report: &mut Report,
+    settings: &Settings,
+    calls: Calls,
+    pems: &JsonPems,
+    organization: &Organization,
+) -> Option<()> {
+    let slots = Slots::new(calls, settings.requests_per_second);
     if let Err(error) = slots.next().await {
-        wrong::<()>("slots", error, "select * from pfa_sync.attach()");
-        return false;
+        return report.wrong("slots", error, "select * from pfa_sync.attach()");
     }
-    let finding = match pems.health(&organization.code).await {
+    let failure = match pems.health(&organization.code).await {
         Ok(()) => None,
         Err(failure) if failure.status.is_none() => {
-            wrong::<()>("PEMS", failure, "check pems-url, the network, and pems-ca for the certificate");
-            skipped::<()>(&["credentials"]);
-            return false;
+            report.wrong::<()>("PEMS", failure, "check pems-url, the network, and pems-ca for the certificate");
+            return report.skipped(&["credentials"]);
         }
-        Err(failure) => Some(Finding {
-            next_step: match failure.kind {
-                FailureKind::Unauthorized => {
-                    "check the secret, pems-user and pems-tenant, and pems-url (it ends before /api/pems)"
-                }
-                FailureKind::Outage => "check pems-url and pems-proxy: something other than PEMS answered",
-                FailureKind::Throttled => "other clients use up PEMS' limit; try again",
-                FailureKind::Unavailable => "PEMS is down; try again later",
-                _ => "check pems-url (it ends before /api/pems) and pems-tenant",
-            },
-            problem: failure.message,
-        }),
+        Err(failure) => Some(failure),
     };
-    right("PEMS", "reachable");
-    match finding {
-        None => {
-            right("credentials", format!("accepted for organization {}", organization.code));
-            true
-        }
-        Some(finding) => {
-            wrong::<()>("credentials", finding.problem, finding.next_step);
-            false
-        }
-    }
-}
-
-fn right(check: &str, detail: impl Display) {
-    println!("ok      {check}: {detail}");
-}
-
-fn wrong<T>(check: &str, problem: impl Display, next_step: &str) -> Option<T> {
-    println!("FAILED  {check}: {problem}");
-    println!("        next: {next_step}");
-    None
-}
-
-fn skipped<T>(checks: &[&str]) -> Option<T> {
-    for check in checks {
-        println!("skipped {check}: needs what failed above");
-    }
-    None
+    report.right("PEMS", "reachable");
+    let Some(failure) = failure else {
+        report.right("credentials", format!("accepted for organization {}", organization.code));
+        return Some(());
+    };
+    let next_step = match failure.kind {
+        FailureKind::Unauthorized => "check the secret, pems-user and pems-tenant, and pems-url (it ends before /api/pems)",
+        FailureKind::Outage => "check pems-url and pems-proxy: something other than PEMS answered",
+        FailureKind::Throttled => "other clients use up PEMS' limit; try again",
+        FailureKind::Unavailable => "PEMS is down; try again later",
+        _ => "check pems-url (it ends before /api/pems) and pems-tenant",
+    };
+    report.wrong("credentials", failure, next_step)
 }
 
 fn chain(error: &(dyn std::error::Error + 'static)) -> String {

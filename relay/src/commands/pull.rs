@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use pfa_service::database::Database;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -28,8 +28,9 @@ pub async fn pull(settings: &Settings, only: &[String]) -> Result<bool> {
     let database = Database::new(settings.database()?, settings.database.database_ca.as_deref(), 2, "pfa-relay")?;
     let endpoint = settings.pems()?;
     let calls = Calls::new(database, settings.relay_name()).with_credentials(endpoint.fingerprints());
+    let client = JsonPems::new(endpoint)?;
     let puller = Puller {
-        pems: Arc::new(JsonPems::new(endpoint)?),
+        pems: Arc::new(client.clone()),
         slots: Arc::new(Slots::new(calls.clone(), settings.requests_per_second)),
         calls,
         page_size: settings.page_size,
@@ -46,7 +47,10 @@ pub async fn pull(settings: &Settings, only: &[String]) -> Result<bool> {
 
     let mut all_complete = true;
     for organization in &organizations {
-        all_complete &= pull_one(&puller, organization).await?;
+        all_complete &= tokio::select! {
+            complete = pull_one(&puller, organization) => complete?,
+            fault = client.certificate_fault() => bail!(fault),
+        };
     }
     Ok(all_complete)
 }

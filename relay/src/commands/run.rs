@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result};
-use pfa_service::{database::Database, monitoring::Monitoring};
+use anyhow::{Context, Result, anyhow};
+use pfa_service::{database::Database, monitoring::Monitoring, startup};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
@@ -23,6 +23,7 @@ use crate::{
         batch::Outbound,
         dispatcher::{Dispatcher, LEASE_MARGIN},
         slots::Slots,
+        suspects::Suspects,
     },
     pems::{Pems, json::JsonPems},
     settings::Settings,
@@ -58,7 +59,14 @@ pub async fn run(settings: &Settings) -> Result<()> {
         "relay started"
     );
 
-    let pems: Arc<dyn Pems> = Arc::new(JsonPems::new(endpoint)?);
+    // Until the database fits nothing else starts, so that one line says what is waited for.
+    tokio::select! {
+        fit = startup::fit(&database, &startup::RELAY) => fit?,
+        _ = terminations.recv() => return Ok(()),
+        _ = interrupts.recv() => return Ok(()),
+    }
+    let client = JsonPems::new(endpoint)?;
+    let pems: Arc<dyn Pems> = Arc::new(client.clone());
     let slots = Arc::new(Slots::new(calls.clone(), settings.requests_per_second));
     let puller = Puller {
         calls: calls.clone(),
@@ -68,16 +76,25 @@ pub async fn run(settings: &Settings) -> Result<()> {
         stop: stop.clone(),
     };
     let upkeep = Upkeep::start(calls.clone(), settings.request_timeout + LEASE_MARGIN, stop.clone());
-    let outbound = Outbound { slots, calls: calls.clone(), pems, request_timeout: settings.request_timeout, stop: stop.clone() };
+    let outbound = Outbound {
+        slots,
+        calls: calls.clone(),
+        pems,
+        suspects: Suspects::default(),
+        request_timeout: settings.request_timeout,
+        stop: stop.clone(),
+    };
     let wake = Arc::new(Notify::new());
     let listening = tokio::spawn(Listener::new(database, wake.clone()).run(stop.clone()));
     let dispatcher = Dispatcher::new(Arc::new(outbound), upkeep, wake, settings.batch_size, max_in_flight);
     let pulling = tokio::spawn(Schedule::new(puller).run());
     let mut dispatching = tokio::spawn(dispatcher.run());
 
+    let mut fault = None;
     tokio::select! {
         _ = terminations.recv() => {}
         _ = interrupts.recv() => {}
+        found = client.certificate_fault() => fault = Some(found),
         ended = &mut dispatching => ended.context("the dispatcher failed")?,
     }
     info!(relay = calls.relay(), "stopping: finishing what is in flight");
@@ -88,5 +105,8 @@ pub async fn run(settings: &Settings) -> Result<()> {
     }
     listening.await.context("the listener failed")?;
     info!(relay = calls.relay(), "relay stopped");
-    Ok(())
+    match fault {
+        Some(fault) => Err(anyhow!(fault)),
+        None => Ok(()),
+    }
 }

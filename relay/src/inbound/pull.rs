@@ -171,7 +171,7 @@ impl Puller {
         let mut backoff = Policy::BUSY.backoff();
         let mut changed_before = 0;
         loop {
-            let ingest = || self.calls.ingest_page(pull, &page.records, page.next.as_deref());
+            let ingest = || self.calls.ingest_page(pull, page);
             let ingested = self.persist(pull, ingest).await?.ok_or(PullError::TakenOver)?;
             if ingested.busy == 0 || ingested.stopped.is_some() {
                 return Ok(Ingested {
@@ -189,8 +189,14 @@ impl Puller {
     async fn check_missing(&self, pull: &Pull, totals: &mut Totals) -> Result<(), PullError> {
         let mut answers = Vec::new();
         for (pfa_id, version) in self.persist(pull, || self.calls.missing_records(pull)).await? {
-            let record = self.request(pull, || self.pems.get(&pull.organization, &pfa_id)).await?;
-            answers.push(Missing { pfa_id, version, record });
+            match self.request(pull, || self.pems.get(&pull.organization, &pfa_id)).await {
+                Ok(record) => answers.push(Missing { pfa_id, version, record }),
+                // PEMS has it and does not show it: it stays as it is, and stops no other.
+                Err(PullError::Pems(failure)) if failure.kind == FailureKind::Rejected => {
+                    totals.refuse(format!("pfaId {pfa_id}: {failure}"));
+                }
+                Err(error) => return Err(error),
+            }
         }
         if !answers.is_empty() {
             totals.discontinued += self.persist(pull, || self.calls.report_missing(pull, &answers)).await?;
@@ -258,6 +264,14 @@ impl Puller {
 }
 
 impl Totals {
+    /// Counts a record that was read by itself.
+    fn refuse(&mut self, reason: String) {
+        self.rejected += 1;
+        if self.rejects.len() < MAX_SHOWN_REJECTS {
+            self.rejects.push(reason);
+        }
+    }
+
     fn add(&mut self, page: Ingested) {
         let before = self.read;
         self.read += page.read;

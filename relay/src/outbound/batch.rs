@@ -2,7 +2,7 @@
 
 use std::{
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -18,7 +18,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::slots::Slots;
+use super::{slots::Slots, suspects::Suspects};
 use crate::{
     calls::{Batch, Calls, ClaimToken, Claimed, Item, Report, Statuses, Step},
     pems::Pems,
@@ -32,6 +32,8 @@ pub struct Outbound {
     pub pems: Arc<dyn Pems>,
     /// The limit that every request passes.
     pub slots: Arc<Slots>,
+    /// Changes that are sent in smaller requests.
+    pub suspects: Suspects,
     /// Longest duration of a request.
     pub request_timeout: Duration,
     /// Cancelled when the relay stops: nothing more is sent.
@@ -44,6 +46,8 @@ pub(super) struct BatchRun<'a> {
     pub batch: &'a Batch,
     /// Cancelled when nothing more of this batch may be sent or read: the relay stops, or PEMS refuses the credentials.
     pub halt: CancellationToken,
+    /// Requests in a row that PEMS did not answer.
+    pub unanswered: AtomicUsize,
     statuses: Mutex<Statuses>,
     /// The batch's place among those in flight. A batch that only waits for records that another session holds has none.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
@@ -57,12 +61,13 @@ impl Outbound {
             outbound: self,
             batch,
             halt: self.stop.child_token(),
+            unanswered: AtomicUsize::new(0),
             statuses: Mutex::default(),
             permit: Mutex::new(Some(permit)),
         };
         let work = async {
             match batch.step {
-                Step::Send { slot } => run.send(&batch.records, Some(slot)).await,
+                Step::Send { slot } => run.send_all(&batch.records, slot).await,
                 Step::Read => run.read_all().await,
             }
         };

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::{batch::BatchRun, write::truncated};
 use crate::{
     calls::{Claimed, FailedTry, ReadBack, Report},
-    pems::{Failure, FailureKind, ListQuery, MAX_PAGE},
+    pems::{Failure, FailureKind, ListQuery, MAX_PAGE, UNREADABLE},
 };
 
 /// A list of changes is worth its pages while each of them replaces at least this many single reads.
@@ -60,6 +60,8 @@ impl BatchRun<'_> {
                 let read = changed.get(&record.pfa_id).cloned();
                 ReadBack { token: record.token, unchanged: read.is_none(), record: read, response: None }
             })
+            // What the list could not show whole is read by itself.
+            .filter(|read| read.record.as_ref().is_none_or(|record| record.get(UNREADABLE).is_none()))
             .collect()
     }
 
@@ -140,7 +142,7 @@ impl BatchRun<'_> {
     }
 
     fn failed_read(&self, record: &Claimed, failure: &Failure) -> FailedTry {
-        let failed = self.failed_try(record, failure, true);
+        let failed = self.failed_try(record, failure, None);
         match failure.kind {
             // PEMS will not show the record, so the outcome of the write stays unknown: a person decides.
             FailureKind::Rejected if record.ambiguous => FailedTry {

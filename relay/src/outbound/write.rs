@@ -1,5 +1,7 @@
 //! Writing a batch: mark its records as sent, send them in a slot, report PEMS' result of each.
 
+use std::sync::atomic::Ordering;
+
 use pfa_service::{database::DatabaseError, retry};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -14,16 +16,37 @@ use crate::{
 /// Longest answer of PEMS that is logged whole, in bytes of JSON.
 const MAX_LOGGED_RESPONSE: usize = 4096;
 
+/// Requests in a row without an answer of PEMS, after which nothing more of a batch is sent.
+const MAX_UNANSWERED: usize = 2;
+
 /// Longest error text that is logged, in characters.
 const MAX_LOGGED_ERROR: usize = 500;
 
 impl BatchRun<'_> {
+    /// Writes records in one request, or in several where some are suspects; the first one in the given slot. What is left
+    /// after two requests in a row that PEMS did not answer stays for later: it is an outage.
+    pub async fn send_all(&self, records: &[Claimed], slot: Instant) {
+        let mut slot = Some(slot);
+        for part in self.outbound.suspects.parts(records) {
+            if self.is_over() {
+                self.release(&part).await;
+            } else {
+                self.send(&part, slot.take()).await;
+            }
+        }
+    }
+
+    /// Whether nothing more of the batch is to be sent.
+    fn is_over(&self) -> bool {
+        self.halt.is_cancelled() || self.unanswered.load(Ordering::Relaxed) >= MAX_UNANSWERED
+    }
+
     /// Writes records in one request, in the given slot or in the next one.
     ///
     /// When PEMS refuses a batch, it names no record, and nothing was applied: each half is sent again, until the refused
     /// record is alone. One among 100 costs 14 further requests, each in its own slot. If PEMS refuses all of them, one by
     /// one and in the same words as the batch, that is no verdict on any of them, and the organization is held.
-    pub async fn send(&self, records: &[Claimed], slot: Option<Instant>) {
+    async fn send(&self, records: &[Claimed], slot: Option<Instant>) {
         let mut refused = Vec::new();
         let Some(of_batch) = self.attempt(records, slot, &mut refused).await else { return };
         let same = |(_, failure): &(Claimed, Failure)| (failure.status, &failure.message) == (of_batch.status, &of_batch.message);
@@ -31,7 +54,7 @@ impl BatchRun<'_> {
         let tries: Vec<_> = refused
             .iter()
             .map(|(record, failure)| {
-                let failed = self.failed_try(record, failure, true);
+                let failed = self.failed_try(record, failure, Some(1));
                 let error = || format!("all {} records are refused alike: {}", records.len(), failed.error);
                 if of_all { FailedTry { outcome: "unauthorized", error: error(), ..failed } } else { failed }
             })
@@ -70,11 +93,32 @@ impl BatchRun<'_> {
         let writes: Vec<Write> = records.iter().filter_map(|record| record.write.clone()).collect();
         match self.outbound.pems.write(&self.batch.organization, &writes).await {
             Ok(results) => {
+                self.weigh(&records, results.first().and_then(|result| result.as_ref().err()).filter(|_| records.len() == 1));
                 self.report_results(&records, results, refused).await;
                 None
             }
-            Err(failure) => self.report_whole(&records, failure, refused).await,
+            Err(failure) => {
+                self.weigh(&records, Some(&failure));
+                self.report_whole(&records, failure, refused).await
+            }
         }
+    }
+
+    /// Remembers whether PEMS answered a request; `failure` = the request as a whole failed.
+    fn weigh(&self, records: &[Claimed], failure: Option<&Failure>) {
+        let unanswered = match failure.map(|failure| (failure.kind, failure.status)) {
+            Some((FailureKind::Outage | FailureKind::Ambiguous, _) | (FailureKind::Unavailable, Some(_))) => {
+                self.outbound.suspects.suspect(records, failure.is_some_and(|failure| failure.status.is_none()));
+                self.unanswered.load(Ordering::Relaxed) + 1
+            }
+            // Without a connection, or when throttled, the content of a request is no reason, and the next meets the same.
+            Some((FailureKind::Unavailable | FailureKind::Throttled, _)) => MAX_UNANSWERED,
+            _ => {
+                self.outbound.suspects.acquit(records);
+                0
+            }
+        };
+        self.unanswered.store(unanswered, Ordering::Relaxed);
     }
 
     /// Marks records as sent. Returns those that are still claimed by this relay; `None` = nothing may be sent.
@@ -104,13 +148,13 @@ impl BatchRun<'_> {
         self.halt_if_unauthorized(&failure);
         let about_the_batch = matches!(failure.kind, FailureKind::Rejected | FailureKind::Conflict | FailureKind::Locked);
         if !about_the_batch || records.len() == 1 {
-            let tries: Vec<_> = records.iter().map(|record| self.failed_try(record, &failure, true)).collect();
+            let tries: Vec<_> = records.iter().map(|record| self.failed_try(record, &failure, Some(records.len()))).collect();
             self.report(Report::Fail, tries).await;
             return None;
         }
         let (front, back) = records.split_at(records.len() / 2);
         for half in [front, back] {
-            if self.halt.is_cancelled() {
+            if self.is_over() {
                 self.release(half).await;
             } else {
                 // A recursive future must be boxed.
@@ -137,7 +181,10 @@ impl BatchRun<'_> {
                     if failure.kind == FailureKind::Rejected && records.len() == 1 {
                         refused.push((record.clone(), failure));
                     } else {
-                        tries.push(self.failed_try(record, &failure, records.len() == 1));
+                        // PEMS answered a batch, but a single record as the whole request.
+                        let mut failed = self.failed_try(record, &failure, Some(records.len()));
+                        failed.whole = records.len() == 1;
+                        tries.push(failed);
                     }
                 }
             }
@@ -153,8 +200,8 @@ impl BatchRun<'_> {
         }
     }
 
-    /// The report of a failure; `whole` = the request failed, and not this record alone.
-    pub(super) fn failed_try(&self, record: &Claimed, failure: &Failure, whole: bool) -> FailedTry {
+    /// The report of a request that failed as a whole; `records` = how many it was to write, `None` for a read.
+    pub(super) fn failed_try(&self, record: &Claimed, failure: &Failure, records: Option<usize>) -> FailedTry {
         let outcome = match failure.kind {
             FailureKind::Throttled => "throttled",
             FailureKind::Outage => "outage",
@@ -172,7 +219,8 @@ impl BatchRun<'_> {
             error: failure.message.chars().take(MAX_LOGGED_ERROR).collect(),
             retry_after_ms: failure.retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
             response: failure.response.clone().map(truncated),
-            whole,
+            whole: true,
+            records,
         }
     }
 

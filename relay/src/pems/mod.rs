@@ -4,7 +4,10 @@
 
 pub mod json;
 
-use std::{str::FromStr, time::Duration};
+use std::{
+    str::FromStr,
+    time::{Duration, SystemTime},
+};
 
 use async_trait::async_trait;
 use serde_json::Value;
@@ -15,6 +18,9 @@ pub const MAX_BATCH: i64 = 100;
 
 /// Most records in one page of a list.
 pub const MAX_PAGE: i64 = 1000;
+
+/// The field of a record in a [`Page`] that says which of its fields could not be read, and why. PEMS has none of this name.
+pub const UNREADABLE: &str = "$unreadable";
 
 /// A system of record that accepts writes and returns records.
 ///
@@ -28,6 +34,7 @@ pub trait Pems: Send + Sync {
     async fn write(&self, organization: &str, records: &[Write]) -> Result<Vec<WriteResult>, Failure>;
 
     /// Reads a record with its version; `None` when PEMS has none of that id. Never `Ambiguous`: reading changes nothing.
+    /// `Rejected` when PEMS will not show it, or shows it in a form that can't be read.
     async fn get(&self, organization: &str, pfa_id: &str) -> Result<Option<Value>, Failure>;
 
     /// Lists records of an organization by time of change. Never `Ambiguous`.
@@ -160,12 +167,14 @@ pub struct ListQuery {
 /// A page of records.
 #[derive(Clone, Debug)]
 pub struct Page {
-    /// Records as PEMS lists them, a JSON array.
+    /// Records as PEMS lists them, a JSON array. One that can't be read whole has what could be, and [`UNREADABLE`].
     pub records: Value,
     /// How many there are.
     pub count: usize,
     /// Cursor of the next page; `None` = this is the last one.
     pub next: Option<String>,
+    /// What PEMS' clock showed when it answered, if it said so.
+    pub date: Option<SystemTime>,
 }
 
 #[cfg(test)]

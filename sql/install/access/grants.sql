@@ -40,6 +40,8 @@ begin
         report_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean, text)
         to pfa_sync_relay;
     grant execute on function health(text) to pfa_sync_relay;
+    -- What doctor prints.
+    grant execute on function pfa_sync.check() to pfa_sync_relay, pfa_sync_api;
     grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
 
     -- Stays the installer's, so that its owner cannot put another function in its place.

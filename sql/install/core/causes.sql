@@ -57,6 +57,10 @@ insert into cause (code, kind, meaning, action) values
      'requeue it with a fix, or discard it'),
     ('UNAVAILABLE', 'dead_letter', 'PEMS did not confirm the change, and the retries are used up',
      'requeue it when PEMS works'),
+    ('BLOCKED', 'dead_letter',
+     'something between the relay and PEMS, such as a firewall that inspects content, answers to this change in PEMS'' '
+     'place again and again, while other changes reach PEMS',
+     'ask its operators to let the change through, then requeue it; or requeue it with a fix, or discard it'),
     ('NOT_FOUND', 'dead_letter', 'PEMS has no such record',
      'discard it; the next full pull marks the record discontinued'),
     ('INVALID', 'dead_letter', 'the change does not satisfy the field rules',

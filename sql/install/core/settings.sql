@@ -61,8 +61,9 @@ insert into setting_definition (name, type, default_value, choices, per_organiza
     ('auto_resolution', 'choice', 'ask', array['ask', 'use_pems', 'use_local', 'newest'], true, true,
      'how a conflict is resolved: by a person (ask), or by the rule that PEMS'' value, ours, or the later of both wins '
      '(PEMS'' where its time is not known)'),
-    ('inbound', 'choice', 'relay', array['relay', 'application', 'off'], true, false,
-     'what reads PEMS'' changes into the mirror: the relay, the application''s own reader, or nothing');
+    ('inbound', 'choice', 'off', array['relay', 'application', 'off'], true, false,
+     'what reads PEMS'' changes into the mirror: the relay, the application''s own reader, or nothing; check() asks '
+     'for a choice');
 
 create table setting_value (
     name            text        not null,

@@ -5,6 +5,7 @@
 --   medium  a field has a type never seen, or one that was in every record is missing
 --   high    the same of a field that has a rule here, in all of at least 10 records: to promote them would empty or
 --           garble a column of the mirror
+-- Records that are not whole ($unreadable) say nothing about the shape.
 -- Returns what is wrong when it is high, and then records nothing: the next page is compared with the same shape. Else
 -- null.
 create function detect_drift(organization_id text, arrived inbound_record[]) returns text
@@ -16,7 +17,9 @@ declare
     drift   jsonb;
     danger  text;
 begin
-    select count(*) into records from unnest(arrived) a where jsonb_typeof(a.record) = 'object';
+    arrived := array(select a from unnest(arrived) a
+                      where jsonb_typeof(a.record) = 'object' and not a.record ? '$unreadable');
+    records := cardinality(arrived);
     if records = 0 then
         return null;
     end if;
@@ -24,7 +27,7 @@ begin
       from (select e.key as field, count(*) as records,
                    coalesce(array_agg(distinct t.type order by t.type) filter (where t.type <> 'null'), '{}') as types
               from unnest(arrived) a
-             cross join lateral jsonb_each(case when jsonb_typeof(a.record) = 'object' then a.record end) e
+             cross join lateral jsonb_each(a.record) e
              cross join lateral jsonb_typeof(e.value) t (type)
              group by e.key) s;
     if not exists (select from pems_shape k where k.organization_id = detect_drift.organization_id) then

@@ -68,7 +68,8 @@ end
 $$;
 
 -- The records of a page that may differ from the mirror, typed and checked. One that is, to the letter, what PEMS
--- listed last is left out before it costs anything, unless the mirror has been changed by another writer since.
+-- listed last is left out before it costs anything, unless the mirror has been changed by another writer since. One
+-- with the field $unreadable lacks what the relay could not read, as that field says.
 create function parse_page(organization_id text, page jsonb) returns inbound_record[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set plan_cache_mode = force_custom_plan
@@ -96,6 +97,7 @@ begin
                    case when not v.is_readable
                             then 'the record is nested too deeply, or has a number that can''t be read'
                         when jsonb_typeof(v.record) <> 'object' then 'the record is not a JSON object'
+                        when v.record ? '$unreadable' then v.record->>'$unreadable'
                         when t.problem is not null then t.problem
                         when coalesce(t.data->>'pfaId', '') = '' then 'pfaId is missing'
                         when t.data->>'organization' is distinct from code

@@ -37,8 +37,11 @@ begin
          where p.organization_id = chosen and p.status = 'running' and p.lease_until <= clock_timestamp()
         returning p.pull_id into taken;
         if taken is null then
-            -- Changes since are enough while the last full pull is young enough.
-            select l.high_water - setting('pull_overlap', chosen)::interval into since
+            -- Changes since are enough while the last full pull is young enough, and unless PEMS' clock was set back:
+            -- what it stamps until it shows the high water again would be hidden.
+            select case when l.high_water <= pems_now(chosen) + setting('pull_overlap', chosen)::interval
+                        then l.high_water - setting('pull_overlap', chosen)::interval end
+              into since
               from sync_pull l
              where l.organization_id = chosen and l.status = 'completed' and only_organization is null
                and exists (select from sync_pull f

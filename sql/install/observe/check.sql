@@ -51,6 +51,13 @@ begin
           from installation i
          cross join lateral (select foreign_queue_notice()) n (notice)
          where n.notice is not null;
+    return query
+        select 'what reads PEMS into the mirror is chosen', 'organization ' || o.code,
+               'nothing reads PEMS'' changes: select pfa_sync.set(''inbound'', ''relay''); ''application'' where it '
+               'has a reader of its own, ''off'' to do without'
+          from organization o
+         where o.may_sync and not exists (select from setting_value v
+                                           where v.name = 'inbound' and v.organization_id in ('', o.organization_id));
 end
 $$;
 comment on function pfa_sync.check() is

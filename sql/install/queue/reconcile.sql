@@ -151,11 +151,12 @@ begin
                    format('PEMS has version %s of the record, which is lower than was known', d.record->>'version'),
                    d.record)
           from unnest(decisions) d where d.outcome = 'went_back'), 'pems');
-    -- What an outage kept from PEMS is no try; a request that PEMS left unanswered is one.
+    -- What an outage kept from PEMS is no try; a request that PEMS left unanswered, or that was blocked, is one.
     not_applied := array(
-        select jsonb_populate_record(null::report_item, jsonb_build_object('queue_id', q.id, 'outcome', 'unavailable',
+        select jsonb_populate_record(null::report_item, jsonb_build_object('queue_id', q.id,
+                   'outcome', case when q.last_error like 'blocked: %' then 'blocked' else 'unavailable' end,
                    'http_status', case when reconciling and q.last_error like 'outage: %' then 503 end,
-                   'error', coalesce(regexp_replace(q.last_error, '^(unavailable|ambiguous|outage): ', ''),
+                   'error', coalesce(regexp_replace(q.last_error, '^(unavailable|ambiguous|outage|blocked): ', ''),
                                      'the request was not applied')))
           from unnest(decisions) d
           join pfa_write_queue q on q.id = d.queue_id

@@ -126,8 +126,8 @@ comment on function pfa_sync.complete(text, jsonb) is
     'session holds the record, report it again. Items with an older fencing token change nothing and are left out.';
 
 -- Records failed tries. Items carry outcome (throttled, unavailable, outage, unauthorized, rejected, locked,
--- ambiguous), http_status, error, retry_after_ms, response, and whole (the request failed, not the record alone)
--- besides; retry_policy decides what follows.
+-- ambiguous), http_status, error, retry_after_ms, response, whole (the request failed, not the record alone) and
+-- records (how many changes the request was to write; null: it was a read) besides; retry_policy decides what follows.
 create function pfa_sync.fail(relay text, items jsonb)
     returns table (queue_id bigint, status text, retry_in_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -180,8 +180,8 @@ $$;
 comment on function pfa_sync.fail(text, jsonb) is
     'Relay: records failed attempts and decides what follows. Items: queue_id, fencing_token, outcome (throttled, '
     'unavailable, outage, unauthorized, rejected, locked, ambiguous), http_status, error, retry_after_ms, '
-    'response, whole (the request failed as a whole). Returns the new status of each (busy: report it again), and the '
-    'milliseconds until a retry. PF001: another outcome.';
+    'response, whole (the request failed as a whole), records (how many changes it was to write). Returns the new '
+    'status of each (busy: report it again), and the milliseconds until a retry. PF001: another outcome.';
 
 -- Whether a report of failed requests says that PEMS is down: requests as a whole that brought no answer or a 5xx.
 create function reports_outage(items report_item[]) returns boolean

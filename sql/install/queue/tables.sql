@@ -66,6 +66,7 @@ create table pfa_write_queue (
     last_error       text,
     completed_at     timestamptz,
     mirror_version   int,
+    outage_at        timestamptz,
     constraint pfa_write_queue_pkey primary key (id),
     constraint pfa_write_queue_modification unique (modification_id),
     constraint pfa_write_queue_operation check (operation in ('UPDATE', 'DELETE')),
@@ -97,6 +98,8 @@ comment on column pfa_write_queue.idempotency_seed is
     'what no other row has, in this database or in one restored from it: idempotency_key() begins with it';
 comment on column pfa_write_queue.sent_at is
     'a request was sent then and its outcome is not known: it is reconciled before another one is sent';
+comment on column pfa_write_queue.outage_at is
+    'when something other than PEMS answered its last request; null: never';
 comment on column pfa_write_queue.mirror_version is 'the mirror version that its completion made';
 
 -- Two heads of one record would break its order: the database itself forbids it.
@@ -165,6 +168,7 @@ create type report_item as (
     retry_after_ms double precision,
     response       jsonb,
     whole          boolean,
+    records        int,
     version        bigint,
     updated_at     text,
     record         jsonb,

@@ -1,21 +1,16 @@
 //! Whether a run has kept every promise: a pure function over its facts.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::Value;
 
 use super::facts::{EditOutcome, Ended, Facts, Fields, Key};
 use super::history::History;
-use pems_simulator::Fault;
+use super::pace::pace;
 
-/// How much earlier than its slot a request may seem to arrive: two clocks are compared, each read within a millisecond or so.
-const EARLY: f64 = 10.0;
-/// How late a request may be for its slot before the slot counts as unused: it leaves at its slot, and may have to connect
-/// first, for which a relay here has 1 s. The rest is a busy machine's.
-const LATE: f64 = 2_000.0;
-/// How far two slots may be too close, from rounding to microseconds.
-const ROUNDING: f64 = 0.01;
+/// Sessions of a relay in Postgres: one for each of 8 batches in flight and of 4 pulls, 5 spare ones, and the listener.
+const MAX_SESSIONS: usize = 18;
 
 /// A promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +33,10 @@ pub enum Promise {
     Audited,
     /// Requests keep to slots of one clock, and slots to the pace.
     Pace,
+    /// An outage makes no dead letter, whatever its shape.
+    OutageIsNoVerdict,
+    /// A relay has no more sessions in Postgres than its pool and its listener.
+    Sessions,
     /// The database's own invariants hold.
     Invariants,
 }
@@ -66,20 +65,25 @@ pub fn violations(facts: &Facts) -> Vec<Violation> {
     order(facts, &history, &mut found);
     overwritten(facts, &history, &mut found);
     agreement(facts, &history, &mut found);
+    restored(facts, &mut found);
     audited(facts, &history, &mut found);
     pace(facts, &mut found);
+    facts.verdicts.iter().for_each(|letter| found.add(Promise::OutageIsNoVerdict, letter.clone()));
+    for (process, &sessions) in &facts.sessions {
+        found.unless(sessions <= MAX_SESSIONS, Promise::Sessions, || format!("{process} had {sessions} sessions"));
+    }
     facts.broken.iter().for_each(|broken| found.add(Promise::Invariants, broken.clone()));
     found.0
 }
 
-struct Found(Vec<Violation>);
+pub(super) struct Found(Vec<Violation>);
 
 impl Found {
-    fn add(&mut self, promise: Promise, detail: String) {
+    pub fn add(&mut self, promise: Promise, detail: String) {
         self.0.push(Violation { promise, detail });
     }
 
-    fn unless(&mut self, kept: bool, promise: Promise, detail: impl FnOnce() -> String) {
+    pub fn unless(&mut self, kept: bool, promise: Promise, detail: impl FnOnce() -> String) {
         if !kept {
             self.add(promise, detail());
         }
@@ -203,6 +207,14 @@ fn agreement(facts: &Facts, history: &History, found: &mut Found) {
     }
 }
 
+fn restored(facts: &Facts, found: &mut Found) {
+    for (key, record) in &facts.restored {
+        if let Some(difference) = difference(facts.pulled.get(key), record) {
+            found.add(Promise::Agreement, format!("record {key:?}, restored and accepted: {difference}"));
+        }
+    }
+}
+
 fn audited(facts: &Facts, history: &History, found: &mut Found) {
     for (id, arrived) in history.arrivals() {
         let attempts = facts.attempts.get(&id).copied().unwrap_or_default();
@@ -218,36 +230,6 @@ fn audited(facts: &Facts, history: &History, found: &mut Found) {
                 ended.status,
                 if completed { "does not call it" } else { "calls it" }
             )
-        });
-    }
-}
-
-fn pace(facts: &Facts, found: &mut Found) {
-    for pair in facts.slots.windows(2) {
-        found.unless(pair[1] - pair[0] >= facts.slot_interval - ROUNDING, Promise::Pace, || {
-            format!("slots at {:.3} and {:.3} ms are too close", pair[0], pair[1])
-        });
-    }
-    let mut requests: Vec<_> = facts.log.iter().collect();
-    requests.sort_by(|a, b| a.arrived_ms.total_cmp(&b.arrived_ms));
-    let mut granted = facts.slots.iter().copied().peekable();
-    let mut free: VecDeque<f64> = VecDeque::new();
-    for request in requests {
-        while let Some(slot) = granted.next_if(|slot| *slot <= request.arrived_ms + EARLY) {
-            free.push_back(slot);
-        }
-        while free.front().is_some_and(|slot| slot + LATE < request.arrived_ms) {
-            free.pop_front();
-        }
-        found.unless(free.pop_front().is_some(), Promise::Pace, || {
-            format!(
-                "request {} ({:?}) arrived at {:.1} ms without a slot",
-                request.sequence, request.operation, request.arrived_ms
-            )
-        });
-        let ordered = matches!(request.fault, Some(Fault::Status(429, _)));
-        found.unless(request.status != Some(429) || ordered, Promise::Pace, || {
-            format!("request {} at {:.1} ms was throttled by PEMS", request.sequence, request.arrived_ms)
         });
     }
 }

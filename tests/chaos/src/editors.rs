@@ -49,7 +49,7 @@ fn trouble(error: Error) -> Result<Trouble> {
     }
 }
 
-async fn session(url: &str) -> Result<Client, Error> {
+pub(super) async fn session(url: &str) -> Result<Client, Error> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     tokio::spawn(async move { drop(connection.await) });
     Ok(client)

@@ -88,6 +88,12 @@ pub struct Facts {
     pub slots: Vec<f64>,
     /// The pace that was set.
     pub slot_interval: f64,
+    /// Records at the end of the organization that PEMS restored.
+    pub restored: BTreeMap<Key, Fields>,
+    /// Dead letters that no rule of ours made: PEMS refuses nothing in a run.
+    pub verdicts: Vec<String>,
+    /// The most sessions in Postgres at a time, of each relay process.
+    pub sessions: BTreeMap<String, usize>,
     /// What `pfa_sync.check()` found.
     pub broken: Vec<String>,
 }

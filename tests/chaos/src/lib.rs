@@ -3,9 +3,12 @@
 
 pub mod checker;
 mod editors;
+mod events;
 pub mod facts;
 mod history;
+mod pace;
 pub mod plan;
+mod sessions;
 mod stack;
 mod survey;
 
@@ -25,7 +28,8 @@ use self::checker::{Violation, violations};
 use self::editors::{Editor, resolve};
 use self::facts::{EditOutcome, Facts, Foreign};
 pub use self::plan::Options;
-use self::plan::{EDITORS, Event, ORGANIZATIONS, Plan, RECORDS, RELAYS, key};
+use self::plan::{EDITORS, Event, ORGANIZATIONS, Plan, RECORDS, RELAYS, RESTORED, key};
+use self::sessions::Sessions;
 use self::stack::Stack;
 use testbed::process::Process;
 
@@ -92,6 +96,7 @@ async fn happen(options: &Options, plan: Plan, stack: &mut Stack, progress: impl
     }
     let stop = CancellationToken::new();
     let resolving = tokio::spawn(resolve(superuser, options.seed, stop.clone()));
+    let sessions = Sessions::watch(stack.client_url(), stack.silenced());
 
     let mut last_line = Instant::now();
     for (at, event) in plan.events {
@@ -115,8 +120,10 @@ async fn happen(options: &Options, plan: Plan, stack: &mut Stack, progress: impl
         let status = timeout(PATIENCE, relay.stop()).await.context("a relay does not stop")??;
         ensure!(status.success(), "a relay ended with {status}");
     }
+    facts.sessions = sessions.most();
     let client = stack.client().await?;
     facts.mirror = survey::mirror(&client).await?;
+    client.execute("select pfa_sync.accept_versions($1)", &[&RESTORED.1]).await?;
     let pulled = timeout(PATIENCE, stack.relay("pull", "pull")?.wait()).await.context("a pull does not end")??;
     ensure!(pulled.success(), "the last pull ended with {pulled}");
     facts.foreign = faults.foreign;
@@ -160,7 +167,7 @@ impl Faults {
             Event::Start(relay) => self.start(relay, stack)?,
             Event::Crash => stack.crash()?,
             Event::Cut => stack.cut().await?,
-            Event::Silence => stack.silence(),
+            Event::Silence => stack.silence().await?,
             Event::Credentials(accepted) => stack.let_in(accepted).await?,
             Event::Foreign(record, field, value) => {
                 let key = key(record);
@@ -182,6 +189,13 @@ impl Faults {
                     Ok(())
                 });
             }
+            Event::Gateway(page) => stack.pems().set_gateway(page),
+            Event::Clock(ahead) => stack.pems().set_clock(ahead),
+            Event::Archive(record, text) => {
+                let changes = Map::from_iter([("model".to_owned(), text.into())]);
+                stack.pems().edit(RESTORED.1, &stack::restored_id(record), &changes).context("PEMS lacks a record")?;
+            }
+            Event::Restore => ensure!(stack.pems().restore(RESTORED.1), "PEMS has no backup"),
             Event::Pull => {
                 let mut pull = stack.relay("pull", "pull")?;
                 // It may well fail, in this faults.
@@ -201,6 +215,7 @@ impl Faults {
     /// Ends the faults: every relay runs, PEMS is well, no record is open.
     async fn clear(&mut self, stack: &Stack) -> Result<()> {
         stack.pems().clear_faults();
+        stack.pems().set_gateway(None);
         stack.let_in(true).await?;
         for record in 0..RECORDS {
             let (code, pfa_id) = key(record);
@@ -227,7 +242,7 @@ fn summary(facts: &Facts) -> String {
     let ordered = facts.log.iter().filter(|request| request.fault.is_some()).count();
     format!(
         "{} committed, {} refused, {} rolled back; {} synced, {} in conflict, {} dead letters, {} withdrawn; \
-         {} requests, {ordered} of them shown a fault; {} foreign edits; {} conflicts resolved",
+         {} requests, {ordered} of them shown a fault; {} foreign edits; {} conflicts resolved; at most {} sessions of a relay",
         outcomes(EditOutcome::Committed),
         outcomes(EditOutcome::Refused),
         outcomes(EditOutcome::RolledBack),
@@ -237,6 +252,7 @@ fn summary(facts: &Facts) -> String {
         states("draft") - outcomes(EditOutcome::Refused),
         facts.log.len(),
         facts.foreign.len(),
-        facts.resolved.len()
+        facts.resolved.len(),
+        facts.sessions.values().max().copied().unwrap_or_default()
     )
 }

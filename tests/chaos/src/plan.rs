@@ -8,17 +8,23 @@ use serde_json::{Value, json};
 
 use pems_simulator::{Fault, Operation};
 
+use super::events::{events, value};
+
 /// Organizations of a run: id and code.
 pub const ORGANIZATIONS: [(&str, &str); 3] = [("org_RIO_173", "RIO"), ("org_HARBOUR_7", "HARBOUR"), ("org_DEPOT_1", "DEPOT")];
 /// Records of all organizations together, dealt out in turn.
 pub const RECORDS: usize = 500;
+/// The organization that PEMS restores from a backup: id and code. Nobody edits its records here.
+pub const RESTORED: (&str, &str) = ("org_ARCHIVE_1", "ARCHIVE");
+/// Records of it.
+pub const RESTORED_RECORDS: usize = 20;
 /// Relays that share the work.
 pub const RELAYS: usize = 2;
 /// Each editor with the field that no other editor edits.
 pub const EDITORS: [(&str, &str); 4] =
     [("usr_editor", "contract"), ("usr_second", "model"), ("usr_planner", "equipment"), ("usr_admin", "manufacturer")];
 /// Fields that several editors and PEMS' own users want.
-const CONTESTED: [&str; 3] = ["areaSilo", "category", "monthlyRate"];
+pub(crate) const CONTESTED: [&str; 3] = ["areaSilo", "category", "monthlyRate"];
 
 /// A run: what it is drawn from, how long edits and faults go on, and how many edits there are.
 #[derive(Debug, Clone, Copy)]
@@ -91,6 +97,14 @@ pub enum Event {
     Hold(String, Duration),
     /// Somebody pulls.
     Pull,
+    /// A gateway answers in PEMS' place with this status and page, or PEMS again.
+    Gateway(Option<(u16, &'static str)>),
+    /// PEMS' clock is set: so many milliseconds ahead of ours, or behind.
+    Clock(i64),
+    /// Another user of PEMS changes a record of the organization that is restored.
+    Archive(usize, String),
+    /// PEMS restores that organization from a backup of the beginning.
+    Restore,
 }
 
 /// Everything that a run does.
@@ -117,7 +131,7 @@ impl Plan {
     }
 }
 
-fn moment(rng: &mut Rng, seconds: u64) -> Duration {
+pub(crate) fn moment(rng: &mut Rng, seconds: u64) -> Duration {
     Duration::from_millis(rng.u64(0..seconds * 1_000))
 }
 
@@ -169,88 +183,6 @@ fn edit(rng: &mut Rng, editor: usize, record: usize, next: &mut usize) -> Edit {
         _ => {}
     }
     Edit { modification, pfa_id: key(record).1, delta }
-}
-
-fn value(rng: &mut Rng, field: &str, text: &str) -> Value {
-    if field == "monthlyRate" { json!(rng.u32(1_000..1_000_000)) } else { json!(text) }
-}
-
-fn events(rng: &mut Rng, seconds: u64) -> Vec<(Duration, Event)> {
-    let mut events = Vec::new();
-    for _ in 0..seconds * 3 {
-        let operation = [Operation::Batch, Operation::Batch, Operation::Put, Operation::Get, Operation::Delete][rng.usize(..5)];
-        events.push((moment(rng, seconds), Event::Fault(operation, fault(rng, operation))));
-    }
-    // PEMS is down for some requests: enough for tries to run out.
-    for _ in 0..(seconds / 10).max(1) {
-        let at = moment(rng, seconds);
-        (0..rng.usize(2..8)).for_each(|_| events.push((at, Event::Fault(Operation::Batch, Fault::Status(503, None)))));
-    }
-    for number in 0..seconds * 4 {
-        let own = EDITORS[rng.usize(..EDITORS.len())].1;
-        let field = [CONTESTED[0], CONTESTED[1], CONTESTED[2], own][rng.usize(..4)];
-        let value = value(rng, field, &format!("foreign-{number}"));
-        events.push((moment(rng, seconds), Event::Foreign(rng.usize(..RECORDS), field, value)));
-    }
-    for _ in 0..seconds / 2 {
-        let (at, record) = (moment(rng, seconds), rng.usize(..RECORDS));
-        events.push((at, Event::Lock(record, true)));
-        events.push((at + Duration::from_millis(rng.u64(300..4_000)), Event::Lock(record, false)));
-    }
-    for _ in 0..(seconds / 6).max(1) {
-        let (at, relay) = (moment(rng, seconds), rng.usize(..RELAYS));
-        events.push((at, Event::Kill(relay)));
-        events.push((at + Duration::from_millis(rng.u64(0..3_000)), Event::Start(relay)));
-    }
-    for _ in 0..(seconds / 12).max(1) {
-        let (at, relay) = (moment(rng, seconds), rng.usize(..RELAYS));
-        events.push((at, Event::Stop(relay)));
-        events.push((at + Duration::from_millis(rng.u64(0..1_000)), Event::Start(relay)));
-    }
-    for _ in 0..(seconds / 20).max(1) {
-        let at = moment(rng, seconds);
-        events.push((at, Event::Credentials(false)));
-        let again = at + Duration::from_millis(rng.u64(100..1_500));
-        // A refusal may still be on its way when the first resumes.
-        events.extend([again, again + Duration::from_secs(2)].map(|at| (at, Event::Credentials(true))));
-    }
-    (0..(seconds / 20).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Silence)));
-    (0..(seconds / 12).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Crash)));
-    (0..(seconds / 8).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Cut)));
-    (0..(seconds / 10).max(1)).for_each(|_| events.push((moment(rng, seconds), Event::Pull)));
-    for _ in 0..(seconds / 4).max(1) {
-        let (statement, longest) = hold(rng);
-        events.push((moment(rng, seconds), Event::Hold(statement, Duration::from_millis(rng.u64(100..longest)))));
-    }
-    events.sort_by_key(|(at, _)| *at);
-    events
-}
-
-/// What is held, and for how many milliseconds at most.
-fn hold(rng: &mut Rng) -> (String, u64) {
-    let held = |table: &str, column: &str, rng: &mut Rng| {
-        let records: Vec<String> = (0..rng.usize(1..40)).map(|_| key(rng.usize(..RECORDS)).1).collect();
-        let mirrors = format!("select id from pfa_mirror where \"pfaId\" in ('{}')", records.join("', '"));
-        format!("select from {table} where {column} in ({mirrors}) order by id for no key update")
-    };
-    match rng.u8(..6) {
-        0..=2 => (held("pfa_mirror", "id", rng), 6_000),
-        3 => (held("pfa_modification", "\"mirrorId\"", rng), 6_000),
-        4 => ("select count(*) from pfa_sync_private.pfa_audit_log".into(), 6_000),
-        _ => ("lock table pfa_modification in access exclusive mode".into(), 1_500),
-    }
-}
-
-fn fault(rng: &mut Rng, operation: Operation) -> Fault {
-    match rng.u8(..10) {
-        0..=2 => Fault::Latency(rng.u64(..5_000)),
-        3 => Fault::Status(429, rng.bool().then_some(1)),
-        4 => Fault::Status(503, None),
-        5 => Fault::ResetBefore,
-        6 => Fault::Malformed,
-        7 if operation == Operation::Batch => Fault::Partial(rng.usize(..50)),
-        _ => Fault::ResetAfter,
-    }
 }
 
 #[cfg(test)]

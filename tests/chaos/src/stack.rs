@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_postgres::Client;
 
-use super::plan::{ORGANIZATIONS, RECORDS, key};
+use super::plan::{ORGANIZATIONS, RECORDS, RESTORED, RESTORED_RECORDS, key};
 use pems_simulator::export::Record;
 use pems_simulator::{Config, Simulator};
 use testbed::cluster::{Cluster, Database, Login, Options, Shutdown, Template};
@@ -28,7 +30,8 @@ const DRAIN_TIMEOUT: &str = "3 s";
 
 /// Set-up beside the sample: a third organization with its users, short waits, and a table of all granted slots.
 const SET_UP: &str = r#"
-    insert into organizations (id, code, name, "updatedAt") values ('org_DEPOT_1', 'DEPOT', 'Depot', now() at time zone 'utc');
+    insert into organizations (id, code, name, "updatedAt") values ('org_DEPOT_1', 'DEPOT', 'Depot', now() at time zone 'utc'),
+        ('org_ARCHIVE_1', 'ARCHIVE', 'Archive', now() at time zone 'utc');
     insert into user_organizations (id, "userId", "organizationId", role, "perm_EditForecast", "perm_EditActuals", "perm_Delete",
                                     "perm_SaveDraft", "perm_Sync", "modifiedAt")
     select 'mbr_' || u || '_' || o.id, u, o.id, 'editor', true, true, true, true, true, now()
@@ -36,7 +39,8 @@ const SET_UP: &str = r#"
     on conflict ("userId", "organizationId") do update set "perm_EditActuals" = true, "perm_Delete" = true;
     select pfa_sync.resume();
     select pfa_sync.set('slot_interval', '10.5 ms'), pfa_sync.set('retry_delay', '100 ms'), pfa_sync.set('retry_delay_max', '1 s'),
-           pfa_sync.set('lease', '2 s'), pfa_sync.set('poll', '1 s');
+           pfa_sync.set('lease', '2 s'), pfa_sync.set('poll', '1 s'), pfa_sync.set('pull_interval', '2 s'),
+           pfa_sync.set('breaker_delay', '100 ms'), pfa_sync.set('breaker_delay_max', '1 s');
     create schema chaos;
     create table chaos.slot (at timestamptz not null);
     -- Only take_slots grants; a 429 moves the next slot out and grants none.
@@ -61,6 +65,10 @@ pub struct Stack {
     database: Database,
     cluster: Cluster,
     logs: TempDir,
+    /// When connections went silent last, by Postgres' clock: it can't know, and keeps their sessions.
+    silenced: Arc<Mutex<Option<SystemTime>>>,
+    /// Relays that were started.
+    started: AtomicUsize,
 }
 
 impl Stack {
@@ -71,20 +79,26 @@ impl Stack {
         let database = Database::create(cluster.server(), Template::Attached).await?;
         let client = database.client().await?;
         client.batch_execute(SET_UP).await?;
-        let organizations = ORGANIZATIONS.map(|(_, code)| code.to_owned()).to_vec();
+        let organizations = ORGANIZATIONS.iter().chain([&RESTORED]).map(|(_, code)| (*code).to_owned()).collect();
         let base = stack::Stack::start(Config { organizations, per_second: Some(PER_SECOND), ..Config::default() }).await?;
         base.pems.load((0..RECORDS).map(stored));
-        for (_, code) in ORGANIZATIONS {
+        base.pems.load((0..RESTORED_RECORDS).map(|record| stored_record(RESTORED.1, &restored_id(record))));
+        base.pems.back_up(RESTORED.1);
+        for (_, code) in ORGANIZATIONS.into_iter().chain([RESTORED]) {
             client.query("select * from pfa_sync.ingest($1, $2)", &[&code, &json!(base.pems.records(code))]).await?;
         }
         let network = Proxy::start(cluster.server().port()).await?;
-        Ok(Self { base, network, database, cluster, logs: TempDir::new()? })
+        let silenced = Arc::default();
+        Ok(Self { base, network, database, cluster, logs: TempDir::new()?, silenced, started: AtomicUsize::new(0) })
     }
 
     /// Starts a relay that logs to a file of this name.
     pub fn relay(&self, name: &str, subcommand: &str) -> Result<Process> {
         let url = self.database.url_as(Login::Relay);
         let url = url.replace(&format!(":{}/", self.database.server().port()), &format!(":{}/", self.network.port()));
+        // Sessions are counted for each process.
+        let process = format!("{name}-{}", self.started.fetch_add(1, Ordering::Relaxed));
+        let url = format!("{url}{}application_name={process}", if url.contains('?') { '&' } else { '?' });
         let log = File::options().create(true).append(true).open(self.logs.path().join(format!("{name}.log")))?;
         self.base.relay(&self.database, subcommand, |command| {
             command
@@ -116,8 +130,21 @@ impl Stack {
     }
 
     /// The relays' connections to Postgres go silent: neither end is notified.
-    pub fn silence(&self) {
+    pub async fn silence(&self) -> Result<()> {
         self.network.silence();
+        let now = self.client().await?.query_one("select clock_timestamp()", &[]).await?.get(0);
+        *self.silenced.lock().unwrap_or_else(PoisonError::into_inner) = Some(now);
+        Ok(())
+    }
+
+    /// When that was last.
+    pub fn silenced(&self) -> Arc<Mutex<Option<SystemTime>>> {
+        Arc::clone(&self.silenced)
+    }
+
+    /// The URL of a session that watches the others.
+    pub fn client_url(&self) -> String {
+        self.database.url()
     }
 
     /// PEMS lets the relays in or not; when it does again, who runs them resumes what was held.
@@ -151,6 +178,11 @@ impl Stack {
         std::fs::copy(self.cluster.log(), kept.join("postgres.log")).context("keeping the log of Postgres")?;
         Ok(kept)
     }
+}
+
+/// The id of a record of the organization that is restored.
+pub fn restored_id(record: usize) -> String {
+    format!("archive-{record}")
 }
 
 fn stored(record: usize) -> Record {

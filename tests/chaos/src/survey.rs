@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio_postgres::{Client, Row};
 
 use super::facts::{Ended, Facts, Fields, Key};
-use super::plan::ORGANIZATIONS;
+use super::plan::{ORGANIZATIONS, RESTORED};
 use super::stack::SLOT_INTERVAL;
 use pems_simulator::Simulator;
 
@@ -49,6 +49,10 @@ pub async fn complete(facts: &mut Facts, client: &Client, pems: &Simulator) -> R
     facts.broken = broken.iter().map(|row| text(row, 0)).collect();
     facts.pulled = mirror(client).await?;
     facts.pems = records(pems);
+    facts.restored = records_of(pems, RESTORED.1).collect();
+    let verdicts = "select format('queue %s, %s: %s', queue_id, code, error) from pfa_sync_private.pfa_write_queue_dlq \
+                     where code not in ('INVALID', 'FORBIDDEN') order by queue_id";
+    facts.verdicts = client.query(verdicts, &[]).await?.iter().map(|row| text(row, 0)).collect();
     facts.log = pems.log();
     let began = began(client, pems).await?;
     let slots = client.query("select 1000 * extract(epoch from at)::double precision from chaos.slot order by 1", &[]).await?;
@@ -70,11 +74,14 @@ pub async fn mirror(client: &Client) -> Result<BTreeMap<Key, Fields>> {
 
 /// PEMS' records as they are now.
 pub fn records(pems: &Simulator) -> BTreeMap<Key, Fields> {
-    let all = ORGANIZATIONS.iter().flat_map(|(_, code)| pems.records(code).into_iter().map(|record| (code.to_string(), record)));
-    all.map(|(code, record)| {
-        ((code, record["pfaId"].as_str().unwrap_or_default().to_owned()), fields(Some(record)).unwrap_or_default())
+    ORGANIZATIONS.iter().flat_map(|(_, code)| records_of(pems, code)).collect()
+}
+
+fn records_of(pems: &Simulator, code: &str) -> impl Iterator<Item = (Key, Fields)> {
+    pems.records(code).into_iter().map(move |record| {
+        let pfa_id = record["pfaId"].as_str().unwrap_or_default().to_owned();
+        ((code.to_owned(), pfa_id), fields(Some(record)).unwrap_or_default())
     })
-    .collect()
 }
 
 fn ended(row: &Row) -> Ended {

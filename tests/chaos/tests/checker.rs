@@ -164,6 +164,11 @@ fn a_clean_run_has_no_violation() {
 #[case::a_request_before_its_slot(Promise::Pace, |facts: &mut Facts| facts.slots[1] = 40.0)]
 #[case::a_request_long_after_its_slot(Promise::Pace, |facts: &mut Facts| facts.log[1].arrived_ms = 10_000.0)]
 #[case::an_unordered_429(Promise::Pace, |facts: &mut Facts| facts.log[1].status = Some(429))]
+#[case::a_dead_letter_of_an_outage(Promise::OutageIsNoVerdict, |facts: &mut Facts| facts.verdicts.push("queue 4".into()))]
+#[case::a_session_too_many(Promise::Sessions, |facts: &mut Facts| { facts.sessions.insert("relay-1-0".into(), 19); })]
+#[case::a_restored_record_that_was_not_taken(Promise::Agreement, |facts: &mut Facts| {
+    facts.restored.insert(key("archive-1"), fields(json!({"model": "A"})));
+})]
 #[case::a_broken_invariant(Promise::Invariants, |facts: &mut Facts| facts.broken.push("heads".into()))]
 fn a_planted_violation_is_found_and_named(#[case] promise: Promise, #[case] violate: fn(&mut Facts)) {
     let mut facts = clean();

@@ -81,6 +81,12 @@ pub enum Spelling {
     NotUtf8,
     /// The id of the first record holds `\u0000`.
     NulInId,
+    /// The first record has a field `remark` that is nested 200 levels deep.
+    Deep,
+    /// The first record has a field `remark` with a number that no database stores.
+    Huge,
+    /// The first record has a field `remark` with the key by which a parser marks numbers.
+    PrivateKey,
     /// Compressed, although no client asked for it.
     Gzip,
     /// The items in reverse order.

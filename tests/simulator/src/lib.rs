@@ -5,7 +5,9 @@ mod contract;
 mod control;
 pub mod export;
 mod fault;
+mod knobs;
 mod limit;
+mod list;
 mod log;
 mod response;
 mod service;
@@ -21,19 +23,18 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use base64::Engine;
 use hyper_util::rt::TokioIo;
-use serde_json::{Map, Value};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, watch};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::export::Record;
 use fault::Faults;
 pub use fault::{Fault, Operation, Spelling};
 use limit::Limit;
 pub use log::{Request, WriteLog};
 use state::Records;
+pub use tls::NAME;
 
 /// How a simulator is set up.
 #[derive(Debug, Clone)]
@@ -122,6 +123,7 @@ struct Shared {
     credentials: Mutex<Credentials>,
     gateway: Mutex<Option<(u16, String)>>,
     failing: Mutex<BTreeSet<String>>,
+    firewall: Mutex<Option<String>>,
 }
 
 impl Simulator {
@@ -142,6 +144,7 @@ impl Simulator {
             credentials: Mutex::new(config.credentials.clone()),
             gateway: Mutex::default(),
             failing: Mutex::default(),
+            firewall: Mutex::default(),
             config,
         });
         let (stopped, connections) = (CancellationToken::new(), TaskTracker::new());
@@ -158,61 +161,6 @@ impl Simulator {
     /// The certificate of its authority.
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
-    }
-
-    /// Takes records at version 1.
-    pub fn load(&self, records: impl IntoIterator<Item = Record>) {
-        lock(&self.shared.records).load(records);
-    }
-
-    /// A record as PEMS answers for it.
-    pub fn record(&self, code: &str, pfa_id: &str) -> Option<Value> {
-        lock(&self.shared.records).get(code, pfa_id)
-    }
-
-    /// All records of an organization, by id.
-    pub fn records(&self, code: &str) -> Vec<Value> {
-        lock(&self.shared.records).all(code)
-    }
-
-    /// Another user of PEMS changes a record; its new version.
-    pub fn edit(&self, code: &str, pfa_id: &str, changes: &Map<String, Value>) -> Option<i64> {
-        lock(&self.shared.records).edit(code, pfa_id, changes)
-    }
-
-    /// PEMS loses a record; whether it had it.
-    pub fn remove(&self, code: &str, pfa_id: &str) -> bool {
-        lock(&self.shared.records).remove(code, pfa_id)
-    }
-
-    /// Another user of PEMS opens a record, or closes it.
-    pub fn lock_record(&self, code: &str, pfa_id: &str, locked: bool) {
-        lock(&self.shared.records).lock(code, pfa_id, locked);
-    }
-
-    /// From now on, PEMS lets in these and no others.
-    pub fn set_credentials(&self, credentials: Credentials) {
-        *lock(&self.shared.credentials) = credentials;
-    }
-
-    /// The next request of that operation is shown this fault, after those that wait already.
-    pub fn fault(&self, operation: Operation, fault: Fault) {
-        lock(&self.shared.faults).push(operation, fault);
-    }
-
-    /// Takes back the faults that no request has met yet.
-    pub fn clear_faults(&self) {
-        *lock(&self.shared.faults) = Faults::default();
-    }
-
-    /// From now on a gateway answers every request in PEMS' place, with this status and body; `None` = PEMS answers again.
-    pub fn set_gateway(&self, page: Option<(u16, &str)>) {
-        *lock(&self.shared.gateway) = page.map(|(status, body)| (status, body.to_owned()));
-    }
-
-    /// From now on PEMS answers 500 to every write of these records, and applies none.
-    pub fn set_failing(&self, pfa_ids: &[&str]) {
-        *lock(&self.shared.failing) = pfa_ids.iter().map(|&id| id.to_owned()).collect();
     }
 
     /// How long it has been running: the clock of its log.

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::contract::{self, Write};
 use super::fault::{Fault, Operation};
+use super::list::list;
 use super::log::{Request, WriteLog};
 use super::response::{Answer, Body, Ended, gateway, odd, refuse, respond, unauthorized, whole};
 use super::{Shared, control, lock};
@@ -29,16 +30,28 @@ pub(super) struct Call {
     pub body: Bytes,
 }
 
-/// Longest page of the list.
-const PAGE: usize = 1_000;
-
 /// Answers a request, or ends its connection. What has arrived whole is carried out, whether or not its sender is still
 /// there to hear of it.
 pub(super) async fn answer(shared: Arc<Shared>, request: HttpRequest<Incoming>) -> Result<Response<Body>, Ended> {
     let arrived = Instant::now();
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Ended)?.to_bytes();
-    tokio::spawn(async move { carry_out(&shared, arrived, parts, body).await }).await.map_err(|_| Ended)?
+    let work = async move {
+        let mut response = carry_out(&shared, arrived, parts, body).await?;
+        let date = lock(&shared.records).now().strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        if let (false, Ok(date)) = (response.headers().contains_key("date"), date.parse()) {
+            response.headers_mut().insert("date", date);
+        }
+        Ok(response)
+    };
+    tokio::spawn(work).await.map_err(|_| Ended)?
+}
+
+/// What a firewall says to a request whose content it does not like.
+fn blocked(shared: &Shared, call: &Call) -> Option<Fault> {
+    let text = lock(&shared.firewall).clone()?;
+    let found = call.body.windows(text.len().max(1)).any(|window| window == text.as_bytes());
+    found.then(|| Fault::Page(403, "<html>Request blocked. Incident 4711.</html>".to_owned()))
 }
 
 async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes) -> Result<Response<Body>, Ended> {
@@ -58,7 +71,8 @@ async fn carry_out(shared: &Shared, arrived: Instant, parts: Parts, body: Bytes)
         ));
     };
     let admitted = lock(&shared.limit).admit(arrived);
-    let standing = lock(&shared.gateway).clone().map(|(status, body)| Fault::Page(status, body));
+    let standing =
+        lock(&shared.gateway).clone().map(|(status, body)| Fault::Page(status, body)).or_else(|| blocked(shared, &call));
     let fault = if admitted { standing.or_else(|| lock(&shared.faults).pop(operation)) } else { None };
     let mut entry = Request {
         sequence: 0,
@@ -213,7 +227,7 @@ fn perform(shared: &Shared, operation: Operation, call: &Call, most: usize, log:
                 .get(code, pfa_id)
                 .map_or_else(|| refuse(404, "NOT_FOUND", "there is no such record"), |record| (200, record));
         }
-        Operation::List => return list(&records, code, call),
+        Operation::List => return list(&records, code, &call.query),
         Operation::Put => contract::put(pfa_id, &call.body, key).map(|write| vec![write]),
         Operation::Delete => contract::delete(pfa_id, &call.body, key).map(|write| vec![write]),
         Operation::Batch => contract::batch(&call.body),
@@ -257,25 +271,6 @@ fn entry(write: &Write, status: u16) -> WriteLog {
         modified_by: write.modified_by.clone(),
         status,
     }
-}
-
-fn list(records: &super::Records, code: &str, call: &Call) -> Answer {
-    let limit: usize = match call.query.get("limit").map_or(Ok(500), |limit| limit.parse()) {
-        Ok(limit) if (1..=PAGE).contains(&limit) => limit,
-        _ => return refuse(400, "BAD_REQUEST", "limit is 1 to 1000"),
-    };
-    let Ok(since) = call.query.get("updatedSince").map(|since| since.parse()).transpose() else {
-        return refuse(400, "BAD_REQUEST", "updatedSince is no time");
-    };
-    let after = call
-        .query
-        .get("after")
-        .map(|cursor| cursor.split_once('~').and_then(|(time, id)| Some((time.parse().ok()?, id.to_owned()))));
-    if after == Some(None) {
-        return refuse(400, "BAD_REQUEST", "after is no cursor of this list");
-    }
-    let (records, next) = records.page(code, since, after.flatten(), limit);
-    (200, json!({"records": records, "next": next}))
 }
 
 fn authorized(shared: &Shared, call: &Call) -> bool {

@@ -18,6 +18,9 @@ pub(super) fn spell(mut body: Value, spelling: Spelling) -> (Vec<u8>, Option<&'s
         Spelling::Surrogate => (with(&body, &[r#""model":""#, r#""message":""#], br"\ud83d"), None),
         Spelling::NotUtf8 => (with(&body, &[r#""model":""#, r#""message":""#], b"\xff"), None),
         Spelling::NulInId => (with(&body, &[r#""pfaId":""#], br"\u0000"), None),
+        Spelling::Deep => remark(&body, &format!("{}{}", "[".repeat(200), "]".repeat(200))),
+        Spelling::Huge => remark(&body, "1e200000"),
+        Spelling::PrivateKey => remark(&body, r#"{"$serde_json::private::Number":"no number"}"#),
         Spelling::Gzip => {
             let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
             let packed = encoder.write_all(body.to_string().as_bytes()).and_then(|()| encoder.finish());
@@ -40,6 +43,12 @@ pub(super) fn spell(mut body: Value, spelling: Spelling) -> (Vec<u8>, Option<&'s
             (body.to_string().into_bytes(), None)
         }
     }
+}
+
+/// The body with a field `remark` of its first record.
+fn remark(body: &Value, value: &str) -> (Vec<u8>, Option<&'static str>) {
+    let text = body.to_string().replacen(r#""pfaId":"#, &format!(r#""remark":{value},"pfaId":"#), 1);
+    (text.into_bytes(), None)
 }
 
 /// The body with bytes after the first of these texts that it has.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 
 use crate::export::Record;
@@ -25,8 +25,12 @@ pub struct Stored {
 pub struct Records {
     organizations: BTreeMap<String, BTreeMap<String, Stored>>,
     locked: BTreeSet<(String, String)>,
-    /// The last time given out: PEMS' own clock never goes back.
+    /// The last time given out: PEMS' own clock never goes back, unless it is set.
     clock: Timestamp,
+    /// How far PEMS' clock is ahead of ours.
+    ahead: SignedDuration,
+    /// The organizations as a backup holds them.
+    backup: BTreeMap<String, BTreeMap<String, Stored>>,
 }
 
 /// Whether PEMS takes a value.
@@ -171,10 +175,37 @@ impl Records {
         )
     }
 
+    /// Sets PEMS' clock: so far ahead of ours.
+    pub fn set_clock(&mut self, ahead: SignedDuration) {
+        self.ahead = ahead;
+        self.clock = self.now();
+    }
+
+    /// What PEMS' clock shows.
+    pub fn now(&self) -> Timestamp {
+        let now = Timestamp::now().checked_add(self.ahead).unwrap_or_default();
+        Timestamp::from_millisecond(now.as_millisecond()).unwrap_or_default()
+    }
+
+    /// Stamps a record with another time of change, and changes nothing else.
+    pub fn stamp(&mut self, code: &str, pfa_id: &str, updated_at: Timestamp) -> bool {
+        let stored = self.organizations.get_mut(code).and_then(|records| records.get_mut(pfa_id));
+        stored.map(|stored| stored.updated_at = updated_at).is_some()
+    }
+
+    /// Makes a backup of an organization.
+    pub fn back_up(&mut self, code: &str) {
+        self.backup.extend(self.organizations.get(code).map(|records| (code.to_owned(), records.clone())));
+    }
+
+    /// Puts an organization's records back to the backup, with their versions and times; `false` = there is none.
+    pub fn restore(&mut self, code: &str) -> bool {
+        self.backup.get(code).map(|records| self.organizations.insert(code.to_owned(), records.clone())).is_some()
+    }
+
     /// PEMS' time now, later than any it gave before.
     fn tick(&mut self) -> Timestamp {
-        let now = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap_or_default();
-        self.clock = self.clock.max(now);
+        self.clock = self.clock.max(self.now());
         self.clock
     }
 }

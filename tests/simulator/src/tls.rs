@@ -16,7 +16,10 @@ pub struct Identity {
     pub server: Arc<ServerConfig>,
 }
 
-/// A new authority and a certificate of it for `localhost` and 127.0.0.1.
+/// The name by which a proxy reaches the simulator.
+pub const NAME: &str = "pems.example";
+
+/// A new authority and a certificate of it for `localhost`, 127.0.0.1 and [`NAME`].
 pub fn identity() -> Result<Identity> {
     let mut authority = CertificateParams::default();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -27,7 +30,7 @@ pub fn identity() -> Result<Identity> {
     let issuer = Issuer::new(authority, authority_key);
 
     let key = KeyPair::generate()?;
-    let server = CertificateParams::new(["localhost".to_owned(), "127.0.0.1".to_owned()])?.signed_by(&key, &issuer)?;
+    let server = CertificateParams::new(["localhost", "127.0.0.1", NAME].map(str::to_owned))?.signed_by(&key, &issuer)?;
     let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(anyhow::Error::msg)?;
     let mut config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()?

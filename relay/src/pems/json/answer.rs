@@ -1,6 +1,9 @@
 //! What an answer of PEMS means. Pure: no network.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    time::{Duration, SystemTime},
+};
 
 use serde_json::Value;
 
@@ -25,6 +28,8 @@ pub(super) struct Answer {
     pub form: String,
     /// Texts that can't be stored have been replaced; see [`super::bytes`].
     pub replaced: bool,
+    /// PEMS' clock: the Date header.
+    pub date: Option<SystemTime>,
 }
 
 /// The result of the only record of a request.

@@ -80,7 +80,7 @@ fn what_is_not_the_contracts_is_an_outage(
     )]
     body: Option<Value>,
 ) {
-    let page = || Answer { status, retry_after: None, body: body.clone(), form: "text/html".to_owned(), replaced: false };
+    let page = || Answer { status, body: body.clone(), form: "text/html".to_owned(), ..Answer::default() };
     let outage = |failure: &Failure| failure.kind == FailureKind::Outage;
     // A 200 of PEMS that confirms nothing is PEMS' own, if it says success at all.
     if status != 200 || refusal(body.as_ref()).is_none() && body.as_ref().is_none_or(|b| b["success"] != false) {

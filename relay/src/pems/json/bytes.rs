@@ -11,6 +11,8 @@ use std::{
 use flate2::read::{MultiGzDecoder, ZlibDecoder};
 use serde_json::{Map, Value};
 
+use super::parts;
+
 /// Stands for what can't be stored.
 const REPLACEMENT: char = '\u{FFFD}';
 
@@ -27,7 +29,7 @@ pub(super) fn decoded(body: Vec<u8>, encoding: &str, max: usize) -> io::Result<V
     if content.len() > max { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(content) }
 }
 
-/// Parses a body; the flag says whether something was replaced.
+/// Parses a body; the flag says whether something was replaced. A value that can't be read is left out; see [`parts`].
 pub(super) fn parsed(body: &[u8]) -> Option<(Value, bool)> {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     let (mut value, mut replaced) = match serde_json::from_slice(body) {
@@ -35,12 +37,15 @@ pub(super) fn parsed(body: &[u8]) -> Option<(Value, bool)> {
         Err(_) => {
             let text = String::from_utf8_lossy(body);
             let whole = without_lone_surrogates(&text);
-            if matches!((&text, &whole), (Cow::Borrowed(_), Cow::Borrowed(_))) {
-                return None;
-            }
-            (serde_json::from_str(&whole).ok()?, true)
+            let untouched = matches!((&text, &whole), (Cow::Borrowed(_), Cow::Borrowed(_)));
+            let value = match untouched {
+                true => None,
+                false => serde_json::from_str(&whole).ok(),
+            };
+            (value.or_else(|| parts::salvaged(&whole))?, !untouched)
         }
     };
+    parts::leave_out_numbers(&mut value);
     if body.windows(6).any(|window| window == br"\u0000") {
         replaced |= replace_nul(&mut value);
     }

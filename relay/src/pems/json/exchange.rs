@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use metrics::{counter, histogram};
+use pfa_service::certificate;
 use reqwest::RequestBuilder;
 
 use super::{
@@ -37,8 +38,8 @@ pub(super) async fn exchange(request: RequestBuilder, pace: &Pace) -> Result<Ans
     counter!("pfa_relay_requests_total", "status" => status).increment(1);
     histogram!("pfa_relay_request_seconds").record(started.elapsed());
     match answer {
-        Ok(Answer { status: 429, retry_after: None, body, form, replaced }) => {
-            Ok(Answer { status: 429, retry_after: Some(pace.throttled()), body, form, replaced })
+        Ok(answer @ Answer { status: 429, retry_after: None, .. }) => {
+            Ok(Answer { retry_after: Some(pace.throttled()), ..answer })
         }
         answer => {
             if answer.is_ok() {
@@ -79,7 +80,7 @@ async fn answer_to(request: RequestBuilder) -> Result<Answer, Failure> {
         });
     };
     let (body, replaced) = bytes::parsed(&content).map_or((None, false), |(body, replaced)| (Some(body), replaced));
-    Ok(Answer { status, retry_after, body, form, replaced })
+    Ok(Answer { status, retry_after, body, form, replaced, date: httpdate::parse_http_date(&date).ok() })
 }
 
 /// The secret was replaced while a request with the old one was under way: nothing was applied, and the next try uses the
@@ -105,7 +106,8 @@ fn no_answer(error: reqwest::Error) -> Failure {
     };
     // The log line has the identifiers; the address would repeat them.
     let source = error.without_url();
-    let cause = root_cause(&source);
+    let cause = certificate::fault(&source, "pems-ca")
+        .map_or_else(|| root_cause(&source), |fault| format!("its certificate is not accepted: {fault}"));
     Failure {
         kind,
         status: None,

@@ -8,8 +8,10 @@ mod exchange;
 #[cfg(test)]
 mod fuzz;
 mod pace;
+mod parts;
 #[cfg(test)]
 mod samples;
+mod trust;
 
 use std::{fs, io, path::PathBuf, sync::Arc, time::Duration};
 
@@ -28,10 +30,11 @@ use self::{
     bytes::whole_number,
     exchange::reading,
     pace::Pace,
+    trust::Trust,
 };
 use crate::{
     credentials::{Credentials, Login},
-    pems::{Failure, FailureKind, ListQuery, Operation, Page, Pems, Write, WriteResult},
+    pems::{Failure, FailureKind, ListQuery, Operation, Page, Pems, UNREADABLE, Write, WriteResult},
 };
 
 /// An idle connection is closed before servers and firewalls usually do it: a request on a dying one is ambiguous.
@@ -90,6 +93,7 @@ pub struct JsonPems {
     client: Client,
     endpoint: Endpoint,
     pace: Arc<Pace>,
+    trust: Arc<Trust>,
 }
 
 impl JsonPems {
@@ -116,10 +120,16 @@ impl JsonPems {
             }
             builder = builder.tls_certs_merge(certificates);
         }
-        let pems = Self { client: builder.build()?, endpoint, pace: Arc::default() };
+        let pems = Self { client: builder.build()?, endpoint, pace: Arc::default(), trust: Arc::default() };
         // A tenant or secret that is not valid in a header fails here, and not at the first record.
         pems.request(Method::GET, &["health"], "", &pems.endpoint.login.current()).build()?;
         Ok(pems)
+    }
+
+    /// Waits until PEMS' certificate is refused by the first connection, and says why.
+    pub async fn certificate_fault(&self) -> String {
+        let fault = self.trust.refused().await;
+        format!("PEMS' certificate at {} is not accepted: {fault}", self.endpoint.url)
     }
 
     fn request(&self, method: Method, path: &[&str], organization: &str, credentials: &Credentials) -> RequestBuilder {
@@ -145,7 +155,9 @@ impl JsonPems {
         complete: impl FnOnce(RequestBuilder) -> RequestBuilder + Send,
     ) -> Result<Answer, Failure> {
         let used = self.endpoint.login.current();
-        let answer = exchange::exchange(complete(self.request(method, path, organization, &used)), &self.pace).await?;
+        let answer = exchange::exchange(complete(self.request(method, path, organization, &used)), &self.pace).await;
+        self.trust.record(answer.as_ref().map(drop));
+        let answer = answer?;
         // A secret that was replaced is no reason to hold the organization: the next try uses the new one.
         if answer.status == 401 && self.endpoint.login.reread() != used {
             return Err(exchange::renewed());
@@ -181,8 +193,13 @@ impl Pems for JsonPems {
         let mut answer = self.exchange(Method::GET, &["pfa", pfa_id], organization, complete).await.map_err(reading)?;
         if let Some(record) = answer.body.as_mut().filter(|_| answer.status == 200)
             && record.get("pfaId").and_then(Value::as_str) == Some(pfa_id)
-            && settle_version(record)
         {
+            if let Some(reason) = record.get(UNREADABLE).and_then(Value::as_str) {
+                return Err(unreadable(reason));
+            }
+            if !settle_version(record) {
+                return Err(unreadable("it has no version that is a whole number"));
+            }
             if answer.replaced {
                 warn_of_replacement(organization, record);
             }
@@ -217,7 +234,7 @@ impl Pems for JsonPems {
                 refuse_replaced_id(record);
             }
         }
-        Ok(Page { count: records.len(), records: Value::Array(records), next })
+        Ok(Page { count: records.len(), records: Value::Array(records), next, date: answer.date })
     }
 
     async fn health(&self, organization: &str) -> Result<(), Failure> {
@@ -239,11 +256,17 @@ fn settle_version(record: &mut Value) -> bool {
     }
 }
 
-/// The database refuses what is not an object, and says so for this row alone.
+/// The database refuses the record and no other.
 fn refuse_replaced_id(record: &mut Value) {
     if record.as_object().is_some_and(|record| bytes::replaced_fields(record).contains(&"pfaId")) {
-        *record = json!("the pfaId of this record holds U+0000 or is not valid UTF-8");
+        *record = json!({ UNREADABLE: "pfaId: holds U+0000 or is not valid UTF-8" });
     }
+}
+
+/// PEMS shows the record, and asking again would show the same.
+fn unreadable(reason: &str) -> Failure {
+    let message = format!("PEMS' record can't be read: {reason}");
+    Failure { kind: FailureKind::Rejected, status: Some(200), message, retry_after: None, response: None, source: None }
 }
 
 /// Says where a record was changed so that it can be stored.

@@ -19,7 +19,7 @@ pub enum Template {
     Empty,
     /// The application's tables with the sample organizations and users, and the extension, not attached.
     Installed,
-    /// The same, attached, every organization resumed.
+    /// The same, attached, every organization resumed and read by relays.
     Attached,
 }
 
@@ -54,7 +54,9 @@ impl Server {
         close(&admin, installed, Template::Installed).await?;
 
         let attached = self.new_template(&admin, Template::Installed, Template::Attached).await?;
-        attached.batch_execute("select pfa_sync.attach(); select pfa_sync.resume()").await?;
+        attached
+            .batch_execute("select pfa_sync.attach(); select pfa_sync.set('inbound', 'relay'); select pfa_sync.resume()")
+            .await?;
         close(&admin, attached, Template::Attached).await
     }
 
