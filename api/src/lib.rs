@@ -2,10 +2,11 @@
 //! What is valid, who may do what and who can see what is decided in the database.
 //!
 //! Layers, each importing only those before it: `conflict`, `http`, `session`, `auth`, `events`, `state`, `routes`,
-//! `openapi`, `server`.
+//! `openapi`, `server`, `doctor`.
 
 mod auth;
 mod conflict;
+pub mod doctor;
 mod events;
 mod examples;
 mod http;

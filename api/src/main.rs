@@ -27,6 +27,9 @@ enum Command {
     /// Serve until stopped by SIGTERM or SIGINT
     #[command(after_help = SERVE_EXAMPLES)]
     Serve,
+    /// Check settings, keys of tokens, address, login and extension
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor,
     /// Print the description of the service (OpenAPI 3.1)
     Openapi,
 }
@@ -39,10 +42,16 @@ Examples (jwt-secret-file, jwks-file or jwks-url is required):
     pfa-api serve --config /etc/pfa-sync/pfa-api.toml --database-password-file /run/secrets/database \\
         --jwks-url https://login.example.com/.well-known/jwks.json";
 
+const DOCTOR_EXAMPLES: &str = "\
+Example:
+  Before the first start, or when requests fail; exits with 1 if something is wrong:
+    pfa-api doctor --config /etc/pfa-sync/pfa-api.toml";
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match start().await {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             if let Some(SettingsError::Usage(usage)) = error.downcast_ref() {
                 usage.exit();
@@ -53,17 +62,22 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn start() -> anyhow::Result<()> {
+/// Runs the command. `false` = it ran, and found a failure that it has printed.
+async fn start() -> anyhow::Result<bool> {
     let matches = settings::read(Arguments::command(), PROGRAM, std::env::args_os())?;
     let Arguments { settings, command } = Arguments::from_arg_matches(&matches)?;
     match command {
         Command::Serve => {
             log::start(&settings.log)?;
-            pfa_api::serve(&settings).await
+            pfa_api::serve(&settings).await.map(|()| true)
+        }
+        Command::Doctor => {
+            log::start(&settings.log)?;
+            Ok(pfa_api::doctor::examine(&settings).await)
         }
         Command::Openapi => {
             println!("{:#}", pfa_api::document());
-            Ok(())
+            Ok(true)
         }
     }
 }

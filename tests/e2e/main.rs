@@ -1,6 +1,7 @@
 //! End-to-end tests on a real Postgres, the real relay and the PEMS simulator over TLS. `make test` runs them.
 
 mod api;
+mod api_doctor;
 mod attach;
 mod attacks;
 mod binding;

@@ -73,12 +73,7 @@ struct Fetched {
 impl PublishedKeys {
     /// Starts the task that fetches the keys. It ends when this value is dropped.
     pub(super) fn new(source: Source) -> Result<Self> {
-        // Variables such as HTTP_PROXY name no party that keys may come from.
-        let mut client = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none()).no_proxy();
-        if let Source::Address { proxy: Some(proxy), .. } = &source {
-            client = client.proxy(Proxy::https(proxy.clone())?);
-        }
-        let client = client.build()?;
+        let client = client(&source)?;
         let (sender, fetched) = watch::channel(Fetched::default());
         let wanted = Arc::new(Notify::new());
         tokio::spawn(keep_current(source, client, sender, Arc::downgrade(&wanted)));
@@ -104,6 +99,21 @@ impl PublishedKeys {
         let next = timeout(FETCH_TIMEOUT * 2, fetched.wait_for(|now| now.fetches > fetches)).await;
         Some(next.ok()?.ok()?.keys.clone())
     }
+}
+
+/// How many usable keys a set has now.
+pub(crate) async fn count(source: &Source) -> Result<usize> {
+    let keys = timeout(FETCH_TIMEOUT, fetch(source, &client(source)?)).await;
+    Ok(keys.with_context(|| format!("no answer within {} s", FETCH_TIMEOUT.as_secs()))??.len())
+}
+
+/// A client for the keys. Variables such as HTTP_PROXY name no party that keys may come from.
+fn client(source: &Source) -> Result<Client> {
+    let mut client = Client::builder().timeout(FETCH_TIMEOUT).redirect(Policy::none()).no_proxy();
+    if let Source::Address { proxy: Some(proxy), .. } = source {
+        client = client.proxy(Proxy::https(proxy.clone())?);
+    }
+    Ok(client.build()?)
 }
 
 /// Fetches the keys, one fetch at a time. If a fetch fails, the known keys stay in use.

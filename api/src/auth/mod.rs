@@ -4,5 +4,5 @@ pub(crate) mod caller;
 #[cfg(test)]
 mod fuzz;
 mod header;
-mod keys;
+pub(crate) mod keys;
 pub(crate) mod token;
