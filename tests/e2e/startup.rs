@@ -42,6 +42,8 @@ const RELAY: (&str, &[&str]) = ("pfa-relay", &["run"]);
 #[case::superuser(API, None, "superuser")]
 #[case::api_with_the_role_of_the_relay(API, Some("pfa_sync_relay"), "does not have the role pfa_sync_api")]
 #[case::api_with_more(API, Some("pfa_sync_api, pfa_sync_relay"), "has more than pfa_sync_api: revoke pfa_sync_relay")]
+#[case::relay_as_superuser(RELAY, None, "superuser")]
+#[case::relay_with_more(RELAY, Some("pfa_sync_relay, pfa_sync_api"), "has more than pfa_sync_relay: revoke pfa_sync_api")]
 #[case::relay_with_the_role_of_the_api(RELAY, Some("pfa_sync_api"), "does not have the role pfa_sync_relay")]
 #[tokio::test]
 async fn a_login_that_does_not_fit_is_refused_in_words(

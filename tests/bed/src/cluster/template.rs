@@ -54,9 +54,10 @@ impl Server {
         close(&admin, installed, Template::Installed).await?;
 
         let attached = self.new_template(&admin, Template::Installed, Template::Attached).await?;
-        attached
-            .batch_execute("select pfa_sync.attach(); select pfa_sync.set('inbound', 'relay'); select pfa_sync.resume()")
-            .await?;
+        // Not by set(), so that the log of a test begins with the test.
+        let choose =
+            "insert into pfa_sync_private.setting_value (name, value, changed_by) values ('inbound', 'relay', 'template')";
+        attached.batch_execute(&format!("select pfa_sync.attach(); {choose}; select pfa_sync.resume()")).await?;
         close(&admin, attached, Template::Attached).await
     }
 
