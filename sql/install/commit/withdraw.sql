@@ -29,6 +29,12 @@ begin
           left join modification m on m.modification_id = w.id
          where w.id is not null);
     taken := array(select r.key from jsonb_each_text(results) r where r.value = 'withdrawn');
+    -- What no trigger saw has nothing queued that could end.
+    perform log_event('WITHDRAWN', m.organization_id, actor, pfa_id => r.pfa_id, modification_id => m.modification_id)
+       from modification m
+       left join mirror r on r.mirror_id = m.mirror_id
+      where m.modification_id = any (taken) and m.sync_state = 'committed'
+        and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id);
     -- Ended in the name of the user who takes them back, before the triggers see it.
     perform withdraw_queued(taken, actor);
     perform set_sync_state(taken, 'draft');

@@ -114,7 +114,9 @@ fn ends(facts: &Facts, found: &mut Found) {
             (EditOutcome::Committed, Some("conflict")) => status == Some("conflict") && !dead && open == 1,
             (EditOutcome::Committed, Some("sync_error")) => status == Some("failed") && dead && open == 0,
             (EditOutcome::Committed, Some("draft" | "discarded")) => {
-                matches!(status, Some("withdrawn" | "conflict" | "failed")) && open == 0
+                // One that was withdrawn before any trigger saw it has no queue row.
+                let unseen = status.is_none() && facts.withdrawn.contains(modification);
+                (unseen || matches!(status, Some("withdrawn" | "conflict" | "failed"))) && open == 0
             }
             _ => false,
         };

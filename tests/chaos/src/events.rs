@@ -87,6 +87,10 @@ pub(super) fn events(rng: &mut Rng, seconds: u64) -> Vec<(Duration, Event)> {
         let (statement, longest) = hold(rng);
         events.push((moment(rng, seconds), Event::Hold(statement, Duration::from_millis(rng.u64(100..longest)))));
     }
+    for _ in 0..(seconds / 20).max(1) {
+        let time = Duration::from_millis(rng.u64(50..1_500));
+        events.push((moment(rng, seconds), Event::Unwatched(time)));
+    }
     events.sort_by_key(|(at, _)| *at);
     events
 }

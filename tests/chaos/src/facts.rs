@@ -64,6 +64,8 @@ pub struct Facts {
     pub ended: BTreeMap<i64, Ended>,
     /// Queue ids of the dead letters.
     pub dead_letters: BTreeSet<i64>,
+    /// Modifications that were withdrawn, according to the log.
+    pub withdrawn: BTreeSet<String>,
     /// Modifications of the open conflicts, one entry for each.
     pub open_conflicts: Vec<String>,
     /// Modifications with a resolved conflict.

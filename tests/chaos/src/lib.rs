@@ -25,7 +25,7 @@ use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::checker::{Violation, violations};
-use self::editors::{Editor, resolve};
+use self::editors::{Editor, resolve, session};
 use self::facts::{EditOutcome, Facts, Foreign};
 pub use self::plan::Options;
 use self::plan::{EDITORS, Event, ORGANIZATIONS, Plan, RECORDS, RELAYS, RESTORED, key};
@@ -189,6 +189,9 @@ impl Faults {
                     Ok(())
                 });
             }
+            Event::Unwatched(time) => {
+                self.ending.spawn(unwatched(stack.urls().0, time));
+            }
             Event::Gateway(page) => stack.pems().set_gateway(page),
             Event::Clock(ahead) => stack.pems().set_clock(ahead),
             Event::Archive(record, text) => {
@@ -216,7 +219,6 @@ impl Faults {
     async fn clear(&mut self, stack: &Stack) -> Result<()> {
         stack.pems().clear_faults();
         stack.pems().set_gateway(None);
-        stack.let_in(true).await?;
         for record in 0..RECORDS {
             let (code, pfa_id) = key(record);
             stack.pems().lock_record(&code, &pfa_id, false);
@@ -227,12 +229,35 @@ impl Faults {
         while let Some(ended) = timeout(PATIENCE, self.ending.join_next()).await.context("a pull or a relay does not end")? {
             ended??;
         }
+        stack.let_in(true).await?;
         for relay in self.relays.iter_mut().flatten() {
             if let Some(status) = relay.ended()? {
                 bail!("a relay ended by itself with {status}");
             }
         }
         Ok(())
+    }
+}
+
+/// Disables the triggers for so long. Faults of the database may end a session at any point: attach() is called until it is
+/// done.
+async fn unwatched(url: String, time: Duration) -> Result<()> {
+    if let Ok(administrator) = session(&url).await {
+        let disable = "set lock_timeout = '2s'; alter table pfa_modification disable trigger user";
+        let _ = administrator.batch_execute(disable).await;
+    }
+    sleep(time).await;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let attached = match session(&url).await {
+            Ok(administrator) => administrator.batch_execute("select pfa_sync.attach()").await,
+            Err(error) => Err(error),
+        };
+        match attached {
+            Ok(()) => return Ok(()),
+            Err(error) if Instant::now() > deadline => return Err(error).context("attach() does not succeed"),
+            Err(_) => sleep(Duration::from_millis(200)).await,
+        }
     }
 }
 

@@ -95,6 +95,8 @@ pub enum Event {
     Lock(usize, bool),
     /// A DBA or a report holds what this statement locks in an idle transaction, for so long.
     Hold(String, Duration),
+    /// A DBA disables the triggers of the modifications, as for a bulk load, and attaches again after so long.
+    Unwatched(Duration),
     /// Somebody pulls.
     Pull,
     /// A gateway answers in PEMS' place with this status and page, or PEMS again.

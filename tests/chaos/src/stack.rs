@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tempfile::TempDir;
 use tokio_postgres::Client;
+use tokio_postgres::error::SqlState;
 
 use super::plan::{ORGANIZATIONS, RECORDS, RESTORED, RESTORED_RECORDS, key};
 use pems_simulator::export::Record;
@@ -151,7 +152,15 @@ impl Stack {
     pub async fn let_in(&self, accepted: bool) -> Result<()> {
         self.base.set_password(if accepted { "secret" } else { "changed" });
         if accepted {
-            self.client().await?.batch_execute("select pfa_sync.resume()").await?;
+            while let Err(error) = self.client().await?.batch_execute("select pfa_sync.resume()").await {
+                match error.code().map(SqlState::code) {
+                    // While the triggers are disabled, nothing can be resumed.
+                    Some("PF004") => break,
+                    // It met attach().
+                    Some("40P01") => {}
+                    _ => return Err(error.into()),
+                }
+            }
         }
         Ok(())
     }

@@ -43,6 +43,8 @@ pub async fn complete(facts: &mut Facts, client: &Client, pems: &Simulator) -> R
     }
     let attempts = "select queue_id, count(*) from pfa_sync_private.pfa_audit_log where event_type = 'WRITE_ATTEMPT' group by 1";
     facts.attempts = client.query(attempts, &[]).await?.iter().map(|row| (row.get(0), row.get::<_, i64>(1) as usize)).collect();
+    let withdrawn = "select distinct modification_id from pfa_sync_private.pfa_audit_log where event_type = 'WITHDRAWN'";
+    facts.withdrawn = client.query(withdrawn, &[]).await?.iter().map(|row| text(row, 0)).collect();
     let synced = "select queue_id from pfa_sync_private.pfa_audit_log where event_type = 'SYNCED' and queue_id is not null";
     facts.synced = client.query(synced, &[]).await?.iter().map(|row| row.get(0)).collect();
     let broken = client.query("select concat_ws(', ', invariant, object, detail) from pfa_sync.check()", &[]).await?;
