@@ -38,6 +38,7 @@ mod migrations;
 mod monitoring;
 mod outbound;
 mod outcome;
+mod plans;
 mod plpgsql;
 mod prices;
 mod pull;
