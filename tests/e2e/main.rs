@@ -43,6 +43,7 @@ mod organizations;
 mod outbound;
 mod outcome;
 mod parts;
+mod plans;
 mod plpgsql;
 mod prices;
 mod pull;

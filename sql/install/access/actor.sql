@@ -60,19 +60,19 @@ create function permissions_of(user_id text, organization_id text) returns text[
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    granted text[];
+    user_role text;
+    granted   text[];
 begin
-    select case when not u.active then '{}'
-                when u.role = 'admin' then
-                    all_permissions() || array(select distinct f.permission from field_rules f
-                                                where f.permission <> all (all_permissions()))
-                else (select m.permissions from member m
-                       where m.user_id = permissions_of.user_id
-                         and m.organization_id = permissions_of.organization_id)
-           end
-      into granted
+    select u.role,
+           (select m.permissions from member m
+             where m.user_id = u.user_id and m.organization_id = permissions_of.organization_id)
+      into user_role, granted
       from users u
-     where u.user_id = permissions_of.user_id;
+     where u.user_id = permissions_of.user_id and u.active;
+    if user_role = 'admin' then
+        return all_permissions() || array(select distinct f.permission from field_rules f
+                                           where f.permission <> all (all_permissions()));
+    end if;
     return coalesce(granted, '{}');
 end
 $$;

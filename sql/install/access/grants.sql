@@ -56,7 +56,7 @@ begin
         is_guarded(), follow_application_change(), refuse_foreign_code(oid[]), refresh_application_functions(name),
         application_triggers(),
         translated_columns(name, name), create_row_function(name, text, text, text), create_row_functions(name),
-        create_lock_function(text, text), create_lock_functions(name), create_write_function(text, text, text),
+        create_lock_function(text, text), create_lock_functions(name), create_write_function(text, text, text, text),
         create_write_functions(name), create_foreign_queue_function(name), triggers_in_place()
         to pfa_sync_owner;
     grant execute on function fleet_setting(text)

@@ -74,11 +74,16 @@ create function ensure_bound_table(relation oid, table_schema name, table_name n
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    here installation := ensure_attached();
+    here installation;
 begin
-    if not (table_name = 'pfa_modification' and table_schema = here.app_schema
-            and (relation = (select b.relation from bound_table b where b.table_name = 'pfa_modification')
-                 or is_copy())) then
+    perform from installation i
+       join bound_table b on b.table_name = 'pfa_modification' and b.relation = ensure_bound_table.relation
+      where i.app_schema = table_schema and b.table_name = ensure_bound_table.table_name;
+    if found then
+        return;
+    end if;
+    here := ensure_attached();
+    if not (table_name = 'pfa_modification' and table_schema = here.app_schema and is_copy()) then
         raise exception 'table %.% is not the one that pfa_sync is attached to', table_schema, table_name
             using errcode = 'PF004',
                   hint = format('select * from pfa_sync.attach(%L) binds the tables that are there now.',

@@ -25,17 +25,30 @@ comment on table origin is
     'another database brings the row of that one, and nothing is sent until adopt().';
 select pg_catalog.pg_extension_config_dump('origin', '');
 
+-- These are in PL/pgSQL since every claim calls them: a function in SQL that is not inlined is planned at each call.
 create function system_identifier() returns bigint
-    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$ select system_identifier from pg_control_system() $$;
+    language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select c.system_identifier from pg_control_system() c);
+end
+$$;
 
 create function database_oid() returns oid
-    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$ select oid from pg_database where datname = current_database() $$;
+    language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select d.oid from pg_database d where d.datname = current_database());
+end
+$$;
 
 create function installed_version() returns text
-    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$ select extversion from pg_extension where extname = 'pfa_sync' $$;
+    language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select e.extversion from pg_extension e where e.extname = 'pfa_sync');
+end
+$$;
 
 -- Whether the data is of another database: this one is a copy of it, or its data was restored into this one.
 create function is_copy() returns boolean

@@ -27,7 +27,6 @@ begin
     execute format($function$
         create or replace function pfa_sync_private.%1$I(ids text[], skip_locked boolean) returns text[]
             language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-            set jit = off set enable_seqscan = off
         as $body$
         begin
             perform become_table_owner(%2$L);

@@ -10,13 +10,15 @@ comment on function become_table_owner(regclass) is
     'Makes the owner of a relation the current user until the calling SECURITY DEFINER function returns.';
 
 -- Makes one of the functions: it executes a statement on a table as the table's owner, and returns the number of rows
--- that it wrote. The statement names its parameter argument.
-create function create_write_function(name text, relation text, statement text) returns void
+-- that it wrote. The statement names its parameters, by default one, argument.
+create function create_write_function(name text, relation text, statement text,
+                                      parameters text default 'argument jsonb')
+    returns void
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     execute format($function$
-        create or replace function pfa_sync_private.%1$I(argument jsonb) returns bigint
+        create or replace function pfa_sync_private.%1$I(%4$s) returns bigint
             language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
             set jit = off set enable_seqscan = off
         as $body$
@@ -29,8 +31,10 @@ begin
             return written;
         end
         $body$;
-        alter function pfa_sync_private.%1$I(jsonb) owner to pfa_sync_owner $function$, name, relation, statement);
-    perform revoke_grants(format('pfa_sync_private.%I(jsonb)', name)::regprocedure);
+        alter function pfa_sync_private.%1$I(%4$s) owner to pfa_sync_owner $function$, name, relation, statement,
+        parameters);
+    perform revoke_grants(p.oid::regprocedure)
+       from pg_proc p where p.pronamespace = 'pfa_sync_private'::regnamespace and p.proname = name;
 end
 $$;
 
@@ -68,14 +72,15 @@ begin
         on conflict do nothing $insert$, mirror, names, definitions));
     return next 'write_new_mirrors';
 
-    -- [{id, data, typed, stamp, step}]
+    -- Arrays in step: a document of whole records would be put together and taken apart again for nothing.
     perform create_write_function('write_mirrors', mirror, format($update$
         update %1$s m
            set data = r.data, version = m.version + r.step, "pemsVersion" = coalesce(r.stamp, m."pemsVersion"),
                "lastSyncedAt" = now() at time zone 'utc', "updatedAt" = now() at time zone 'utc',
                (%2$s) = (select t.* from jsonb_to_record(r.typed) t (%3$s))
-          from jsonb_to_recordset(argument) r (id text, data jsonb, typed jsonb, stamp text, step int)
-         where m.id = r.id $update$, mirror, names, definitions));
+          from unnest(ids, records, typed_records, stamps, steps) r (id, data, typed, stamp, step)
+         where m.id = r.id $update$, mirror, names, definitions),
+        'ids text[], records jsonb[], typed_records jsonb[], stamps text[], steps int[]');
     return next 'write_mirrors';
 
     -- [{id, changedBy, reason}]

@@ -56,7 +56,7 @@ begin
     end if;
     return query
         select j.modification_id, masked(conflict_values(j.conflicts, j.base, j.delta, j.seen), scope), j.errors
-          from judge_modifications(array[draft.modification_id]) j;
+          from unnest(judge_modifications(array[draft.modification_id])) j;
 end
 $$;
 comment on function pfa_sync.save_draft(text, text, text, jsonb, text, text) is
@@ -135,7 +135,7 @@ declare
     refused judgement[] := '{}';
 begin
     if skip_invalid then
-        refused := array(select j from judge_modifications(drafts) j where j.outcome = 'failed');
+        refused := array(select j from unnest(judge_modifications(drafts)) j where j.outcome = 'failed');
         drafts := array(select unnest(drafts) except select j.modification_id from unnest(refused) j);
     end if;
     perform set_sync_state(drafts, 'committed');

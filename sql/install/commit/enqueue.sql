@@ -1,71 +1,118 @@
 -- From committed to queued: judge, then refuse, queue or record a conflict, then wake the relays.
 --
--- The functions of this path that read the queue switch off the plans that read it whole (and JIT compilation, which
--- their penalty would trigger): a session of the application keeps its plans, and plans that were made while the queue
--- was empty would read all of it once for each change when it is not.
+-- What serves a rare case (a refusal, a conflict, a rebase) runs only if the statement that looks at all changes found
+-- one. The statements read the queue by subqueries in the list of columns and by lateral ones with offset 0: the
+-- planner can only look each row up by an index, also where it believes that the queue is empty.
 
--- Judges and queues committed modifications that have no live queue row. The caller has locked them.
--- With refuse_bad, an invalid or forbidden one fails the statement; without, it becomes a dead letter.
-create function enqueue(modification_ids text[], kind text, refuse_bad boolean)
-    returns table (organization_id text, queued bigint, failed bigint)
+-- How many modifications of an organization were queued, and how many have failed.
+create type enqueue_count as (
+    organization_id text,
+    queued          bigint,
+    failed          bigint
+);
+
+-- Judges and queues committed modifications that have no live queue row. The caller has locked them, so that no queue
+-- row of theirs comes or goes meanwhile.
+-- With refuse_bad, an invalid or forbidden one fails the statement, and nothing is counted; without, it becomes a dead
+-- letter.
+create function enqueue(modification_ids text[], kind text, refuse_bad boolean) returns enqueue_count[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
 as $$
-#variable_conflict use_column
 declare
-    round_ids  text[];
-    rest       text[];
-    tied       text[];
-    bad        judgement[];
-    done       text[] := '{}';
-    wanted     int;
-    judgements judgement[];
-    refused    judgement[] := '{}';
+    edits       record;
+    rest        text[];
+    round_ids   text[];
+    permissions text[];
+    tied        text[];
+    done        text[] := '{}';
+    wanted      int;
+    judgements  judgement[];
+    kinds       judged_kinds;
+    refused     judgement[] := '{}';
+    counts      enqueue_count[] := '{}';
 begin
+    select array_agg(c.modification_id) as ids, array_agg(c.mirror_id) as records,
+           min(c.user_id) as author, min(c.organization_id) as organization,
+           min(c.user_id) = max(c.user_id) and min(c.organization_id) = max(c.organization_id) as of_one_author,
+           bool_or(c.disputed) as disputed, bool_or(c.dead) as dead
+      into edits
+      from (select m.modification_id, m.mirror_id, m.user_id, m.organization_id,
+                   (select true from pfa_sync_conflict s
+                     where s.modification_id = m.modification_id and s.status = 'unresolved' limit 1) as disputed,
+                   (select true from pfa_write_queue_dlq d
+                     where d.modification_id = m.modification_id and d.status = 'open' limit 1) as dead
+              from unnest(modification_ids) i (id)
+             cross join lateral (select * from modification m where m.modification_id = i.id offset 0) m
+             where (select q.id from pfa_write_queue q where q.modification_id = m.modification_id) is null) c;
+    rest := edits.ids;
+    if rest is null then
+        return counts;
+    end if;
     -- The record's lock makes its queue order its commit order.
-    perform lock_records(array(select m.mirror_id from unnest(modification_ids) i (id)
-                                 join modification m on m.modification_id = i.id));
-    rest := array(select m.modification_id from unnest(modification_ids) i (id)
-                    join modification m on m.modification_id = i.id
-                   where not exists (select from pfa_write_queue q where q.modification_id = m.modification_id));
+    perform lock_records(edits.records);
     wanted := cardinality(rest);
-    -- A conflict that the application commits again is judged anew.
-    perform close_conflicts(rest);
-    perform close_dead_letters(rest, 'requeued', null, null);
+    -- A conflict or dead letter that the application commits again is judged anew.
+    if edits.disputed then
+        perform close_conflicts(rest);
+    end if;
+    if edits.dead then
+        perform close_dead_letters(rest, 'requeued', null, null);
+    end if;
+    if edits.of_one_author then
+        permissions := permissions_of(edits.author, edits.organization);
+    end if;
     -- Several changes of one record are judged one after the other, each over those before it.
     while cardinality(rest) > 0 loop
-        round_ids := array(select distinct on (m.mirror_id) m.modification_id
-                             from unnest(rest) i (id) join modification m on m.modification_id = i.id
-                            order by m.mirror_id, m.created_at, m.modification_id);
-        rest := case when cardinality(round_ids) < cardinality(rest)
-                     then array(select unnest(rest) except select unnest(round_ids)) else '{}' end;
+        if cardinality(rest) = 1 then
+            round_ids := rest;
+            rest := '{}';
+        else
+            round_ids := array(select distinct on (m.mirror_id) m.modification_id
+                                 from unnest(rest) i (id)
+                                cross join lateral (
+                                    select * from modification m where m.modification_id = i.id offset 0) m
+                                order by m.mirror_id, m.created_at, m.modification_id);
+            rest := case when cardinality(round_ids) < cardinality(rest)
+                         then array(select unnest(rest) except select unnest(round_ids)) else '{}' end;
+        end if;
         if tied is null then
             tied := case when rest = '{}' then '{}' else edits_of_one_moment(round_ids || rest) end;
         end if;
-        judgements := array(select j from judge_modifications(round_ids) j order by j.mirror_id);
-        if refuse_bad then
-            bad := array(select j from unnest(judgements) j where j.outcome = 'failed');
-            if cardinality(bad) > 0 then
+        judgements := case when edits.of_one_author then judge_edits(round_ids, permissions)
+                           else judge_modifications(round_ids) end;
+        kinds := kinds_of(judgements);
+        if kinds.ending then
+            if refuse_bad then
                 -- The others go on, so that one refusal names all that is invalid or forbidden.
-                refused := refused || bad;
+                refused := refused || array(select j from unnest(judgements) j where j.outcome = 'failed');
                 judgements := array(select j from unnest(judgements) j where j.outcome <> 'failed');
             end if;
+            judgements := resolve_by_rule(judgements, 'commit');
+            kinds := kinds_of(judgements);
         end if;
-        judgements := resolve_by_rule(judgements, 'commit');
         if cardinality(tied) > 0 then
             judgements := ask_for_order(judgements, done);
+            kinds := kinds_of(judgements);
             done := done || array(select unnest(round_ids) intersect select unnest(tied));
         end if;
-        return query select e.organization_id, e.queued, e.failed from enqueue_judged(judgements, kind) e;
+        perform enqueue_judged(judgements, kind, kinds);
+        if not refuse_bad then
+            counts := counts || array(
+                select row(j.organization_id, count(*) filter (where j.outcome <> 'failed'),
+                           count(*) filter (where j.outcome = 'failed'))::enqueue_count
+                  from unnest(judgements) j group by j.organization_id);
+        end if;
     end loop;
-    perform refuse(refused, wanted);
+    if cardinality(refused) > 0 then
+        perform refuse(refused, wanted);
+    end if;
+    return counts;
 end
 $$;
 
 -- Those of some modifications that another one of the same record and the same moment stands beside.
 create function edits_of_one_moment(modification_ids text[]) returns text[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
 as $$
 begin
     return array(
@@ -100,30 +147,28 @@ begin
 end
 $$;
 
--- Writes the queue rows, jobs and log entries of judged changes.
+-- Writes the queue rows, the job and the log entries of judged changes of one author in one organization.
 create function insert_queue_rows(judgements judgement[], kind text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
 as $$
 #variable_conflict use_column
+declare
+    judged judgement := judgements[1];
+    job    bigint;
 begin
-    with judged as materialized (
-        select * from unnest(judgements)),
-    job as (
-        insert into sync_job (kind, organization_id, user_id, records)
-        select insert_queue_rows.kind, j.organization_id, j.author, count(*)
-          from judged j group by j.organization_id, j.author
-        returning job_id, organization_id, user_id),
-    queued as (
+    insert into sync_job (kind, organization_id, user_id, records)
+        values (insert_queue_rows.kind, judged.organization_id, judged.author, cardinality(judgements))
+        returning job_id into job;
+    with queued as (
         insert into pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author,
                                      reason, payload, base, accepted, base_version, content, head)
-        select job.job_id, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation,
+        select job, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation,
                j.author, j.reason, j.delta, j.base, nullif(j.seen, j.base), j.base_version,
-               (select content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) from modification m
-                 where m.modification_id = j.modification_id),
-               not exists (select from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head)
-          from judged j
-          join job on job.organization_id = j.organization_id and job.user_id = j.author
+               coalesce(j.content,
+                        (select content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) from modification m
+                          where m.modification_id = j.modification_id)),
+               (select q.id from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head) is null
+          from unnest(judgements) j
         returning id, job_id, organization_id, author, pfa_id, modification_id, payload)
     -- Written from the rows at hand, without reading them again as log_changes() would.
     insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id, changes,
@@ -133,60 +178,64 @@ begin
 end
 $$;
 
--- Queues judged changes; those that can't be sent end at once.
-create function enqueue_judged(judgements judgement[], kind text)
-    returns table (organization_id text, queued bigint, failed bigint)
+-- The same of any authors.
+create function insert_queue_rows(judgements judgement[], kind text, of_one_author boolean) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
 as $$
-#variable_conflict use_column
 begin
-    if current_setting('transaction_isolation') = 'read committed' then
+    if of_one_author then
         perform insert_queue_rows(judgements, kind);
+    else
+        perform insert_queue_rows(a.judgements, insert_queue_rows.kind)
+           from (select array_agg(j) as judgements from unnest(judgements) j group by j.organization_id, j.author) a;
+    end if;
+end
+$$;
+
+-- Queues judged changes, of the given kinds; those that can't be sent end at once.
+create function enqueue_judged(judgements judgement[], kind text, kinds judged_kinds) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if cardinality(judgements) = 0 then
+        return;
+    end if;
+    if current_setting('transaction_isolation') = 'read committed' then
+        perform insert_queue_rows(judgements, kind, kinds.of_one_author);
     else
         -- An older snapshot does not show another session's row that waits for the same record; the index does.
         begin
-            perform insert_queue_rows(judgements, kind);
+            perform insert_queue_rows(judgements, kind, kinds.of_one_author);
         exception when unique_violation then
             raise exception 'another transaction has committed an edit of the same record meanwhile'
                 using errcode = 'serialization_failure', hint = 'Run the transaction again.';
         end;
     end if;
 
-    insert into pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, queue_id, author, detected,
-                                   local_version, mirror_version, base_data, local_data, pems_data, conflict_fields,
-                                   message, status, resolution, merged_data, resolved_by, resolved_at)
-    select j.organization_id, j.pfa_id, j.mirror_id, j.modification_id, q.id, j.author, 'commit', j.base_version,
-           j.mirror_version, j.base, j.delta, j.theirs, '{}',
-           'the record had moved on in other fields: the change was rebased', 'resolved_auto', 'merge', j.delta,
-           'three-way merge', now()
-      from unnest(judgements) j
-      join pfa_write_queue q on q.modification_id = j.modification_id
-     where j.base_version <> j.mirror_version and j.outcome = 'pending';
-
-    perform finalize_judged(judgements, 'commit');
-    perform finalize_completed(array(
-        select row(q.id, null, null, null)::completion
+    if kinds.rebased then
+        insert into pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, queue_id, author, detected,
+                                       local_version, mirror_version, base_data, local_data, pems_data, conflict_fields,
+                                       message, status, resolution, merged_data, resolved_by, resolved_at)
+        select j.organization_id, j.pfa_id, j.mirror_id, j.modification_id, q.id, j.author, 'commit', j.base_version,
+               j.mirror_version, j.base, j.delta, j.theirs, '{}',
+               'the record had moved on in other fields: the change was rebased', 'resolved_auto', 'merge', j.delta,
+               'three-way merge', now()
           from unnest(judgements) j
           join pfa_write_queue q on q.modification_id = j.modification_id
-         where j.outcome = 'pending' and j.delta = '{}'));
-    if exists (select from unnest(judgements) j where j.outcome = 'pending') then
-        perform wake();
+         where j.base_version <> j.mirror_version and j.outcome = 'pending';
     end if;
-    return query
-        select j.organization_id, count(*) filter (where j.outcome <> 'failed'),
-               count(*) filter (where j.outcome = 'failed')
-          from unnest(judgements) j group by 1;
-end
-$$;
-
--- What the triggers call for modifications that came into state committed.
-create function commit_modifications(modification_ids text[]) returns void
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    if cardinality(modification_ids) > 0 then
-        perform enqueue(modification_ids, 'commit', true);
+    if kinds.ending then
+        perform finalize_judged(judgements, 'commit');
+    end if;
+    if kinds.empty then
+        perform finalize_completed(array(
+            select row(q.id, null, null, null)::completion
+              from unnest(judgements) j
+              join pfa_write_queue q on q.modification_id = j.modification_id
+             where j.outcome = 'pending' and j.delta = '{}'));
+    end if;
+    if kinds.waiting then
+        perform wake();
     end if;
 end
 $$;

@@ -115,6 +115,8 @@ begin
     perform log_event('WITHDRAWN', c.organization_id, coalesce(actor, session_user), pfa_id => c.pfa_id,
                       modification_id => c.modification_id, queue_id => c.queue_id)
        from pfa_sync_conflict c where c.modification_id = any (modification_ids) and c.status = 'unresolved';
-    perform close_conflicts(modification_ids, actor);
+    if found then
+        perform close_conflicts(modification_ids, actor);
+    end if;
 end
 $$;

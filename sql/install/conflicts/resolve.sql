@@ -117,7 +117,7 @@ begin
         select jsonb_agg(jsonb_build_object('id', j.modification_id, 'syncState', 'draft', 'delta', j.delta,
                                             'baseVersion', j.base_version))
           from unnest(sending) j));
-    perform enqueue_judged(sending, 'resolution');
+    perform enqueue_judged(sending, 'resolution', kinds_of(sending));
     perform change_modifications((
         select jsonb_agg(jsonb_build_object('id', j.modification_id,
                    'syncState', case when j.to_send = '{}' then 'synced' else 'committed' end,
@@ -143,9 +143,11 @@ $$;
 -- Closes the open conflicts of modifications that were withdrawn, deleted or committed again: nothing was decided.
 -- actor null = the session's user; passing session_user would give all parameters its collation, which no index has.
 create function close_conflicts(modification_ids text[], actor text default null) returns void
-    language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+begin
     update pfa_sync_conflict c
        set status = 'resolved_manual', resolved_by = coalesce(actor, session_user), resolved_at = now()
-     where c.modification_id = any (modification_ids) and c.status = 'unresolved'
+     where c.modification_id = any (modification_ids) and c.status = 'unresolved';
+end
 $$;

@@ -79,6 +79,9 @@ create function log_changes(event_type text, success boolean, entries log_entry[
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
+    if cardinality(entries) = 0 then
+        return;
+    end if;
     insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id,
                                batch_id, changes, pems_response, success, error_message)
     select log_changes.event_type, q.organization_id, coalesce(log_changes.user_id, q.author), q.pfa_id,

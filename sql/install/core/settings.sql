@@ -78,14 +78,17 @@ comment on column setting_value.organization_id is 'empty = the whole fleet';
 select pg_catalog.pg_extension_config_dump('setting_value', '');
 
 create function setting(name text, organization_id text default null) returns text
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-    select coalesce(
-        (select v.value from setting_value v where v.name = $1 and v.organization_id = $2),
-        (select v.value from setting_value v where v.name = $1 and v.organization_id = ''),
-        d.default_value)
-      from setting_definition d
-     where d.name = split_part($1, '.', 1)
+begin
+    return (select coalesce(
+                (select v.value from setting_value v
+                  where v.name = setting.name and v.organization_id = setting.organization_id),
+                (select v.value from setting_value v where v.name = setting.name and v.organization_id = ''),
+                d.default_value)
+              from setting_definition d
+             where d.name = split_part(setting.name, '.', 1));
+end
 $$;
 comment on function setting(text, text) is
     'The value in force: the organization''s, else the fleet''s, else the default.';

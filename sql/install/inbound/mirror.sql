@@ -55,11 +55,10 @@ begin
         perform write_history(archived);
     end if;
     if cardinality(changes) > 0 then
-        perform write_mirrors((
-            select jsonb_agg(jsonb_build_object('id', c.mirror_id, 'data', c.data, 'typed', t.data,
-                       'stamp', c.pems_stamp, 'step', c.new_version::int))
-              from unnest(changes) c
-             cross join lateral typed(c.data) t));
+        perform write_mirrors(array_agg(c.mirror_id), array_agg(c.data), array_agg(t.data), array_agg(c.pems_stamp),
+                              array_agg(c.new_version::int))
+           from unnest(changes) c
+          cross join lateral typed(c.data) t;
     end if;
 end
 $$;

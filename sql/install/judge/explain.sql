@@ -15,7 +15,7 @@ begin
     if not found or not can_see(change.organization_id) then
         raise exception 'there is no modification %', modification_id using errcode = 'PF008';
     end if;
-    select * into judged from judge_modifications(array[modification_id]);
+    judged := (judge_modifications(array[modification_id]))[1];
     others := (
         select coalesce(jsonb_agg(jsonb_build_object('modification', m.modification_id, 'user', m.user_id,
                    'state', m.sync_state, 'fields', array(select k from jsonb_object_keys(m.delta) k order by k))

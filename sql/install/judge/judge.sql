@@ -21,13 +21,15 @@ create type judgement as (
     conflicts       text[],
     message         text,
     outcome         text,
-    cause           text
+    cause           text,
+    content         bigint
 );
 comment on type judgement is
     'The judgement of one change. base and seen hold the changed fields as the author saw them and as they are now; '
     'delta is what the user changed, in canonical form; to_send is what is left of it after the merge; missing are the '
     'permissions that the author lacks; outcome is failed, conflict or pending; cause is the code of a conflict, null: '
-    'CHANGED_IN_PEMS.';
+    'CHANGED_IN_PEMS; content is the digest of the modification as it was judged, see content_of(), null: it is taken '
+    'when the change is queued.';
 
 -- The outcome of a judged change. Its body is bound when it is created, and inlined where it is called.
 create function judgement_outcome(errors jsonb, missing text[], conflicts text[]) returns text
@@ -36,6 +38,45 @@ create function judgement_outcome(errors jsonb, missing text[], conflicts text[]
                 when conflicts <> '{}' then 'conflict'
                 else 'pending' end;
 
+-- What judged changes have among them.
+create type judged_kinds as (
+    of_one_author boolean,
+    waiting       boolean,
+    rebased       boolean,
+    empty         boolean,
+    ending        boolean
+);
+comment on type judged_kinds is
+    'Of judged changes: whether all are of one author in one organization; whether any is pending; of those, whether '
+    'any was merged into a later version of its record, and whether any has nothing left to change; whether any is a '
+    'conflict or has failed.';
+
+-- The kinds of judged changes. Most statements have but plain ones: a loop that meets no other needs no query.
+create function kinds_of(judgements judgement[]) returns judged_kinds
+    language plpgsql immutable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    first  judgement := judgements[1];
+    judged judgement;
+    plain  boolean;
+begin
+    foreach judged in array judgements loop
+        plain := judged.outcome = 'pending' and judged.base_version = judged.mirror_version and judged.delta <> '{}'
+                 and judged.author = first.author and judged.organization_id = first.organization_id;
+        exit when plain is not true;
+    end loop;
+    if plain then
+        return row(true, true, false, false, false);
+    end if;
+    return (select row(count(distinct (j.author, j.organization_id)) <= 1,
+                       coalesce(bool_or(j.outcome = 'pending'), false),
+                       coalesce(bool_or(j.outcome = 'pending' and j.base_version <> j.mirror_version), false),
+                       coalesce(bool_or(j.outcome = 'pending' and j.delta = '{}'), false),
+                       coalesce(bool_or(j.outcome <> 'pending'), false))::judged_kinds
+              from unnest(judgements) j);
+end
+$$;
+
 -- A record with the key that PEMS knows it by: that of the mirror's column, where it has one. Stable, as
 -- jsonb_build_object is: an immutable function that calls a stable one is not inlined.
 create function with_pfa_id(data jsonb, pfa_id text) returns jsonb
@@ -43,67 +84,87 @@ create function with_pfa_id(data jsonb, pfa_id text) returns jsonb
     return case when pfa_id is null or data->>'pfaId' = pfa_id then data
                 else data || jsonb_build_object('pfaId', pfa_id) end;
 
--- Judges modifications against the mirror with the record's queued changes laid over it. Stores nothing.
+-- What tells whether a modification is still the one that was judged.
+create function content_of(mirror_id text, organization_id text, user_id text, delta jsonb) returns bigint
+    language sql immutable security invoker
+    return hash_record_extended(row(mirror_id, organization_id, user_id, delta), 0);
+
+-- Judges modifications of one author in one organization, who has these permissions, against the mirror with the
+-- record's queued changes laid over it. Stores nothing.
 --
 -- base is the record at the version that the author saw: the mirror itself, its history, or unknown. accepted are the
 -- author's own writes since: queued ones, and completed ones of later versions.
-create function judge_modifications(modification_ids text[]) returns setof judgement
+--
+-- Each row is looked up by an index, whatever the planner estimates: subqueries with offset 0 are not joined to others.
+create function judge_edits(modification_ids text[], permissions text[]) returns judgement[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
 as $$
 begin
-    return query
-    with change as materialized (
-        select m.modification_id, m.mirror_id, m.organization_id, m.user_id, m.change_reason, m.base_version, m.delta,
-               r.organization_id as mirror_organization, r.version, with_pfa_id(r.data, r.pfa_id) as data,
-               coalesce(r.pfa_id, r.data->>'pfaId') as pfa_id
-          -- One index scan for each, whatever the planner estimates: for many it would read the whole mirror.
+    return array(
+        select row(c.modification_id, c.mirror_id, c.organization_id, c.pfa_id, c.user_id, c.change_reason,
+                   c.base_version, c.version, case when q.ahead is null then c.data else c.data || q.ahead end,
+                   case when c.base_version = c.version and q.ahead is null then j.seen else j.base end, j.seen,
+                   e.errors, j.missing, j.operation, j.delta, j.to_send, j.conflicts, null,
+                   judgement_outcome(e.errors, j.missing, j.conflicts), null,
+                   content_of(c.mirror_id, c.organization_id, c.user_id, c.delta))::judgement
+          from unnest(modification_ids) i (id)
+         cross join lateral (
+             select m.modification_id, m.mirror_id, m.organization_id, m.user_id, m.change_reason, m.base_version,
+                    m.delta, r.organization_id as mirror_organization, r.version,
+                    with_pfa_id(r.data, r.pfa_id) as data, coalesce(r.pfa_id, r.data->>'pfaId') as pfa_id
+               from modification m
+               join mirror r on r.mirror_id = m.mirror_id
+              where m.modification_id = i.id
+             offset 0) c
+          left join lateral (
+             select jsonb_overlay(q.payload order by q.id) as ahead,
+                    jsonb_overlay(q.payload order by q.id) filter (where q.author = c.user_id) as own
+               from pfa_write_queue q
+              where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id
+             having count(*) > 0) q on true
+         cross join lateral judge(
+             case when q.ahead is null then c.data else c.data || q.ahead end,
+             c.delta,
+             case when c.base_version <> c.version
+                  then (select h.data from mirror_history h
+                         where h.mirror_id = c.mirror_id and h.version = c.base_version
+                         order by h.archived_at desc limit 1)
+                  when q.ahead is not null then c.data end,
+             case when c.base_version <> c.version
+                  then (select jsonb_overlay(a.request order by a.id)
+                          from pfa_write_queue_archive a
+                         where a.mirror_id = c.mirror_id and a.author = c.user_id and a.status = 'completed'
+                           and a.mirror_version > c.base_version) || coalesce(q.own, '{}')
+                  else q.own end,
+             permissions,
+             c.base_version = c.version and q.ahead is null) j
+         cross join lateral (
+             select case when c.organization_id = c.mirror_organization and c.base_version <= c.version then j.errors
+                         else j.errors || jsonb_build_object(
+                             'field', null, 'code', 'BUSINESS_RULE_VIOLATION', 'message',
+                             case when c.organization_id <> c.mirror_organization
+                                  then 'the modification names another organization than its record'
+                                  else format('the edit is based on version %s of the record, which is at version %s',
+                                              c.base_version, c.version) end) end) e (errors));
+end
+$$;
+
+-- Judges modifications of any authors.
+create function judge_modifications(modification_ids text[]) returns judgement[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    judgements judgement[] := '{}';
+    edits      record;
+begin
+    for edits in
+        select m.user_id, m.organization_id, array_agg(m.modification_id) as ids
           from unnest(modification_ids) i (id)
          cross join lateral (select * from modification m where m.modification_id = i.id offset 0) m
-         cross join lateral (select * from mirror r where r.mirror_id = m.mirror_id offset 0) r),
-    author as materialized (
-        select a.user_id, a.organization_id, permissions_of(a.user_id, a.organization_id) as permissions
-          from (select distinct c.user_id, c.organization_id from change c) a),
-    queued as materialized (
-        select c.modification_id,
-               jsonb_overlay(q.payload order by q.id) as ahead,
-               jsonb_overlay(q.payload order by q.id) filter (where q.author = c.user_id) as own
-          from change c
-          join pfa_write_queue q on q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id
-         group by c.modification_id),
-    written as materialized (
-        select c.modification_id, jsonb_overlay(a.request order by a.id) as own
-          from change c
-          join pfa_write_queue_archive a on a.mirror_id = c.mirror_id and a.author = c.user_id
-                                        and a.status = 'completed' and a.mirror_version > c.base_version
-         where c.base_version <> c.version
-         group by c.modification_id),
-    sides as (
-        select c.*,
-               case when q.ahead is null then c.data else c.data || q.ahead end as theirs,
-               c.base_version = c.version and q.ahead is null as unmoved,
-               case when c.base_version = c.version and q.ahead is null then null
-                    when c.base_version = c.version then c.data
-                    else (select h.data from mirror_history h
-                           where h.mirror_id = c.mirror_id and h.version = c.base_version
-                           order by h.archived_at desc limit 1) end as base,
-               case when w.own is null then q.own when q.own is null then w.own else w.own || q.own end as accepted
-          from change c
-          left join queued q using (modification_id)
-          left join written w using (modification_id))
-    select s.modification_id, s.mirror_id, s.organization_id, s.pfa_id, s.user_id, s.change_reason, s.base_version,
-           s.version, s.theirs, case when s.unmoved then j.seen else j.base end, j.seen, e.errors, j.missing,
-           j.operation, j.delta, j.to_send, j.conflicts, null::text,
-           judgement_outcome(e.errors, j.missing, j.conflicts), null::text
-      from sides s
-      join author a using (user_id, organization_id)
-     cross join lateral judge(s.theirs, s.delta, s.base, s.accepted, a.permissions, s.unmoved) j
-     cross join lateral (
-         select case when s.organization_id = s.mirror_organization and s.base_version <= s.version then j.errors
-                     else j.errors || jsonb_build_object('field', null, 'code', 'BUSINESS_RULE_VIOLATION', 'message',
-                         case when s.organization_id <> s.mirror_organization
-                              then 'the modification names another organization than its record'
-                              else format('the edit is based on version %s of the record, which is at version %s',
-                                          s.base_version, s.version) end) end) e (errors);
+         group by m.user_id, m.organization_id
+    loop
+        judgements := judgements || judge_edits(edits.ids, permissions_of(edits.user_id, edits.organization_id));
+    end loop;
+    return judgements;
 end
 $$;

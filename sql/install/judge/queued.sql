@@ -1,10 +1,5 @@
 -- The judgement of changes that are queued already, and of those that are to be queued again.
 
--- What tells whether a modification is still the one that was judged.
-create function content_of(mirror_id text, organization_id text, user_id text, delta jsonb) returns bigint
-    language sql immutable security invoker
-    return hash_record_extended(row(mirror_id, organization_id, user_id, delta), 0);
-
 -- Ends queued changes that the application deleted, took back or changed while no trigger watched: by a bulk load with
 -- its triggers disabled, or while detached. What is still committed is swept and judged anew, as it is now.
 create function withdraw_changed(queue_ids bigint[]) returns void
@@ -13,6 +8,18 @@ as $$
 declare
     changed bigint[];
 begin
+    -- Most calls find that nothing has changed.
+    perform from unnest(queue_ids) i (id)
+      cross join lateral (select * from pfa_write_queue q where q.id = i.id offset 0) q
+       left join lateral (select * from modification m where m.modification_id = q.modification_id offset 0) m on true
+       left join lateral (select * from mirror r where r.mirror_id = q.mirror_id offset 0) r on true
+      where m.modification_id is null or r.mirror_id is null or m.sync_state not in ('committed', 'syncing')
+         or content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) <> q.content
+         or r.organization_id <> q.organization_id
+      limit 1;
+    if not found then
+        return;
+    end if;
     perform finalize_rows(array(
         select q.id from pfa_write_queue q
           left join modification m on m.modification_id = q.modification_id
@@ -67,7 +74,7 @@ begin
                    case when j.conflicts = '{}'
                         then (select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
                    judgement_outcome('[]', j.missing, c.conflicts),
-                   case when j.conflicts = '{}' and j.errors <> '[]' then 'NOT_VALID_NOW' end)::judgement
+                   case when j.conflicts = '{}' and j.errors <> '[]' then 'NOT_VALID_NOW' end, null)::judgement
           from pfa_write_queue q
           join mirror r on r.mirror_id = q.mirror_id
           join author a on a.author = q.author and a.organization_id = q.organization_id
@@ -78,13 +85,16 @@ begin
                                                      where j.delta ? (e->>'field') order by 1), '{}'),
                                        array(select jsonb_object_keys(j.delta))) end) c (conflicts)
          where q.id = any (queue_ids));
-    judgements := resolve_by_rule(judgements, detected);
-    perform finalize_judged(judgements, detected);
-    perform finalize_completed(array(
-        select row(q.id, null, null, null)::completion
-          from unnest(judgements) j
-          join pfa_write_queue q on q.modification_id = j.modification_id
-         where j.outcome = 'pending' and j.to_send = '{}'));
+    perform from unnest(judgements) j where j.outcome <> 'pending' or j.to_send = '{}' limit 1;
+    if found then
+        judgements := resolve_by_rule(judgements, detected);
+        perform finalize_judged(judgements, detected);
+        perform finalize_completed(array(
+            select row(q.id, null, null, null)::completion
+              from unnest(judgements) j
+              join pfa_write_queue q on q.modification_id = j.modification_id
+             where j.outcome = 'pending' and j.to_send = '{}'));
+    end if;
     return query
         select q.id, j.to_send, p.pems_version
           from unnest(judgements) j
@@ -120,7 +130,7 @@ as $$
 begin
     return (select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version,
                        r.version, t.theirs, q.base, t.seen, '[]'::jsonb, '{}'::text[], q.operation, q.payload,
-                       w.fields, array(select jsonb_object_keys(w.fields)), message, 'conflict', cause)::judgement
+                       w.fields, array(select jsonb_object_keys(w.fields)), message, 'conflict', cause, null)::judgement
               from pfa_write_queue q
               join mirror r on r.mirror_id = q.mirror_id
              cross join lateral (select coalesce(q.request, q.payload)) w (fields)
@@ -162,7 +172,7 @@ begin
                    case when c.late <> '{}'
                         then format('%s changed by a later edit of the record', array_to_string(c.late, ', ')) end,
                    judgement_outcome(j.errors, j.missing, c.conflicts),
-                   case when c.late <> '{}' then 'OVERTAKEN' end)::judgement
+                   case when c.late <> '{}' then 'OVERTAKEN' end, null)::judgement
           from letter l
          cross join lateral judge(with_pfa_id(l.theirs, l.mirror_pfa_id), l.payload || coalesce(fix, '{}'), l.base,
                                   l.accepted, permissions_of(l.writer, l.organization_id)) j
@@ -195,7 +205,8 @@ begin
            case when o.permissions is null then o.author else actor end,
            (select m.change_reason from modification m where m.modification_id = o.modification_id),
            o.version, o.version, o.theirs, j.base, j.seen, g.errors, g.missing, j.operation, j.delta, g.to_send,
-           j.conflicts, null::text, judgement_outcome(g.errors, g.missing, j.conflicts), null::text
+           j.conflicts, null::text, judgement_outcome(g.errors, g.missing, j.conflicts), null::text,
+           null::bigint
       from open o
      cross join lateral judge(o.theirs, o.local_data || coalesce(merged, '{}'), o.theirs, null, o.permissions) j
      -- Giving a change up needs no more than the permission to resolve.

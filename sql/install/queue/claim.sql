@@ -9,7 +9,8 @@ create function pfa_sync.claim(relay text, organization text default null, max_r
                    idempotency_key text, ambiguous boolean, wait_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
+    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare
@@ -94,7 +95,6 @@ comment on function pfa_sync.claim(text, text, int, interval) is
 -- when there is none.
 create function pick_organization(only_organization text, at timestamptz) returns sync_organization
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     chosen   sync_organization;
@@ -128,7 +128,6 @@ $$;
 -- the watermarks to the first heads found.
 create function take_heads(chosen sync_organization, at timestamptz, max_records int) returns pending_request[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     candidates bigint[];
@@ -166,7 +165,6 @@ $$;
 create function mark_claimed(organization_id text, relay text, step text, requests pending_request[], lease interval)
     returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 declare
     batch     bigint;
@@ -180,28 +178,6 @@ begin
       from unnest(requests) r
      where q.id = r.queue_id;
     return batch;
-end
-$$;
-
--- Locks modifications and mirror rows of queue rows in the lock order, then the rows; those whose locks were free.
-create function lock_for_claim(queue_ids bigint[]) returns bigint[]
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-declare
-    modifications text[];
-    mirrors       text[];
-begin
-    modifications := lock_modifications(
-        array(select q.modification_id from pfa_write_queue q where q.id = any (queue_ids)), skip_locked => true);
-    mirrors := lock_records(
-        array(select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids)), skip_locked => true);
-    return array(select q.id from pfa_write_queue q
-                   left join modification m on m.modification_id = q.modification_id
-                   left join mirror r on r.mirror_id = q.mirror_id
-                  where q.id = any (queue_ids)
-                    and (m.modification_id is null or m.modification_id = any (modifications))
-                    and (r.mirror_id is null or r.mirror_id = any (mirrors))
-                  order by q.priority desc, q.id for update of q skip locked);
 end
 $$;
 
@@ -257,7 +233,8 @@ $$;
 create function pfa_sync.next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
+    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 declare
     due timestamptz;

@@ -179,9 +179,12 @@ $$;
 -- Ends the open dead letters of modifications.
 -- actor null = the session's user; passing session_user would give all parameters its collation, which no index has.
 create function close_dead_letters(modification_ids text[], status text, actor text, reason text) returns void
-    language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+begin
     update pfa_write_queue_dlq d
-       set status = $2, ended_at = now(), ended_by = coalesce($3, session_user), reason = $4
-     where d.modification_id = any ($1) and d.status = 'open'
+       set status = close_dead_letters.status, ended_at = now(), ended_by = coalesce(actor, session_user),
+           reason = close_dead_letters.reason
+     where d.modification_id = any (modification_ids) and d.status = 'open';
+end
 $$;

@@ -1,8 +1,10 @@
 -- How a queue row ends: one function for each end, called by every path that leads there. The caller holds the locks:
 -- modifications, then mirror rows, by id.
 
--- Moves rows to the archive, and makes the next change of each of their records its head.
-create function finalize_rows(queue_ids bigint[], status text, error text) returns void
+-- Moves rows to the archive, and makes the next change of each of their records its head. mirror_versions: the versions
+-- that they made, in the order of queue_ids; null = none.
+create function finalize_rows(queue_ids bigint[], status text, error text, mirror_versions int[] default null)
+    returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
@@ -13,7 +15,9 @@ begin
         return;
     end if;
     with ended as (
-        delete from pfa_write_queue q where q.id = any (queue_ids) returning q.*),
+        delete from pfa_write_queue q using unnest(queue_ids, finalize_rows.mirror_versions) v (id, made)
+         where q.id = v.id
+        returning q.*, v.made),
     archived as (
         insert into pfa_write_queue_archive (
             id, job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, reason, payload, base,
@@ -24,7 +28,7 @@ begin
                e.reason, e.payload, e.base, e.accepted, e.base_version, e.priority, finalize_rows.status, false,
                e.scheduled_at, e.created_at, e.retry_count, e.rejudgements, e.fencing_token, e.relay, e.batch_id,
                e.request, e.idempotency_seed, e.expected_version, e.sent_at, coalesce(error, e.last_error), now(),
-               e.mirror_version
+               coalesce(e.made, e.mirror_version)
           from ended e)
     select array_agg(e.mirror_id), array_agg(e.id) into records, heads from ended e where e.head;
 
@@ -111,67 +115,76 @@ begin
 end
 $$;
 
+-- A change that ends as completed, with all that this needs. data: the record that the mirror takes, null = it keeps
+-- its own; mirror_version: the mirror's version then; known_at_version: that to which PEMS' version belongs; differs:
+-- what PEMS stores otherwise, see stored_differently().
+create type completed_change as (
+    queue_id         bigint,
+    mirror_id        text,
+    modification_id  text,
+    author           text,
+    reason           text,
+    data             jsonb,
+    mirror_version   int,
+    known_at_version int,
+    version          bigint,
+    pems_version     bigint,
+    updated_at       text,
+    response         jsonb,
+    differs          jsonb
+);
+
 -- Ends what PEMS has confirmed, or what it holds already: mirror, history, modification, archive and log together.
 --
--- The mirror takes the change unless a pull already brought a record of that version or a later one. When the mirror
--- moved without us since the claim, PEMS' version of it stays unknown: the next write reads the record first.
+-- The mirror takes the change unless a pull already brought a record of that version or a later one: then the pull may
+-- have read the record before PEMS' answer was reported, and the two are compared. When the mirror moved without us
+-- since the claim, PEMS' version of it stays unknown: the next write reads the record first.
 create function finalize_completed(written completion[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    queue_ids bigint[] := array(select w.queue_id from unnest(written) w);
-    changes   mirror_change[];
+    completed completed_change[];
 begin
-    if cardinality(queue_ids) = 0 then
+    if cardinality(written) = 0 then
         return;
     end if;
-    changes := array(
-        select row(r.mirror_id, with_derived(r.data || q.request), w.updated_at, q.author, q.reason,
-                   true)::mirror_change
+    completed := array(
+        select row(q.id, q.mirror_id, q.modification_id, q.author, q.reason,
+                   case when t.taken then with_derived(n.data) end, r.version + t.taken::int,
+                   case when p.mirror_version = r.version and p.pems_version = q.expected_version then r.version + 1
+                        else -1 end,
+                   w.version, coalesce(w.version, p.pems_version), w.updated_at, w.response,
+                   case when not t.taken and p.pems_version = w.version and p.mirror_version = r.version
+                             and not r.data @> q.request
+                        then (select d from stored_differently(q.request, r.data) d) end)::completed_change
           from unnest(written) w
-          join pfa_write_queue q on q.id = w.queue_id
-          join mirror r on r.mirror_id = q.mirror_id
-          left join pems_record p on p.mirror_id = q.mirror_id
-         where w.version is not null and (p.pems_version is null or p.pems_version < w.version));
+         cross join lateral (select * from pfa_write_queue q where q.id = w.queue_id offset 0) q
+          left join lateral (select * from mirror r where r.mirror_id = q.mirror_id offset 0) r on true
+          left join lateral (select * from pems_record p where p.mirror_id = q.mirror_id offset 0) p on true
+         cross join lateral (
+             select w.version is not null and r.mirror_id is not null
+                    and (p.pems_version is null or p.pems_version < w.version) offset 0) t (taken)
+         cross join lateral (select r.data || q.request offset 0) n (data));
     insert into pems_record as p (mirror_id, pems_version, mirror_version, pems_updated_at)
-    select q.mirror_id, w.version,
-           case when p.mirror_version = r.version and p.pems_version = q.expected_version then r.version + 1
-                else -1 end,
-           w.updated_at
-      from unnest(written) w
-      join pfa_write_queue q on q.id = w.queue_id
-      join mirror r on r.mirror_id = q.mirror_id
-      left join pems_record p on p.mirror_id = q.mirror_id
-     where w.version is not null
+    select c.mirror_id, c.version, c.known_at_version, c.updated_at from unnest(completed) c where c.data is not null
     on conflict on constraint pems_record_pkey
     do update set pems_version = excluded.pems_version, mirror_version = excluded.mirror_version,
                   pems_updated_at = excluded.pems_updated_at, known_at = excluded.known_at
         where p.pems_version < excluded.pems_version;
-    perform change_mirrors(changes);
-
-    update pfa_write_queue q
-       set mirror_version = r.version
-      from mirror r
-     where q.id = any (queue_ids) and r.mirror_id = q.mirror_id;
+    perform change_mirrors(array(
+        select row(c.mirror_id, c.data, c.updated_at, c.author, c.reason, true)::mirror_change
+          from unnest(completed) c where c.data is not null));
     perform log_changes('SYNCED', true,
-        array(select row(w.queue_id, null, w.response, null)::log_entry from unnest(written) w));
-    -- A pull may have read the record of that version before PEMS' answer was reported.
-    perform log_changes('STORED_DIFFERENTLY', false, array(
-        select row(q.id, d.differs, null, null)::log_entry
-          from unnest(written) w
-          join pfa_write_queue q on q.id = w.queue_id
-          join mirror r on r.mirror_id = q.mirror_id
-          join pems_record p on p.mirror_id = q.mirror_id and p.pems_version = w.version
-                            and p.mirror_version = r.version
-         cross join lateral stored_differently(q.request, r.data) d (differs)
-         where not r.data @> q.request and d.differs is not null));
-    perform finalize_rows(queue_ids, 'completed', null);
+        array(select row(c.queue_id, null, c.response, null)::log_entry from unnest(completed) c));
+    perform log_changes('STORED_DIFFERENTLY', false,
+        array(select row(c.queue_id, c.differs, null, null)::log_entry
+                from unnest(completed) c where c.differs is not null));
+    perform finalize_rows(array_agg(c.queue_id), 'completed', null, array_agg(c.mirror_version))
+       from unnest(completed) c;
     perform change_modifications((
-        select jsonb_agg(jsonb_build_object('id', q.modification_id, 'syncState', 'synced', 'syncError', null,
-                   'syncedAt', now() at time zone 'utc', 'pemsVersion', coalesce(w.version, p.pems_version)))
-          from unnest(written) w
-          join pfa_write_queue_archive q on q.id = w.queue_id
-          left join pems_record p on p.mirror_id = q.mirror_id));
+        select jsonb_agg(jsonb_build_object('id', c.modification_id, 'syncState', 'synced', 'syncError', null,
+                   'syncedAt', now() at time zone 'utc', 'pemsVersion', c.pems_version))
+          from unnest(completed) c));
 end
 $$;
 

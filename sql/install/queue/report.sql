@@ -53,12 +53,18 @@ $$;
 
 -- The items that are still the caller's and were not locked: to be reported again.
 create function busy_items(items report_item[], locked bigint[]) returns table (queue_id bigint, status text)
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-    select q.id, 'busy'
-      from unnest(items) i
-      join pfa_write_queue q on q.id = i.queue_id and q.fencing_token = i.fencing_token
-     where q.lease_until is not null and q.id <> all (locked)
+#variable_conflict use_column
+begin
+    if cardinality(items) > cardinality(locked) then
+        return query
+            select q.id, 'busy'
+              from unnest(items) i
+              join pfa_write_queue q on q.id = i.queue_id and q.fencing_token = i.fencing_token
+             where q.lease_until is not null and q.id <> all (locked);
+    end if;
+end
 $$;
 
 -- Marks records as about to be sent, right before the request, and writes WRITE_ATTEMPT to the log. From here on a
@@ -68,7 +74,8 @@ create function pfa_sync.mark_sent(relay text, items jsonb, request_timeout inte
     returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
+    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 declare
     at     timestamptz := clock_timestamp();
@@ -103,7 +110,8 @@ comment on function pfa_sync.mark_sent(text, jsonb, interval) is
 create function pfa_sync.complete(relay text, items jsonb) returns table (queue_id bigint, status text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
+    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare
@@ -132,7 +140,8 @@ create function pfa_sync.fail(relay text, items jsonb)
     returns table (queue_id bigint, status text, retry_in_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
+    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare
@@ -196,11 +205,13 @@ $$;
 
 -- The organizations of queue rows, live or ended.
 create function organizations_of(queue_ids bigint[]) returns text[]
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-    select array(select q.organization_id from pfa_write_queue q where q.id = any ($1)
+begin
+    return array(select q.organization_id from pfa_write_queue q where q.id = any (queue_ids)
                  union
-                 select a.organization_id from pfa_write_queue_archive a where a.id = any ($1))
+                 select a.organization_id from pfa_write_queue_archive a where a.id = any (queue_ids));
+end
 $$;
 
 -- The status of queue rows, live or ended.
@@ -216,7 +227,8 @@ $$;
 create function pfa_sync.release(relay text, items jsonb) returns table (queue_id bigint, status text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
+    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare
@@ -236,7 +248,8 @@ comment on function pfa_sync.release(text, jsonb) is
 create function pfa_sync.extend_lease(relay text, items jsonb, lease interval) returns setof bigint
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
+    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
     select require_between('lease', $3, '1 second', '1 hour');
     update pfa_write_queue q

@@ -50,7 +50,7 @@ begin
                        'delta', m.delta || coalesce(requeue_dead_letters.changes, '{}')))
               from unnest(sending) j
               join modification m on m.modification_id = j.modification_id));
-        perform enqueue_judged(sending, 'requeue');
+        perform enqueue_judged(sending, 'requeue', kinds_of(sending));
         perform set_sync_state(array(
             select q.modification_id from pfa_write_queue q
              where q.modification_id in (select j.modification_id from unnest(sending) j)), 'committed');

@@ -73,8 +73,10 @@ create table pfa_write_queue (
     constraint pfa_write_queue_status check (status in ('pending', 'processing')),
     constraint pfa_write_queue_priority check (priority in (10, 0, -10)),
     constraint pfa_write_queue_lease check ((status = 'processing') = (lease_until is not null))
-) with (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
+) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_analyze_scale_factor = 0.02);
+-- fillfactor: a claim and the mark before sending each write the row again. With room in its page, the mark changes no
+-- index.
 comment on column pfa_write_queue.content is
     'digest of the modification as it was judged, see content_of(): one that differs was changed while no trigger '
     'watched';

@@ -55,7 +55,7 @@ async fn break_down(with: &Client, without: &Client, report: &mut Report) -> Res
         ("judge_modifications", "judging: validation, permissions, merge"),
         ("insert_queue_rows", "rows of queue, job and log"),
         ("modification_stamped", "checking and stamping each row"),
-        ("commit_modifications", "all that follows the UPDATE, with the first two"),
+        ("enqueue", "all that follows the UPDATE, with the first two"),
     ];
     let mut rounds: [Vec<f64>; 4] = Default::default();
     with.batch_execute("set track_functions = 'all'").await?;
