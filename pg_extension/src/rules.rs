@@ -1,11 +1,12 @@
 //! The field rules of this database, compiled once per backend and version.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::rc::Rc;
 
 use pfa_rules::Rules;
 use pgrx::pg_sys::panic::{ErrorReport, ErrorReportable};
 use pgrx::prelude::*;
+use pgrx::spi::OwnedPreparedStatement;
 
 struct Compiled {
     /// Start of the client's statement in which the version was last compared.
@@ -16,6 +17,8 @@ struct Compiled {
 
 thread_local! {
     static COMPILED: RefCell<Option<Compiled>> = const { RefCell::new(None) };
+    /// The query of the version, whose plan is kept: each statement that judges executes it.
+    static VERSION: OnceCell<OwnedPreparedStatement> = const { OnceCell::new() };
 }
 
 /// The rules in force. Their version is compared once in each statement of the client, since a statement that
@@ -29,7 +32,7 @@ pub fn current() -> Rc<Rules> {
 }
 
 fn refreshed(statement: pg_sys::TimestampTz) -> Rc<Rules> {
-    let version = one::<i64>("select version from pfa_sync_private.rules_version");
+    let version = version();
     COMPILED.with_borrow_mut(|compiled| {
         if let Some(c) = compiled.as_mut().filter(|c| c.version == version) {
             c.checked = statement;
@@ -43,6 +46,23 @@ fn refreshed(statement: pg_sys::TimestampTz) -> Rc<Rules> {
         *compiled = Some(Compiled { checked: statement, version, rules: Rc::clone(&rules) });
         rules
     })
+}
+
+fn version() -> i64 {
+    const QUERY: &str = "select version from pfa_sync_private.rules_version";
+    let found = Spi::connect(|client| {
+        VERSION.with(|kept| {
+            if kept.get().is_none() {
+                // A plan that another call has kept meanwhile serves as well.
+                let _ = kept.set(client.prepare(QUERY, &[])?.keep());
+            }
+            match kept.get() {
+                Some(plan) => client.select(plan, Some(1), &[])?.first().get_one(),
+                None => client.select(QUERY, Some(1), &[])?.first().get_one(),
+            }
+        })
+    });
+    found.unwrap_or_report().unwrap_or_else(|| error!("no rules found: {QUERY}"))
 }
 
 fn compile() -> Result<Rules, String> {

@@ -54,7 +54,8 @@ async fn a_second_writer_is_named_and_retired(#[case] action: &str, #[case] stat
     assert!(found.starts_with("5 rows wait there") && found.contains("retire_foreign_queue"), "{found}");
     let named = "select count(*) from pfa_sync.check() where invariant = 'only pfa_sync writes to PEMS' and object = 'table public.pfa_write_queue'";
     assert_eq!(scenario.value::<i64>(named).await?, 1);
-    scenario.client.batch_execute("select pfa_sync.resume('RIO'); select pfa_sync.sweep()").await?;
+    let started = "select pfa_sync.set('inbound', 'application'); select pfa_sync.resume('RIO'); select pfa_sync.sweep()";
+    scenario.client.batch_execute(started).await?;
 
     let retired = scenario.client.query("select * from pfa_sync.retire_foreign_queue($1)", &[&action]).await?;
     assert_eq!(retired.len(), 5);

@@ -13,8 +13,8 @@ use crate::support::scenario::Scenario;
 const WARM: usize = 3;
 const COUNTED: usize = 10;
 
-/// Of each commit: the application's UPDATE, and two statements of the library that it does not keep.
-const PLANS: usize = 3;
+/// Of each commit: the application's UPDATE.
+const PLANS: usize = 1;
 
 /// `debug_print_plan` sends the session a message with each plan that is made.
 #[tokio::test]

@@ -48,7 +48,11 @@ pub async fn installed(schemas: &[&str]) -> Result<Database> {
 /// The same, attached and resumed.
 pub async fn attached(schemas: &[&str]) -> Result<Scenario> {
     let database = installed(schemas).await?;
-    database.client().await?.batch_execute("select pfa_sync.attach(); select pfa_sync.resume()").await?;
+    database
+        .client()
+        .await?
+        .batch_execute("select pfa_sync.attach(); select pfa_sync.set('inbound', 'relay'); select pfa_sync.resume()")
+        .await?;
     Scenario::of(database).await
 }
 

@@ -15,7 +15,6 @@ begin
          where not exists (select from sync_organization k where k.organization_id = o.organization_id)
            and not exists (select from organization k where k.organization_id = s.organization_id)
          order by 1
-           for update of s
     loop
         perform rename_organization(renamed.old_id, renamed.new_id);
     end loop;
@@ -41,6 +40,10 @@ create function rename_organization(old_id text, new_id text) returns void
 as $$
 begin
     update sync_organization s set organization_id = new_id where s.organization_id = old_id;
+    if not found then
+        -- Another session was faster.
+        return;
+    end if;
     update setting_value v set organization_id = new_id where v.organization_id = old_id;
     -- The digest covers the id: one that was right stays right.
     update pfa_write_queue q

@@ -17,6 +17,12 @@ pub enum Unit {
     Share,
     /// Memory, in 2^20 bytes.
     Mebibytes,
+    /// 1,000 bytes.
+    #[cfg(feature = "peers")]
+    Kilobytes,
+    /// A number of things.
+    #[cfg(feature = "peers")]
+    Count,
 }
 
 impl Unit {
@@ -27,6 +33,10 @@ impl Unit {
             Unit::PerSecond => "/s",
             Unit::Share => "of 1",
             Unit::Mebibytes => "MiB",
+            #[cfg(feature = "peers")]
+            Unit::Kilobytes => "kB",
+            #[cfg(feature = "peers")]
+            Unit::Count => "",
         }
     }
 }

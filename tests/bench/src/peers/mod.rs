@@ -52,6 +52,27 @@ struct Figures {
     commits: Vec<f64>,
     /// Edits done in a second.
     rates: Vec<f64>,
+    /// Write-ahead log of an edit, from its UPDATE until it is done, in kB.
+    wal: Vec<f64>,
+    /// Row versions that an edit leaves behind, those of the application's UPDATE included.
+    dead: Vec<f64>,
+}
+
+/// The counters of a database.
+struct Counters {
+    wal: f64,
+    dead: f64,
+}
+
+impl Counters {
+    /// As they are once the sessions of this database have reported.
+    async fn read(client: &Client) -> Result<Self> {
+        client.batch_execute("select pg_stat_force_next_flush()").await?;
+        let query = "select (pg_current_wal_insert_lsn() - '0/0')::float8, \
+                            (select sum(n_tup_upd + n_tup_del)::float8 from pg_stat_user_tables)";
+        let row = client.query_one(query, &[]).await?;
+        Ok(Self { wal: row.get(0), dead: row.get(1) })
+    }
 }
 
 /// Measures all queues in turns.
@@ -71,6 +92,8 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     for (name, figures) in names.iter().zip(&figures) {
         report.median(&format!("UPDATE of 1,000 drafts, taken in by {name}"), &figures.commits, Unit::Milliseconds, None);
         report.median(&format!("edits handed over by 100 and done: {name}"), &figures.rates, Unit::PerSecond, None);
+        report.median(&format!("write-ahead log of an edit: {name}"), &figures.wal, Unit::Kilobytes, None);
+        report.median(&format!("dead row versions of an edit: {name}"), &figures.dead, Unit::Count, None);
     }
     let [ours, peers @ ..] = &figures;
     for (name, peer) in names[1..].iter().zip(peers) {
@@ -84,16 +107,25 @@ async fn round(queue: &impl Queue, number: usize, figures: &mut Figures) -> Resu
     let client = queue.application();
     client.batch_execute("vacuum analyze").await?;
     client.batch_execute("checkpoint").await?;
-    let mut commits = Vec::new();
+    let (mut commits, mut wal) = (Vec::new(), 0.0);
+    let before = Counters::read(client).await?;
     for first in (0..UPDATES * EDITS).step_by(EDITS) {
         draft(client, number, first..first + EDITS).await?;
+        let drafted = Counters::read(client).await?;
         let started = Instant::now();
         queue.commit().await?;
         commits.push(milliseconds(started));
+        wal += Counters::read(client).await?.wal - drafted.wal;
     }
+    let committed = Counters::read(client).await?;
     let seconds = queue.drain().await?;
     ensure!(queue.is_empty().await?, "edits are left in the queue");
+    let done = Counters::read(client).await?;
+    wal += done.wal - committed.wal;
     if number > 0 {
+        let edits = (UPDATES * EDITS) as f64;
+        figures.wal.push(wal / edits / 1_000.0);
+        figures.dead.push((done.dead - before.dead) / edits);
         commits.sort_by(f64::total_cmp);
         figures.commits.push(commits[UPDATES / 2]);
         figures.rates.push((UPDATES * EDITS) as f64 / seconds);
