@@ -26,15 +26,17 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     for id in &drafts {
         alone.push(commit(&client, id).await?);
     }
-    client.batch_execute("delete from pfa_modification; vacuum analyze").await?;
+    client.batch_execute("delete from pfa_modification").await?;
+    client.batch_execute("vacuum analyze").await?;
 
     draft(&client, 1, 0..UNSEEN).await?;
     client
         .batch_execute(
             "set session_replication_role = replica; update pfa_modification set \"syncState\" = 'committed'; \
-             reset session_replication_role; vacuum analyze pfa_modification",
+             reset session_replication_role",
         )
         .await?;
+    client.batch_execute("vacuum analyze pfa_modification").await?;
     let drafts = singles(&client, 2).await?;
     let relay = database.client_as(Login::Relay).await?;
     let sweeping = tokio::spawn(async move {
