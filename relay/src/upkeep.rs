@@ -12,7 +12,7 @@ use pfa_service::{
 };
 use tokio::{
     sync::Notify,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
@@ -25,6 +25,9 @@ const INITIAL_POLL_INTERVAL: Duration = Duration::from_secs(60);
 /// The shortest time between two sweeps that were asked for: what is due and can't be claimed is locked by another session, or
 /// waits for a sweep.
 const MIN_SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+/// Wait between the calls of a sweep that goes through many modifications and finds nothing.
+const SWEEP_STEP: Duration = Duration::from_millis(100);
 
 /// The settings of the database that the dispatcher works by, as the last heartbeat returned them.
 #[derive(Clone, Copy, Debug)]
@@ -77,17 +80,19 @@ impl Worker {
             let mut wait = self.heartbeat().await;
             // Each by itself: maintenance that fails does not keep committed work from being queued.
             self.log_failure("maintenance", self.calls.maintain().await);
-            let sweep = self.sweep().await;
-            self.log_failure("the sweep", sweep);
-            // Sweeps that are asked for, until the next heartbeat.
+            let mut unfinished = self.sweep().await;
+            // A sweep that goes on, and sweeps that are asked for, until the next heartbeat.
             while !wait.is_zero() {
-                let began = tokio::time::Instant::now();
-                if timeout(wait, self.upkeep.wanted.notified()).await.is_err() {
+                let began = Instant::now();
+                let pause = if unfinished { SWEEP_STEP.min(wait) } else { wait };
+                let wanted = timeout(pause, self.upkeep.wanted.notified()).await.is_ok();
+                if !wanted && !unfinished {
                     break;
                 }
-                let sweep = self.sweep().await;
-                self.log_failure("the sweep", sweep);
-                sleep(MIN_SWEEP_PAUSE).await;
+                unfinished = self.sweep().await;
+                if wanted {
+                    sleep(MIN_SWEEP_PAUSE).await;
+                }
                 wait = wait.saturating_sub(began.elapsed());
             }
         }
@@ -109,14 +114,20 @@ impl Worker {
         }
     }
 
-    /// Queues what no trigger saw, a portion at a time.
-    async fn sweep(&self) -> Result<(), DatabaseError> {
+    /// Queues what no trigger saw, a portion at a time. Whether a part of the modifications is still to be looked at.
+    async fn sweep(&self) -> bool {
         loop {
-            let swept = self.calls.sweep().await?;
-            if swept.is_empty() {
-                return Ok(());
+            let swept = match self.calls.sweep().await {
+                Ok(swept) => swept,
+                Err(error) => {
+                    self.log_failure("the sweep", Err(error));
+                    return false;
+                }
+            };
+            if swept.organizations.is_empty() {
+                return swept.unfinished;
             }
-            for (organization_id, queued, failed) in swept {
+            for (organization_id, queued, failed) in swept.organizations {
                 info!(
                     relay = self.calls.relay(),
                     organization_id, queued, failed, "the sweep queued committed work that no trigger saw"

@@ -19,6 +19,7 @@ use crate::support::scenario::{Scenario, refusal};
 #[case::lease("claim('relay-1', null, 1, '2 hours')")]
 #[case::no_lease("claim('relay-1', null, 1, '0 s')")]
 #[case::extended("extend_lease('relay-1', '[]', '1 year')")]
+#[case::claim_with_a_request("claim('relay-1', null, 1, null, '2 hours')")]
 #[case::request("mark_sent('relay-1', '[]', '1 year')")]
 #[case::relay("heartbeat(repeat('x', 201), '1')")]
 #[case::version("heartbeat('relay-1', repeat('x', 201))")]

@@ -3,6 +3,7 @@
 use anyhow::Result;
 use rstest::rstest;
 use serde_json::json;
+use testbed::application::{EDITOR, RIO, pems_record};
 
 use crate::support::scenario::Scenario;
 
@@ -180,4 +181,43 @@ async fn nothing_to_send_is_no_standstill() -> Result<()> {
         .await?;
     assert_eq!(scenario.value::<String>("select code from pfa_sync.health('RIO')").await?, "ok");
     Ok(())
+}
+
+/// A long queue is counted by `maintain()` only. What no trigger saw is found behind it, a portion in each call.
+#[tokio::test]
+async fn a_long_queue_is_counted_now_and_then_and_swept_in_portions() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.ingest(&(10_000..11_200).map(|id| pems_record("RIO", &id.to_string())).collect::<Vec<_>>()).await?;
+    let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "baseVersion", "updatedAt")
+        select 'mod_' || "pfaId", id, "organizationId", $1, '{"contract": "C"}', version, now() from pfa_mirror where length("pfaId") = 5"#;
+    scenario.client.execute(insert, &[&EDITOR]).await?;
+    assert_eq!(scenario.application().commit(EDITOR, RIO).await?, 1_200);
+    let counted = async || {
+        let status = "select queued, counted_at > now() - interval '1 minute' from pfa_sync.status('RIO')";
+        let row = scenario.client.query_one(status, &[]).await?;
+        anyhow::Ok((row.get::<_, i64>(0), row.get::<_, Option<bool>>(1)))
+    };
+    assert_eq!(counted().await?, (1_000, Some(false)), "at least, and not counted yet");
+    scenario.client.batch_execute("select pfa_sync.maintain()").await?;
+    assert_eq!(counted().await?, (1_200, Some(true)));
+
+    let unseen = r#"set session_replication_role = replica;
+        insert into pfa_modification (id, "mirrorId", "organizationId", "userId", delta, "syncState", "syncStatus", "updatedAt")
+        select 'unseen', id, "organizationId", 'usr_editor', '{"model": "X"}', 'committed', 'committed', now()
+          from pfa_mirror where "pfaId" = '1';
+        reset session_replication_role"#;
+    scenario.client.batch_execute(unseen).await?;
+    let mut calls = Vec::new();
+    for _ in 0..4 {
+        let rows = scenario.client.query("select organization_id, queued from pfa_sync.sweep()", &[]).await?;
+        calls.push(rows.first().map(|row| (row.get::<_, Option<String>>(0), row.get::<_, i64>(1))));
+    }
+    let unfinished = || Some((None, 0));
+    assert_eq!(calls, [unfinished(), Some((Some(RIO.to_owned()), 1)), unfinished(), None]);
+
+    for _ in 0..3 {
+        scenario.send().await?;
+    }
+    assert_eq!(counted().await?, (901, None), "exact again");
+    scenario.check().await
 }

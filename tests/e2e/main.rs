@@ -37,6 +37,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod locks;
+mod marked;
 mod migrations;
 mod monitoring;
 mod organizations;

@@ -46,6 +46,7 @@ pub(super) enum Health {
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct SyncFigures {
+    /// Changes that wait. Of an organization with 1000 or more, their number when they were last counted, within a minute or so.
     total_queued: i64,
     processing: i64,
     completed: i64,

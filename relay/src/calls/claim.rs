@@ -34,12 +34,18 @@ pub struct Batch {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     /// Write them in one request.
-    Send {
-        /// When the request may start.
-        slot: Instant,
-    },
+    Send(FirstRequest),
     /// Read each of them and reconcile it. Slots are taken one by one.
     Read,
+}
+
+/// What a claim has prepared for the first request of its batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FirstRequest {
+    /// When the request may start.
+    pub slot: Instant,
+    /// When the claim was called, if it has marked the records as sent.
+    pub marked: Option<Instant>,
 }
 
 /// A claimed change.
@@ -65,14 +71,21 @@ pub struct ClaimToken {
 }
 
 impl Calls {
-    /// Claims the next batch; `None` = nothing is due now.
-    pub async fn claim(&self, max_records: i32, lease: Duration) -> Result<Option<Batch>, DatabaseError> {
-        let sql = "select * from pfa_sync.claim(relay => $1, max_records => $2, lease => make_interval(secs => $3))";
-        let rows = self.call(sql, &[&self.relay, &max_records, &lease.as_secs_f64()]).await?;
+    /// Claims the next batch; `None` = nothing is due now. `mark`: when the slot of the batch is there at once, its records are
+    /// marked as sent, under a lease from now.
+    pub async fn claim(&self, max_records: i32, lease: Duration, mark: bool) -> Result<Option<Batch>, DatabaseError> {
+        let sql = "select * from pfa_sync.claim(relay => $1, max_records => $2, lease => make_interval(secs => $3), \
+                   request_timeout => make_interval(secs => $4))";
+        let seconds = lease.as_secs_f64();
+        let called = Instant::now();
+        let rows = self.call(sql, &[&self.relay, &max_records, &seconds, &mark.then_some(seconds)]).await?;
         let answered = Instant::now();
         let Some(first) = rows.first() else { return Ok(None) };
         let step = match first.try_get("wait_ms")? {
-            Some(wait_ms) => Step::Send { slot: answered + milliseconds(wait_ms) },
+            Some(wait_ms) => Step::Send(FirstRequest {
+                slot: answered + milliseconds(wait_ms),
+                marked: first.try_get::<_, bool>("sent")?.then_some(called),
+            }),
             None => Step::Read,
         };
         Ok(Some(Batch {

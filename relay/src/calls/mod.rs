@@ -12,10 +12,10 @@ use pfa_service::database::{Database, DatabaseError};
 use tokio_postgres::{Row, types::ToSql};
 
 pub use self::{
-    claim::{Batch, ClaimToken, Claimed, Step},
+    claim::{Batch, ClaimToken, Claimed, FirstRequest, Step},
     pulls::{Ingested, Missing, Organization, Pull},
     report::{Completion, FailedTry, Item, ReadBack, Report, Statuses},
-    upkeep::HeartbeatReply,
+    upkeep::{HeartbeatReply, Swept},
 };
 
 /// The calls of one relay.

@@ -19,6 +19,15 @@ pub struct HeartbeatReply {
     poll_ms: f64,
 }
 
+/// What a sweep found.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// Id, queued and failed changes of each organization that had any: there may be more.
+    pub organizations: Vec<(String, i64, i64)>,
+    /// Nothing was found so far, and a part of the modifications is still to be looked at.
+    pub unfinished: bool,
+}
+
 impl HeartbeatReply {
     /// Length of the lease of claimed records.
     pub fn lease(&self) -> Duration {
@@ -40,11 +49,17 @@ impl Calls {
         Ok(reply)
     }
 
-    /// Queues a portion of the committed work that no trigger saw. Returns id, queued and failed of each organization that had
-    /// any; none: nothing is left, or another session holds it.
-    pub async fn sweep(&self) -> Result<Vec<(String, i64, i64)>, DatabaseError> {
+    /// Queues a portion of the committed work that no trigger saw.
+    pub async fn sweep(&self) -> Result<Swept, DatabaseError> {
         let rows = self.call_without_timeout("select organization_id, queued, failed from pfa_sync.sweep()").await?;
-        rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?))).collect()
+        let mut swept = Swept::default();
+        for row in rows {
+            match row.try_get(0)? {
+                Some(organization_id) => swept.organizations.push((organization_id, row.try_get(1)?, row.try_get(2)?)),
+                None => swept.unfinished = true,
+            }
+        }
+        Ok(swept)
     }
 
     /// Starts the extension's regular maintenance.

@@ -67,7 +67,7 @@ impl Outbound {
         };
         let work = async {
             match batch.step {
-                Step::Send { slot } => run.send_all(&batch.records, slot).await,
+                Step::Send(first) => run.send_all(&batch.records, first).await,
                 Step::Read => run.read_all().await,
             }
         };

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::batch::Outbound;
 use crate::{
-    calls::{Batch, Step},
+    calls::{Batch, FirstRequest, Step},
     upkeep::Upkeep,
 };
 
@@ -34,6 +34,7 @@ pub struct Dispatcher {
     wake: Arc<Notify>,
     batch_size: i32,
     upkeep: Upkeep,
+    max_in_flight: usize,
     permits: Arc<Semaphore>,
     in_flight: TaskTracker,
     outage: OutageState,
@@ -54,6 +55,7 @@ impl Dispatcher {
             upkeep,
             wake,
             batch_size,
+            max_in_flight,
             permits: Arc::new(Semaphore::new(max_in_flight)),
             in_flight: TaskTracker::new(),
             outage: OutageState::default(),
@@ -99,7 +101,10 @@ impl Dispatcher {
                 () = self.outbound.stop.cancelled() => return Ok(None),
                 permit = self.permits.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
             };
-            let claim = || self.outbound.calls.claim(self.batch_size, self.upkeep.settings().lease);
+            // Marked by the claim, an edit on an idle queue waits for one forced write less. Beside other batches the mark would
+            // only delay the next claim, and a suspect may not be sent in the first request.
+            let mark = self.permits.available_permits() + 1 == self.max_in_flight && self.outbound.suspects.is_empty();
+            let claim = || self.outbound.calls.claim(self.batch_size, self.upkeep.settings().lease, mark);
             let claimed = retry::at_once(DatabaseError::is_retryable, claim).await?;
             self.outage.end();
             match claimed {
@@ -119,7 +124,7 @@ impl Dispatcher {
             // Further changes of its records may be due now.
             wake.notify_one();
         });
-        if let Step::Send { slot } = step {
+        if let Step::Send(FirstRequest { slot, .. }) = step {
             tokio::select! {
                 () = self.outbound.stop.cancelled() => {}
                 () = sleep_until(slot) => {}

@@ -17,6 +17,11 @@ const MAX_SUSPECTS: usize = 10_000;
 pub struct Suspects(Mutex<HashMap<i64, usize>>);
 
 impl Suspects {
+    /// Whether none is known: then all changes of a batch are sent in one request.
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
     /// The requests in which to send records, the least suspected first.
     pub(super) fn parts(&self, records: &[Claimed]) -> Vec<Vec<Claimed>> {
         let known = self.lock();

@@ -9,7 +9,7 @@ use tracing::warn;
 
 use super::batch::{BatchRun, tokens};
 use crate::{
-    calls::{Claimed, Completion, FailedTry, Report},
+    calls::{Claimed, Completion, FailedTry, FirstRequest, Report},
     pems::{Failure, FailureKind, Write, WriteResult},
 };
 
@@ -23,15 +23,15 @@ const MAX_UNANSWERED: usize = 2;
 const MAX_LOGGED_ERROR: usize = 500;
 
 impl BatchRun<'_> {
-    /// Writes records in one request, or in several where some are suspects; the first one in the given slot. What is left
-    /// after two requests in a row that PEMS did not answer stays for later: it is an outage.
-    pub async fn send_all(&self, records: &[Claimed], slot: Instant) {
-        let mut slot = Some(slot);
+    /// Writes records in one request, or in several where some are suspects; the first one as the claim prepared it. What is
+    /// left after two requests in a row that PEMS did not answer stays for later: it is an outage.
+    pub async fn send_all(&self, records: &[Claimed], first: FirstRequest) {
+        let mut first = Some(first);
         for part in self.outbound.suspects.parts(records) {
             if self.is_over() {
                 self.release(&part).await;
             } else {
-                self.send(&part, slot.take()).await;
+                self.send(&part, first.take()).await;
             }
         }
     }
@@ -41,14 +41,14 @@ impl BatchRun<'_> {
         self.halt.is_cancelled() || self.unanswered.load(Ordering::Relaxed) >= MAX_UNANSWERED
     }
 
-    /// Writes records in one request, in the given slot or in the next one.
+    /// Writes records in one request: the first one of the batch, or one that takes the next slot.
     ///
     /// When PEMS refuses a batch, it names no record, and nothing was applied: each half is sent again, until the refused
     /// record is alone. One among 100 costs 14 further requests, each in its own slot. If PEMS refuses all of them, one by
     /// one and in the same words as the batch, that is no verdict on any of them, and the organization is held.
-    async fn send(&self, records: &[Claimed], slot: Option<Instant>) {
+    async fn send(&self, records: &[Claimed], first: Option<FirstRequest>) {
         let mut refused = Vec::new();
-        let Some(of_batch) = self.attempt(records, slot, &mut refused).await else { return };
+        let Some(of_batch) = self.attempt(records, first, &mut refused).await else { return };
         let same = |(_, failure): &(Claimed, Failure)| (failure.status, &failure.message) == (of_batch.status, &of_batch.message);
         let of_all = records.len() > 1 && refused.len() == records.len() && refused.iter().all(same);
         let tries: Vec<_> = refused
@@ -67,16 +67,18 @@ impl BatchRun<'_> {
     async fn attempt(
         &self,
         records: &[Claimed],
-        slot: Option<Instant>,
+        first: Option<FirstRequest>,
         refused: &mut Vec<(Claimed, Failure)>,
     ) -> Option<Failure> {
         // The lease starts anew here: a request that starts within lease - request timeout ends before the lease does, so
         // no other relay reconciles the record while the request may still be in flight.
-        let marked = Instant::now();
-        let records = self.mark(records).await?;
+        let (marked, records) = match first.and_then(|first| first.marked) {
+            Some(marked) => (marked, records.to_vec()),
+            None => (Instant::now(), self.mark(records).await?),
+        };
         let granted = async {
-            match slot {
-                Some(slot) => self.outbound.slots.wait_for(slot).await,
+            match first {
+                Some(FirstRequest { slot, .. }) => self.outbound.slots.wait_for(slot).await,
                 None => self.outbound.slots.next().await,
             }
         };

@@ -31,10 +31,10 @@ begin
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
     grant execute on function
-        claim(text, text, int, interval), next_due_ms(), mark_sent(text, jsonb, interval), complete(text, jsonb),
-        fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb), lost_since(jsonb),
-        release(text, jsonb),
-        extend_lease(text, jsonb, interval), take_slots(text, int), heartbeat(text, text, text), sweep(int), maintain(),
+        claim(text, text, int, interval, interval), next_due_ms(), mark_sent(text, jsonb, interval),
+        complete(text, jsonb), fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb),
+        lost_since(jsonb), release(text, jsonb), extend_lease(text, jsonb, interval), take_slots(text, int),
+        heartbeat(text, text, text), sweep(int), maintain(),
         ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text), next_pull_ms(),
         ingest_page(bigint, int, jsonb, text, timestamptz), missing_records(bigint, int),
         report_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean, text)

@@ -26,27 +26,19 @@ declare
     seen  timestamptz := (select max(r.seen_at) from relay r);
 begin
     return query
-    with live as materialized (
-        select q.organization_id, count(*) as changes, min(q.created_at) as oldest,
-               min(coalesce(q.lease_until, q.scheduled_at)) filter (where q.head) as due_at,
-               count(*) filter (where q.head and q.status = 'pending' and q.scheduled_at > soon) as delayed,
-               max(q.scheduled_at) filter (where q.head and q.status = 'pending' and q.scheduled_at > soon)
-                   as delayed_until
-          from pfa_write_queue q group by 1),
-    known as materialized (
-        select s.*, coalesce(l.changes, 0) as changes, l.oldest, l.due_at, coalesce(l.delayed, 0) as delayed,
-               l.delayed_until, may_send(s) as sends,
+    with known as materialized (
+        select s.*, l.*, l.waiting + l.processing as changes, may_send(s) as sends,
                -- What waited while nothing could be sent is not overdue. Null = nothing is due.
                case when l.due_at is not null
                     then greatest(l.due_at, s.released_at, s.paused_until) end as due_since
           from listed_organizations() s
-          left join live l using (organization_id))
+         cross join lateral live_changes_of(s.organization_id, soon) l)
     select k.organization_id, 'no_relay',
            concat_ws('; ', case when seen is null then 'no relay has sent a heartbeat'
                                 else format('the last heartbeat of a relay was at %s', pems_stamp(seen)) end,
-                     case when k.changes > 0 then format('changes that wait: %s', k.changes) end),
-           coalesce(seen, k.oldest)
-      from known k where coalesce(seen, k.oldest) < at - grace
+                     case when k.changes > 0 then format('changes that wait: %s', bounded_count(k.changes)) end),
+           coalesce(seen, k.oldest_of_all)
+      from known k where coalesce(seen, k.oldest_of_all) < at - grace
     union all
     select k.organization_id, 'pems_down',
            format('%s requests in a row to PEMS %s had no answer; the next one is at %s', p.failures, p.pems,
@@ -59,15 +51,16 @@ begin
     select k.organization_id, 'throttled',
            case when p.next_slot > soon
                 then format('PEMS is sent the next request at %s; changes that wait for it: %s',
-                            pems_stamp(p.next_slot), k.changes)
-                else format('records whose change waits for another try: %s, the last of them until %s', k.delayed,
-                            pems_stamp(k.delayed_until)) end, null
+                            pems_stamp(p.next_slot), bounded_count(k.changes))
+                else format('records whose change waits for another try: %s, the last of them until %s',
+                            bounded_count(k.delayed), pems_stamp(k.delayed_until)) end, null
       from known k join pems p on p.pems = k.pems
      where k.changes > 0 and (p.next_slot > soon or k.delayed > 0)
     union all
     select k.organization_id, 'stalled',
-           format('changes that wait: %s; the first is due since %s, and none has ended since %s', k.changes,
-                  pems_stamp(k.due_since), coalesce(pems_stamp(e.last_at), 'the beginning')), k.due_since
+           format('changes that wait: %s; the first is due since %s, and none has ended since %s',
+                  bounded_count(k.changes), pems_stamp(k.due_since),
+                  coalesce(pems_stamp(e.last_at), 'the beginning')), k.due_since
       from known k
       join pems p on p.pems = k.pems
      cross join lateral (

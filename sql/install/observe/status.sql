@@ -12,7 +12,8 @@ create function pfa_sync.status(organization text default null, status text defa
                                 health_code text default null)
     returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint,
                    conflicts bigint, avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz,
-                   wake text, health text, oldest_waiting_at timestamptz, severity text, health_reason text)
+                   wake text, health text, oldest_waiting_at timestamptz, severity text, health_reason text,
+                   counted_at timestamptz)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -32,20 +33,6 @@ begin
     return query
     with found as materialized (
         select f.organization_id, f.code, f.severity, f.reason from pfa_sync.health(organization) f),
-    live as (
-        select q.organization_id, count(*) filter (where q.status = 'pending') as queued,
-               count(*) filter (where q.status = 'processing') as processing,
-               min(q.scheduled_at) filter (where q.status = 'pending' and q.head) as next_at,
-               min(q.created_at) filter (where q.status = 'pending') as oldest_at
-          from pfa_write_queue q group by 1),
-    ended as (
-        select a.organization_id, count(*) filter (where a.status = 'completed') as completed,
-               round(avg(extract(epoch from a.completed_at - a.created_at)) filter (where a.status = 'completed'), 3)
-                   as seconds,
-               max(a.completed_at) filter (where a.status = 'completed') as last_at
-          from pfa_write_queue_archive a
-         where a.completed_at >= begins and a.completed_at <= ends
-         group by 1),
     dead as (
         select d.organization_id, count(*) as failed from pfa_write_queue_dlq d
          where d.status = 'open' and d.failed_at >= begins and d.failed_at <= ends group by 1),
@@ -53,17 +40,25 @@ begin
         select c.organization_id, count(*) as conflicts
           from pfa_sync_conflict c where c.status = 'unresolved' group by 1),
     whole as (
-        select s.organization_id, o.code, coalesce(l.queued, 0) as queued, coalesce(l.processing, 0) as processing,
-               coalesce(e.completed, 0) as completed, coalesce(d.failed, 0) as failed,
+        select s.organization_id, o.code,
+               case when l.waiting < count_bound() then l.waiting else greatest(l.waiting, n.waiting) end as queued,
+               l.processing, coalesce(e.completed, 0) as completed, coalesce(d.failed, 0) as failed,
                coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
                case when may_send(s) then l.next_at end as next_at, wake_in_force() as wake,
-               h.code as health, l.oldest_at, h.severity, h.reason
+               h.code as health, l.oldest_at, h.severity, h.reason,
+               case when l.waiting >= count_bound() then coalesce(n.counted_at, '-infinity') end as counted_at
           from listed_organizations() s
+         cross join lateral live_changes_of(s.organization_id, 'infinity') l
+          left join queue_count n on n.organization_id = s.organization_id
           -- A row without an organization is of all of them.
           left join found h on h.organization_id = s.organization_id or h.organization_id is null
           left join organization o on o.organization_id = s.organization_id
-          left join live l on l.organization_id = s.organization_id
-          left join ended e on e.organization_id = s.organization_id
+         cross join lateral (
+             select count(*) as completed, round(avg(extract(epoch from a.completed_at - a.created_at)), 3) as seconds,
+                    max(a.completed_at) as last_at
+               from pfa_write_queue_archive a
+              where a.organization_id = s.organization_id and a.status = 'completed'
+                and a.completed_at >= begins and a.completed_at <= ends) e
           left join dead d on d.organization_id = s.organization_id
           left join open c on c.organization_id = s.organization_id)
     select w.* from whole w
@@ -80,9 +75,10 @@ comment on function pfa_sync.status(text, text, timestamptz, timestamptz, text) 
     'Where each visible organization stands: changes queued, processing, completed and failed, open conflicts, '
     'average seconds from commit to confirmation, time of the last confirmation and of the next due change, how '
     'relays are woken (doorbell, notify, off), health (the code of health(), with its severity and reason), and when '
-    'the oldest change that waits was queued. Ended changes are those between since and until, by default of the last '
-    'day. status: only organizations with changes that are pending, processing, completed or failed; health_code: '
-    'only those with this health. PF001: another word.';
+    'the oldest change that waits was queued. counted_at null: queued is exact; otherwise at least 1000 changes wait, '
+    'and queued is the number that maintain() counted then (-infinity: not yet). Ended changes are those between '
+    'since and until, by default of the last day. status: only organizations with changes that are pending, '
+    'processing, completed or failed; health_code: only those with this health. PF001: another word.';
 
 create view pfa_sync.queue with (security_barrier) as
     select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation,

@@ -67,9 +67,7 @@ begin
 end
 $$;
 
--- Marks records as about to be sent, right before the request, and writes WRITE_ATTEMPT to the log. From here on a
--- missing answer means that the outcome is reconciled before anything is sent again. The lease covers the request's
--- time-out.
+-- Marks records as about to be sent, right before the request: those that are still claimed by the relay.
 create function pfa_sync.mark_sent(relay text, items jsonb, request_timeout interval default '30 s')
     returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -77,34 +75,40 @@ create function pfa_sync.mark_sent(relay text, items jsonb, request_timeout inte
     set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
     set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
-declare
-    at     timestamptz := clock_timestamp();
-    marked bigint[];
 begin
     perform require_between('request_timeout', request_timeout, '0 s', '1 hour');
     perform refresh_plans();
-    with due as materialized (
+    return query select unnest(mark_as_sent(array(
         select q.id from pfa_write_queue q
           join unnest(report_items(items)) i on i.queue_id = q.id and i.fencing_token = q.fencing_token
-         where q.lease_until is not null and q.relay = mark_sent.relay and q.lease_until > at
-         order by q.id for update of q),
-    marked_now as (
-        update pfa_write_queue q
-           set sent_at = now(), lease_until = greatest(q.lease_until, at + request_timeout)
-          from due where q.id = due.id
-        returning q.id, q.batch_id),
-    batch as (
-        update sync_batch b set sent_at = at where b.batch_id in (select m.batch_id from marked_now m))
-    select array_agg(m.id) into marked from marked_now m;
-    perform log_changes('WRITE_ATTEMPT', null,
-        array(select row(i, null, null, null)::log_entry from unnest(marked) i));
-    return query select unnest(marked);
+         where q.lease_until is not null and q.relay = mark_sent.relay and q.lease_until > clock_timestamp()
+         order by q.id for update of q), request_timeout));
 end
 $$;
 comment on function pfa_sync.mark_sent(text, jsonb, interval) is
     'Relay: marks claimed records as sent, right before the request, and extends their leases over '
     'request_timeout (an hour at most). From here on a missing answer makes the outcome ambiguous. Returns the '
     'queue ids that are still claimed by the caller: only these may be sent.';
+
+-- Marks claimed rows as sent and writes WRITE_ATTEMPT to the log; their ids. From here on a missing answer means that
+-- the outcome is reconciled before anything is sent again. The lease covers the request's time-out. The caller holds
+-- the locks.
+create function mark_as_sent(queue_ids bigint[], request_timeout interval) returns bigint[]
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    at timestamptz := clock_timestamp();
+begin
+    update sync_batch b set sent_at = at
+     where b.batch_id in (select q.batch_id from pfa_write_queue q where q.id = any (queue_ids));
+    update pfa_write_queue q
+       set sent_at = now(), lease_until = greatest(q.lease_until, at + request_timeout)
+     where q.id = any (queue_ids);
+    perform log_changes('WRITE_ATTEMPT', null,
+        array(select row(i, null, null, null)::log_entry from unnest(queue_ids) i));
+    return queue_ids;
+end
+$$;
 
 -- Records what PEMS confirmed. Items carry version (the new one), updated_at and response besides.
 create function pfa_sync.complete(relay text, items jsonb) returns table (queue_id bigint, status text)
