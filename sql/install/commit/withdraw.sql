@@ -103,8 +103,12 @@ begin
     if coalesce(cardinality(modification_ids), 0) = 0 then
         return;
     end if;
-    queue_ids := array(select q.id from pfa_write_queue q
-                        where q.modification_id = any (modification_ids) and q.status = 'pending');
+    -- The status is looked at outside: with it, a plan that was made for a short queue reads the index of all that
+    -- waits.
+    queue_ids := array(
+        select q.id from unnest(modification_ids) i (id)
+         cross join lateral (select q.id, q.status from pfa_write_queue q where q.modification_id = i.id offset 0) q
+         where q.status = 'pending');
     -- Each completion calls this with nothing that waits.
     if cardinality(queue_ids) > 0 then
         perform lock_records(array(select q.mirror_id from pfa_write_queue q where q.id = any (queue_ids)));

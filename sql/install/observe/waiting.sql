@@ -50,11 +50,11 @@ begin
     live.waiting := (
         select count(*)
           from (select from pfa_write_queue q
-                 where q.organization_id = live_changes_of.organization_id and q.status = 'pending'
+                 where q.organization_id || '' = live_changes_of.organization_id and q.status = 'pending'
                  limit count_bound()) w);
     live.oldest_at := (
         select q.created_at from pfa_write_queue q
-         where q.organization_id = live_changes_of.organization_id and q.status = 'pending'
+         where q.organization_id || '' = live_changes_of.organization_id and q.status = 'pending'
          order by q.created_at limit 1);
     select count(*), min(q.created_at), min(q.lease_until) into live.processing, oldest_sent, oldest_lease
       from pfa_write_queue q

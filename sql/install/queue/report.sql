@@ -100,7 +100,7 @@ declare
     at timestamptz := clock_timestamp();
 begin
     update sync_batch b set sent_at = at
-     where b.batch_id in (select q.batch_id from pfa_write_queue q where q.id = any (queue_ids));
+     where b.batch_id = any (array(select distinct q.batch_id from pfa_write_queue q where q.id = any (queue_ids)));
     update pfa_write_queue q
        set sent_at = now(), lease_until = greatest(q.lease_until, at + request_timeout)
      where q.id = any (queue_ids);
