@@ -167,7 +167,8 @@ begin
                records_unchanged = p.records_unchanged + result.records_unchanged,
                records_rejected = p.records_rejected + result.records_rejected,
                clock_skew = coalesce(ingest_page.date - clock_timestamp(), p.clock_skew),
-               high_water = greatest(p.high_water, latest_change(page, coalesce(ingest_page.date,
+               -- A Date header has whole seconds.
+               high_water = greatest(p.high_water, latest_change(page, coalesce(ingest_page.date + interval '1 s',
                                                                                 pems_now(p.organization_id))))
          where p.pull_id = pull.pull_id;
     end if;
