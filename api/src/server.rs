@@ -80,7 +80,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     tokio::spawn(remove_idle_users(access.clone()));
     tokio::spawn(poller::run(hub, access));
     let (report, mut refused) = oneshot::channel();
-    let told = stop.clone();
+    let stopping = stop.clone();
     let stopped = async move {
         tokio::select! {
             _ = terminations.recv() => {}
@@ -93,7 +93,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     tokio::select! {
         () = serve_routes(listener, router, settings.head_timeout, stopped) => {}
         // An answer that its client does not take, such as an export, would keep the service from stopping.
-        () = async { told.cancelled().await; sleep(settings.request_timeout).await } => {
+        () = async { stopping.cancelled().await; sleep(settings.request_timeout).await } => {
             warn!("closing the connections whose requests did not end in time");
         }
     }

@@ -52,14 +52,14 @@ fn version() -> i64 {
     const QUERY: &str = "select version from pfa_sync_private.rules_version";
     let found = Spi::connect(|client| {
         VERSION.with(|kept| {
-            if kept.get().is_none() {
-                // A plan that another call has kept meanwhile serves as well.
-                let _ = kept.set(client.prepare(QUERY, &[])?.keep());
-            }
-            match kept.get() {
-                Some(plan) => client.select(plan, Some(1), &[])?.first().get_one(),
-                None => client.select(QUERY, Some(1), &[])?.first().get_one(),
-            }
+            let plan = match kept.get() {
+                Some(plan) => plan,
+                None => {
+                    let plan = client.prepare(QUERY, &[])?.keep();
+                    kept.get_or_init(|| plan)
+                }
+            };
+            client.select(plan, Some(1), &[])?.first().get_one()
         })
     });
     found.unwrap_or_report().unwrap_or_else(|| error!("no rules found: {QUERY}"))

@@ -1,4 +1,4 @@
--- Code of other roles that PostgreSQL executes with the rights of whoever uses a table, and not as the table's owner.
+-- Code of other roles that PostgreSQL executes with the rights of the role that uses a table, and not as its owner.
 --
 --   when it is read           To plan a query it evaluates immutable functions in the conditions of indexes, in CHECK
 --                             constraints, in extended statistics and in the keys of partitions, and takes bodies of

@@ -79,7 +79,7 @@ end
 $$;
 
 -- Refuses a change by which using the bound tables would execute code of another role, see foreign_code(). No setting
--- switches it off, and it swallows no fault: whoever makes the change may be the one whose code it is.
+-- switches it off, and its own errors make the change fail: the role that makes the change may own that code.
 create function refuse_foreign_code(changed oid[]) returns void
     language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$

@@ -16,47 +16,48 @@ create function take_over_modifications(unwatched boolean) returns setof text
     set row_security = off
 as $$
 declare
-    portion jsonb;
+    portion record;
     last_id text := '';
     taken   bigint := 0;
     filled  bigint := 0;
 begin
-    while unwatched loop
-        select jsonb_agg(jsonb_build_object('id', l.modification_id, 'syncState', 'committed',
-                                            'syncStatus', 'committed')), max(l.modification_id)
-          into portion, last_id
-          from (select m.modification_id collate "C" as modification_id
-                  from modification m
-                 where m.modification_id collate "C" > last_id
-                   and (m.sync_state = 'syncing'
-                        and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
-                        or m.sync_state = 'conflict'
-                        and not exists (select from pfa_sync_conflict c
-                                         where c.modification_id = m.modification_id and c.status = 'unresolved'))
-                 order by 1 limit take_over_portion()) l;
-        exit when portion is null;
-        taken := taken + write_sync_states(portion);
+    loop
+        with due as materialized (
+            select m.modification_id collate "C" as modification_id, s.*
+              from modification m
+             cross join lateral (
+                 select unwatched
+                        and (m.sync_state = 'syncing'
+                             and not exists (select from pfa_write_queue q
+                                              where q.modification_id = m.modification_id)
+                             or m.sync_state = 'conflict'
+                             and not exists (select from pfa_sync_conflict c
+                                              where c.modification_id = m.modification_id
+                                                and c.status = 'unresolved'))) t (half_done)
+             cross join lateral (
+                 select t.half_done, case when t.half_done then 'committed' else m.sync_state end as sync_state,
+                        case when t.half_done then 'committed'
+                             when m.sync_state <> 'committed' then sync_status_of(m.sync_state)
+                             when exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
+                             then 'queued' else 'committed' end as sync_status) s
+             where m.modification_id collate "C" > last_id
+               and (t.half_done
+                    or m.sync_status is distinct from sync_status_of(m.sync_state)
+                       and not (m.sync_state = 'committed' and coalesce(m.sync_status, '') = 'committed'))
+             order by 1 limit take_over_portion())
+        select jsonb_agg(jsonb_build_object('id', d.modification_id, 'syncState', d.sync_state,
+                                            'syncStatus', d.sync_status)) as states,
+               count(*) filter (where d.half_done) as half_done, max(d.modification_id) as last_id
+          into portion
+          from due d;
+        exit when portion.states is null;
+        last_id := portion.last_id;
+        taken := taken + portion.half_done;
+        filled := filled + write_sync_states(portion.states) - portion.half_done;
     end loop;
     if taken > 0 then
         return next format('%s rows that were syncing or in conflict count as committed', taken);
     end if;
-    last_id := '';
-    loop
-        select jsonb_agg(jsonb_build_object('id', l.modification_id, 'syncState', l.sync_state,
-                                            'syncStatus', l.sync_status)), max(l.modification_id)
-          into portion, last_id
-          from (select m.modification_id collate "C" as modification_id, m.sync_state,
-                       case when m.sync_state <> 'committed' then sync_status_of(m.sync_state)
-                            when exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
-                            then 'queued' else 'committed' end as sync_status
-                  from modification m
-                 where m.modification_id collate "C" > last_id
-                   and m.sync_status is distinct from sync_status_of(m.sync_state)
-                   and not (m.sync_state = 'committed' and coalesce(m.sync_status, '') = 'committed')
-                 order by 1 limit take_over_portion()) l;
-        exit when portion is null;
-        filled := filled + write_sync_states(portion);
-    end loop;
     if filled > 0 then
         return next format('"syncStatus" filled in %s rows', filled);
     end if;

@@ -1,15 +1,5 @@
 -- The triggers on the application's modifications.
 
--- Whether an organization's id is gone: its rows follow when the application changes it. A function, since a condition
--- with a query in it would be planned for each row.
-create function is_renamed(organization_id text) returns boolean
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    return not exists (select from organization o where o.organization_id = is_renamed.organization_id);
-end
-$$;
-
 -- Before a row of pfa_modification is written; one function for all, since each call costs every row some microseconds:
 --   the delta is within bounds: each list of records reads it
 --   the content of a committed modification stays: what is queued is what was judged
@@ -37,7 +27,8 @@ begin
            and ((new.id, new."mirrorId", new."userId", new.delta)
                     is distinct from (old.id, old."mirrorId", old."userId", old.delta)
                 or new."organizationId" is distinct from old."organizationId"
-                   and not is_renamed(old."organizationId")) then
+                   -- Rows follow an organization whose id is changed.
+                   and organization_exists(old."organizationId")) then
             raise exception 'an edit of record % is committed and can''t be changed',
                             coalesce((select r.pfa_id from mirror r where r.mirror_id = old."mirrorId"), '(no pfaId)')
                 using errcode = 'PF003', detail = 'modification ' || old.id,

@@ -61,7 +61,7 @@ begin
      where q.organization_id = live_changes_of.organization_id and q.status = 'processing';
     live.oldest_of_all := least(live.oldest_at, oldest_sent);
     select min(f.scheduled_at) into live.next_at
-      from unnest(array[10, 0, -10]) p (priority)
+      from priority_levels(null) p
      cross join lateral (
          select q.scheduled_at from pfa_write_queue q
           where q.organization_id = live_changes_of.organization_id and q.priority = p.priority
@@ -69,7 +69,7 @@ begin
           order by q.scheduled_at limit 1) f;
     live.due_at := least(live.next_at, oldest_lease);
     select max(l.scheduled_at) into live.delayed_until
-      from unnest(array[10, 0, -10]) p (priority)
+      from priority_levels(null) p
      cross join lateral (
          select q.scheduled_at from pfa_write_queue q
           where q.organization_id = live_changes_of.organization_id and q.priority = p.priority
@@ -79,7 +79,7 @@ begin
     if live.delayed_until is not null then
         live.delayed := (
             select count(*)
-              from (select from unnest(array[10, 0, -10]) p (priority)
+              from (select from priority_levels(null) p
                      cross join lateral (
                          select from pfa_write_queue q
                           where q.organization_id = live_changes_of.organization_id and q.priority = p.priority

@@ -38,3 +38,13 @@ begin
                         where o.organization_id = candidate.organization_id and not o.may_sync);
 end
 $$;
+
+-- Whether the application has an organization with that id. In PL/pgSQL, so that a condition of a row trigger is not
+-- planned for each row.
+create function organization_exists(organization_id text) returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return exists (select from organization o where o.organization_id = organization_exists.organization_id);
+end
+$$;

@@ -14,7 +14,7 @@ use super::events::{events, value};
 pub const ORGANIZATIONS: [(&str, &str); 3] = [("org_RIO_173", "RIO"), ("org_HARBOUR_7", "HARBOUR"), ("org_DEPOT_1", "DEPOT")];
 /// Records of all organizations together, dealt out in turn.
 pub const RECORDS: usize = 500;
-/// The organization that PEMS restores from a backup: id and code. Nobody edits its records here.
+/// The organization that PEMS restores from a backup: id and code. No editor edits its records.
 pub const RESTORED: (&str, &str) = ("org_ARCHIVE_1", "ARCHIVE");
 /// Records of it.
 pub const RESTORED_RECORDS: usize = 20;

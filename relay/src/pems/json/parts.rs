@@ -95,7 +95,7 @@ fn note(record: &mut Map<String, Value>, field: &str, what: &str) {
     record.insert(UNREADABLE.to_owned(), format!("{before}{field}: {what}").into());
 }
 
-/// The line and column of serde_json are those of the value, which nobody has seen alone.
+/// Without the line and column, which count from the start of the value and not of the answer.
 fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     match text.split(" at line ").next() {
