@@ -52,22 +52,6 @@ async fn a_missing_record_that_can_not_be_read_ends_no_pull() -> Result<()> {
     stack.check().await
 }
 
-/// PEMS' answer to a batch: what is needed of each result can be read.
-#[rstest]
-#[case(Spelling::Deep)]
-#[case(Spelling::Huge)]
-#[case(Spelling::PrivateKey)]
-#[tokio::test]
-async fn a_result_that_can_not_be_read_whole_confirms_its_write(#[case] spelling: Spelling) -> Result<()> {
-    let stack = Stack::new(5).await?;
-    stack.pems.fault(Operation::Batch, Fault::Odd(spelling));
-    commit(&stack, 5).await?;
-    let _relay = stack.relay("run")?;
-    stack.until_drained().await?;
-    assert_eq!((stack.pems.log().len(), stack.applied().len()), (1, 5), "nothing had to be read");
-    stack.check().await
-}
-
 /// The answers to two writes are lost, and one record can't be read back: its edit ends with the reason, the other completes.
 #[rstest]
 #[case(Spelling::Deep, "nested deeper than 128 levels")]

@@ -66,6 +66,9 @@ async fn a_value_that_can_not_be_stored_stops_no_page(#[case] spelling: Spelling
 #[case(Spelling::Reversed)]
 #[case(Spelling::Fraction)]
 #[case(Spelling::Quoted)]
+#[case(Spelling::Deep)]
+#[case(Spelling::Huge)]
+#[case(Spelling::PrivateKey)]
 #[tokio::test]
 async fn the_answer_to_a_batch_may_be_spelled_in_any_way(#[case] spelling: Spelling) -> Result<()> {
     let stack = Stack::new(5).await?;
