@@ -88,7 +88,11 @@ async fn print_findings(report: &mut Report, database: &Database) -> Result<(), 
     let broken = database.call(INVARIANTS, &[]).await?;
     for row in &broken {
         let (invariant, object): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-        report.wrong::<()>("check()", format!("not true that {invariant}: {object}"), "do what the line says; where it says nothing, report it with the log of the database");
+        report.wrong::<()>(
+            "check()",
+            format!("not true that {invariant}: {object}"),
+            "do what the line says; where it says nothing, report it with the log of the database",
+        );
     }
     if broken.is_empty() {
         report.right("check()", "every invariant holds");
