@@ -20,8 +20,6 @@ create function pfa_sync.sweep(max_rows int default 200)
     returns table (organization_id text, queued bigint, failed bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare

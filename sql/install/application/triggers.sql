@@ -52,16 +52,9 @@ end
 $$;
 
 -- After each statement: rows that came into committed are judged and queued, rows that left it are withdrawn.
---
--- These functions are entry points: what they call inherits their settings. Generic plans, since a session that commits
--- single edits would else plan every statement of this path anew, which costs more than running it. A session keeps
--- its plans, whatever size the queue had when they were made, so plans that read a whole table or index are switched
--- off; the statements below are written so that none needs one.
 create function modifications_inserted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 declare
     committed text[] := array(select id from new_rows where "syncState" = 'committed');
@@ -77,8 +70,6 @@ $$;
 create function modifications_updated() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 declare
     committed text[];
@@ -113,8 +104,6 @@ $$;
 create function modifications_deleted() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 begin
     perform withdraw_queued(array(select id from old_rows where "syncState" in ('committed', 'syncing', 'conflict')));
@@ -127,8 +116,6 @@ $$;
 create function modifications_truncated() returns trigger
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 begin
     perform withdraw_orphans();

@@ -10,8 +10,6 @@ create function pfa_sync.claim(relay text, organization text default null, max_r
                    idempotency_key text, ambiguous boolean, wait_ms double precision, sent boolean)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare
@@ -241,8 +239,6 @@ $$;
 create function pfa_sync.next_due_ms() returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 declare
     due timestamptz;

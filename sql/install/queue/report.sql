@@ -72,8 +72,6 @@ create function pfa_sync.mark_sent(relay text, items jsonb, request_timeout inte
     returns setof bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 begin
     perform require_between('request_timeout', request_timeout, '0 s', '1 hour');
@@ -114,8 +112,6 @@ $$;
 create function pfa_sync.complete(relay text, items jsonb) returns table (queue_id bigint, status text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare
@@ -144,8 +140,6 @@ create function pfa_sync.fail(relay text, items jsonb)
     returns table (queue_id bigint, status text, retry_in_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare
@@ -231,8 +225,6 @@ $$;
 create function pfa_sync.release(relay text, items jsonb) returns table (queue_id bigint, status text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
 #variable_conflict use_column
 declare
@@ -252,8 +244,6 @@ comment on function pfa_sync.release(text, jsonb) is
 create function pfa_sync.extend_lease(relay text, items jsonb, lease interval) returns setof bigint
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_hashjoin = off
-    set enable_mergejoin = off set enable_bitmapscan = off set enable_memoize = off
 as $$
     select require_between('lease', $3, '1 second', '1 hour');
     update pfa_write_queue q
