@@ -147,18 +147,20 @@ begin
 end
 $$;
 
--- Writes the queue rows, the job and the log entries of judged changes of one author in one organization.
-create function insert_queue_rows(judgements judgement[], kind text) returns void
+-- Writes the queue rows, the job and the log entries of judged changes of one author in one organization. job null = a
+-- job of the kind is made for them.
+create function insert_queue_rows(judgements judgement[], kind text, job bigint) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 declare
     judged judgement := judgements[1];
-    job    bigint;
 begin
-    insert into sync_job (kind, organization_id, user_id, records)
-        values (insert_queue_rows.kind, judged.organization_id, judged.author, cardinality(judgements))
-        returning job_id into job;
+    if job is null then
+        insert into sync_job (kind, organization_id, user_id, records)
+            values (insert_queue_rows.kind, judged.organization_id, judged.author, cardinality(judgements))
+            returning job_id into job;
+    end if;
     with queued as (
         insert into pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author,
                                      reason, payload, base, accepted, base_version, content, head)
@@ -179,21 +181,23 @@ end
 $$;
 
 -- The same of any authors.
-create function insert_queue_rows(judgements judgement[], kind text, of_one_author boolean) returns void
+create function insert_queue_rows(judgements judgement[], kind text, job bigint, of_one_author boolean) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     if of_one_author then
-        perform insert_queue_rows(judgements, kind);
+        perform insert_queue_rows(judgements, kind, job);
     else
-        perform insert_queue_rows(a.judgements, insert_queue_rows.kind)
+        perform insert_queue_rows(a.judgements, insert_queue_rows.kind, insert_queue_rows.job)
            from (select array_agg(j) as judgements from unnest(judgements) j group by j.organization_id, j.author) a;
     end if;
 end
 $$;
 
--- Queues judged changes, of the given kinds; those that can't be sent end at once.
-create function enqueue_judged(judgements judgement[], kind text, kinds judged_kinds) returns void
+-- Queues judged changes, of the given kinds; those that can't be sent end at once. job: the one that they belong to;
+-- null = a job of the kind is made for each author.
+create function enqueue_judged(judgements judgement[], kind text, kinds judged_kinds, job bigint default null)
+    returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
@@ -201,11 +205,11 @@ begin
         return;
     end if;
     if current_setting('transaction_isolation') = 'read committed' then
-        perform insert_queue_rows(judgements, kind, kinds.of_one_author);
+        perform insert_queue_rows(judgements, kind, job, kinds.of_one_author);
     else
         -- An older snapshot does not show another session's row that waits for the same record; the index does.
         begin
-            perform insert_queue_rows(judgements, kind, kinds.of_one_author);
+            perform insert_queue_rows(judgements, kind, job, kinds.of_one_author);
         exception when unique_violation then
             raise exception 'another transaction has committed an edit of the same record meanwhile'
                 using errcode = 'serialization_failure', hint = 'Run the transaction again.';
