@@ -11,7 +11,7 @@ create table cause (
     action   text not null,
     constraint cause_pkey primary key (code),
     constraint cause_rank unique (rank),
-    constraint cause_kind check (kind in ('health', 'dead_letter', 'conflict')),
+    constraint cause_kind check (kind in ('health', 'dead_letter', 'conflict', 'item')),
     constraint cause_health check ((kind = 'health') = (rank is not null)
         and (kind = 'health') = (severity is not null)),
     constraint cause_severity check (severity in ('ok', 'warning', 'critical'))
@@ -86,16 +86,30 @@ insert into cause (code, kind, meaning, action) values
     ('NO_ORDER', 'conflict', 'two edits of one moment set a field of the record to different values',
      'ask the authors which value is meant, and resolve the conflict'),
     ('OVERTAKEN', 'conflict', 'a later edit of the record wrote the field before the dead letter was requeued',
-     'resolve by use_pems to keep the later value, by use_local to send the requeued one');
+     'resolve by use_pems to keep the later value, by use_local to send the requeued one'),
+    ('CHANGED_SINCE', 'item', 'the record or the change is not as it was when the job was previewed or started',
+     'look at what changed and who did it, then start again for this record'),
+    ('NOT_OPEN', 'item', 'another user has decided about it meanwhile', 'nothing'),
+    ('IN_FLIGHT', 'item', 'a change of the record is being sent to PEMS', 'wait for its outcome, then start again'),
+    ('NOT_QUEUED', 'item', 'the change is not queued: it has ended, or was never committed',
+     'nothing; what PEMS has confirmed is set back by a rollback'),
+    ('NOT_SENT', 'item', 'no change of the job has reached PEMS for this record', 'nothing'),
+    ('NOTHING_TO_UNDO', 'item', 'the record has the values already that it would be set back to', 'nothing'),
+    ('VERSION_UNKNOWN', 'item',
+     'the history does not have the version any more, or another user wrote the field between two changes of the job',
+     'commit an edit with the values that are meant'),
+    ('RECORD_GONE', 'item', 'the mirror has no such record any more', 'nothing'),
+    ('ALREADY_SENT', 'item', 'the change was sent to PEMS, or has ended', 'roll the job back');
 
 create view pfa_sync.causes with (security_barrier) as
     select c.code, c.kind, c.severity, c.meaning, c.action, c.rank from cause c order by c.kind, c.rank, c.code;
 comment on view pfa_sync.causes is
-    'Every reason for which a change waits or has ended without PEMS'' confirmation: the codes of health(), '
-    'dead_letters and conflicts. docs/runbooks.md has a section on each.';
+    'Every reason for which a change waits or has ended without PEMS'' confirmation, or an item of a job was left: the '
+    'codes of health(), dead_letters, conflicts and bulk_items. docs/runbooks.md has a section on each.';
 comment on column pfa_sync.causes.code is 'the code';
 comment on column pfa_sync.causes.kind is
-    'health: a code of health(); dead_letter: of dead_letters; conflict: of conflicts';
+    'health: a code of health(); dead_letter: of dead_letters; conflict: of conflicts; item: of bulk_items and '
+    'rollback_records(), beside INVALID, FORBIDDEN and NOT_RECORDED';
 comment on column pfa_sync.causes.severity is 'of a code of health(): ok, warning or critical; null: another kind';
 comment on column pfa_sync.causes.meaning is 'what has happened';
 comment on column pfa_sync.causes.action is 'what to do about it';
