@@ -52,6 +52,12 @@ fn typed(record: Document) -> TableIterator<'static, (name!(data, JsonB), name!(
     TableIterator::once((json(typed.data), typed.problem.map(|p| p.message)))
 }
 
+#[pg_extern(sql = false)]
+fn cost(record: Option<Document>) -> Option<AnyNumeric> {
+    let cost = pfa_rules::cost(&object(record)?)?;
+    AnyNumeric::try_from(cost.to_string().as_str()).ok()
+}
+
 /// Whether a JSON text can be read: it is not nested too deeply, and its numbers are numbers.
 #[pg_extern(sql = false)]
 fn readable(json: &str) -> bool {

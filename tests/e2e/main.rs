@@ -55,6 +55,7 @@ mod refusals;
 mod relay_start;
 mod resolution;
 mod rollback;
+mod rollback_road;
 mod routes;
 mod secrets;
 mod settings;

@@ -9,6 +9,7 @@ mod dead_letters;
 mod docs;
 mod drafts;
 mod events;
+mod figures;
 mod health;
 mod jobs;
 mod listing;
@@ -57,6 +58,11 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(rollback::preview, rollback::roll_back))
         .routes(routes!(rollback::records))
         .routes(routes!(rollback::preview_restore, rollback::restore))
+        .routes(routes!(figures::kpis))
+        .routes(routes!(figures::drain_forecast))
+        .routes(routes!(figures::failures))
+        .routes(routes!(figures::note))
+        .routes(routes!(figures::causes))
         .routes(routes!(events::listen))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))

@@ -10,6 +10,7 @@
 
 mod change;
 mod consistency;
+mod cost;
 mod decimal;
 mod field;
 mod json;
@@ -23,6 +24,7 @@ mod unreadable;
 mod validation;
 
 pub use change::{Operation, operation, required_permissions};
+pub use cost::cost;
 pub use field::{Rules, RulesError};
 pub use json::read;
 pub use merge::{Merge, three_way};

@@ -123,6 +123,14 @@ comment on function pfa_sync.canonical(jsonb) is
     'The delta in the form in which it is sent: dates in UTC with milliseconds, plain decimals, empty text as '
     'null. Values that cannot be read as their field''s type are left as they are.';
 
+create function pfa_sync.cost(record jsonb) returns numeric
+    language c immutable strict security definer set search_path = pg_catalog, pg_temp
+    parallel safe as 'MODULE_PATHNAME', 'cost_wrapper';
+comment on function pfa_sync.cost(jsonb) is
+    'The forecast cost of a record, to two decimals: of a Rental, the days from forecastStart to forecastEnd as months '
+    'of 30.44 days, times monthlyRate; of a Purchase, purchasePrice. Null: a value that it takes is missing or cannot be '
+    'read.';
+
 create function typed(record jsonb) returns table (data jsonb, problem text)
     language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'typed_wrapper';
 comment on function typed(jsonb) is

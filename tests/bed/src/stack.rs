@@ -83,5 +83,10 @@ pub async fn wait_until(database: &Database, condition: &str, patience: Duration
 
 /// Waits until nothing is queued.
 pub async fn wait_until_drained(database: &Database, patience: Duration) -> Result<()> {
-    wait_until(database, "select not exists (select from pfa_sync.queue)", patience).await
+    wait_until(
+        database,
+        "select not exists (select from pfa_sync.queue) and not exists (select from pfa_sync.bulk_jobs where state = 'running')",
+        patience,
+    )
+    .await
 }

@@ -9,8 +9,8 @@ use super::facts::{EditOutcome, Ended, Facts, Fields, Key};
 use super::history::History;
 use super::pace::pace;
 
-/// Sessions of a relay in Postgres: one for each of 8 batches in flight and of 4 pulls, 5 spare ones, and the listener.
-const MAX_SESSIONS: usize = 18;
+/// Sessions of a relay in Postgres: one for each of 8 batches in flight and of 4 pulls, 6 spare ones, and the listener.
+const MAX_SESSIONS: usize = 19;
 
 /// A promise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -68,6 +68,7 @@ pub fn violations(facts: &Facts) -> Vec<Violation> {
     restored(facts, &mut found);
     audited(facts, &history, &mut found);
     pace(facts, &mut found);
+    facts.overruled.iter().for_each(|field| found.add(Promise::NothingOverwritten, field.clone()));
     facts.verdicts.iter().for_each(|letter| found.add(Promise::OutageIsNoVerdict, letter.clone()));
     for (process, &sessions) in &facts.sessions {
         found.unless(sessions <= MAX_SESSIONS, Promise::Sessions, || format!("{process} had {sessions} sessions"));
@@ -111,7 +112,8 @@ fn ends(facts: &Facts, found: &mut Found) {
             (EditOutcome::Committed, Some("synced")) => {
                 (status == Some("completed") || status == Some("conflict") && resolved) && !dead && open == 0
             }
-            (EditOutcome::Committed, Some("conflict")) => status == Some("conflict") && !dead && open == 1,
+            // A resolution that was undone has been queued, and withdrawn.
+            (EditOutcome::Committed, Some("conflict")) => matches!(status, Some("conflict" | "withdrawn")) && !dead && open == 1,
             (EditOutcome::Committed, Some("sync_error")) => status == Some("failed") && dead && open == 0,
             (EditOutcome::Committed, Some("draft" | "discarded")) => {
                 // One that was withdrawn before any trigger saw it has no queue row.

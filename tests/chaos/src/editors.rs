@@ -33,14 +33,14 @@ const COMMIT: &str = r#"
 const COMMIT_VALID: &str = "select modification_id, verdict from pfa_sync.commit_drafts($1, $2, null, $3, true)";
 
 /// What an error means to a session.
-enum Trouble {
+pub(super) enum Trouble {
     /// The connection is gone, or two were in each other's way: again.
     Again,
     /// The database says no, in a way that was foreseen.
     Refused,
 }
 
-fn trouble(error: Error) -> Result<Trouble> {
+pub(super) fn trouble(error: Error) -> Result<Trouble> {
     match error.code().map(|state| state.code().to_owned()).as_deref() {
         None | Some("40001" | "40P01" | "57P01" | "57P02" | "57P03") => Ok(Trouble::Again),
         Some(state) if state.starts_with("08") => Ok(Trouble::Again),

@@ -92,6 +92,8 @@ pub struct Facts {
     pub slot_interval: f64,
     /// Records at the end of the organization that PEMS restored.
     pub restored: BTreeMap<Key, Fields>,
+    /// Fields that a rollback replaced though the job that it undoes had not written their value.
+    pub overruled: Vec<String>,
     /// Dead letters that no rule of ours made: PEMS refuses nothing in a run.
     pub verdicts: Vec<String>,
     /// The most sessions in Postgres at a time, of each relay process.

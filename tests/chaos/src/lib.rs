@@ -1,6 +1,7 @@
 //! Chaos: real processes, edits and faults drawn from a seed, and a checker that compares what PEMS saw with what the
 //! database says. `make chaos SEED=… SECONDS=…` runs it.
 
+mod administrator;
 pub mod checker;
 mod editors;
 mod events;
@@ -24,6 +25,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::administrator::administrate;
 use self::checker::{Violation, violations};
 use self::editors::{Editor, resolve, session};
 use self::facts::{EditOutcome, Facts, Foreign};
@@ -95,7 +97,8 @@ async fn happen(options: &Options, plan: Plan, stack: &mut Stack, progress: impl
         editing.spawn(Editor::new(application.clone(), number).work(steps, start));
     }
     let stop = CancellationToken::new();
-    let resolving = tokio::spawn(resolve(superuser, options.seed, stop.clone()));
+    let resolving = tokio::spawn(resolve(superuser.clone(), options.seed, stop.clone()));
+    let administrating = tokio::spawn(administrate(superuser, options.seed, stop.clone()));
     let sessions = Sessions::watch(stack.client_url(), stack.silenced());
 
     let mut last_line = Instant::now();
@@ -112,7 +115,11 @@ async fn happen(options: &Options, plan: Plan, stack: &mut Stack, progress: impl
     }
     stop.cancel();
     let resolved = resolving.await??;
-    progress(&format!("{:>3} s: the faults end, {resolved} conflicts were resolved; draining", start.elapsed().as_secs()));
+    let deeds = administrating.await??;
+    progress(&format!(
+        "{:>3} s: the faults end, {resolved} conflicts were resolved, {deeds:?} by the administrator; draining",
+        start.elapsed().as_secs()
+    ));
 
     faults.clear(stack).await?;
     stack.drain(DRAIN).await?;

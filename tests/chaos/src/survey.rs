@@ -7,13 +7,24 @@ use anyhow::Result;
 use serde_json::Value;
 use tokio_postgres::{Client, Row};
 
-use super::facts::{Ended, Facts, Fields, Key};
+use super::facts::{EditOutcome, Ended, Facts, Fields, Key};
 use super::plan::{ORGANIZATIONS, RESTORED};
 use super::stack::SLOT_INTERVAL;
 use pems_simulator::Simulator;
 
 /// How often the two clocks are compared; the quickest comparison counts.
 const COMPARISONS: usize = 50;
+
+/// Fields of rollbacks whose base, the value that they replace, is not one that the job they undo has written.
+const OVERRULED: &str = "
+    select format('queue %s, record %s, a rollback of job %s, replaced %s = %s', u.id, u.pfa_id, j.origin_job_id, f.key, u.base->f.key)
+      from pfa_sync_private.pfa_write_queue_archive u
+      join pfa_sync_private.sync_job j on j.job_id = u.job_id and j.kind = 'rollback' and j.origin_job_id is not null
+     cross join lateral jsonb_each(u.payload) f
+     where u.status = 'completed'
+       and not exists (select from pfa_sync_private.pfa_write_queue_archive o
+                        where o.job_id = j.origin_job_id and o.mirror_id = u.mirror_id and o.status = 'completed'
+                          and o.request->f.key = u.base->f.key)";
 
 /// Fills in the facts of the database and of PEMS. Edits, and the mirror before the last pull, are filled in already.
 pub async fn complete(facts: &mut Facts, client: &Client, pems: &Simulator) -> Result<()> {
@@ -52,6 +63,13 @@ pub async fn complete(facts: &mut Facts, client: &Client, pems: &Simulator) -> R
     facts.pulled = mirror(client).await?;
     facts.pems = records(pems);
     facts.restored = records_of(pems, RESTORED.1).collect();
+    // What a rollback made is a committed change like any other.
+    let made = "select i.modification_id from pfa_sync_private.bulk_item i join pfa_sync.jobs j using (job_id) \
+                 where j.kind = 'rollback' and i.modification_id is not null";
+    for row in client.query(made, &[]).await? {
+        facts.edits.entry(text(&row, 0)).or_insert(EditOutcome::Committed);
+    }
+    facts.overruled = client.query(OVERRULED, &[]).await?.iter().map(|row| text(row, 0)).collect();
     let verdicts = "select format('queue %s, %s: %s', queue_id, code, error) from pfa_sync_private.pfa_write_queue_dlq \
                      where code not in ('INVALID', 'FORBIDDEN') order by queue_id";
     facts.verdicts = client.query(verdicts, &[]).await?.iter().map(|row| text(row, 0)).collect();

@@ -32,4 +32,6 @@ fn to_discontinue_again_is_no_delete() {
     let record = with(rental(), json!({ "isDiscontinued": true }));
     let needed = required_permissions(rules(), &record, &object(json!({ "isDiscontinued": true })));
     assert!(needed.iter().eq(["perm_EditForecast"]), "{needed:?}");
+    let needed = required_permissions(rules(), &record, &object(json!({ "isDiscontinued": false })));
+    assert!(needed.iter().eq(["perm_Delete", "perm_EditForecast"]), "to revive it is one: {needed:?}");
 }

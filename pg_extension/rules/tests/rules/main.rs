@@ -2,6 +2,7 @@
 
 mod canonical;
 mod change;
+mod cost;
 mod fixture;
 mod fuzz;
 mod hidden_prices;
