@@ -20,13 +20,14 @@ begin
         pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
         write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
         requeue_dead_letters(jsonb, jsonb, text, text), discard_dead_letters(jsonb, text, text, text),
+        note_failure(text, text, text, text, text, text),
         records(text, jsonb, text, text, boolean, text, int, text)
         to pfa_sync_application, pfa_sync_api;
     grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
         to pfa_sync_api;
     grant execute on function
         status(text, text, timestamptz, timestamptz, text), health(text), timeline(text, text), attempts(bigint),
-        progress(bigint),
+        progress(bigint), kpis(text, timestamptz, timestamptz, interval), drain_forecast(text),
         audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
@@ -65,7 +66,7 @@ begin
     -- The views filter by organization and mask prices. Nothing is granted on tables.
     grant select on field_rules, settings, causes
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-    grant select on queue, conflicts, dead_letters, jobs, batches, changes, pulls, audit
+    grant select on queue, conflicts, dead_letters, failures, jobs, batches, changes, pulls, audit
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     -- The functions that the views call are called with the rights of the view's reader.
     grant execute on function
