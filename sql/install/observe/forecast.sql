@@ -117,9 +117,9 @@ begin
 end
 $$;
 comment on function pfa_sync.drain_forecast(text) is
-    'What becomes of the queue of each visible organization: state, changes that wait or are in flight, changes that '
-    'are queued and that end in a minute, when it will be empty (null: not known), and a sentence. State: empty; '
-    'draining; growing: more is queued than ends; stalled: changes are due and none has ended for two minutes; '
-    'stopped: nothing is sent, the sentence begins with the code of health(). What ends is measured while something '
-    'waits, over ten minutes at most; what is queued is the middle of the last three full five minutes. PF008: no '
-    'such organization.';
+    'What becomes of the queue of each visible organization: state, changes that wait or are in flight (1000 stands '
+    'for more until maintain() has counted them), changes that are queued and that end in a minute, when it will be '
+    'empty (null: not known), and a sentence. State: empty; draining; growing: more is queued than ends; stalled: '
+    'changes are due and none has ended for two minutes; stopped: nothing is sent, the sentence begins with the code '
+    'of health(). What ends is measured while something waits, over ten minutes at most; what is queued is the middle '
+    'of the last three full five minutes. PF008: no such organization.';

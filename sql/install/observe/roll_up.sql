@@ -68,7 +68,8 @@ begin
     with ended as (
         update sync_pull p set rolled_up = true
          where p.pull_id in (select u.pull_id from sync_pull u
-                              where u.ended_at is not null and not u.rolled_up order by u.pull_id limit 1000)
+                              where u.ended_at is not null and not u.rolled_up order by u.pull_id limit 1000
+                                for update skip locked)
         returning p.organization_id, p.ended_at, p.records_unchanged)
     insert into kpi_rollup as r (organization_id, period, measure, samples)
     select e.organization_id, date_bin('5 minutes', e.ended_at, 'epoch'), 'read_same', sum(e.records_unchanged)
