@@ -39,7 +39,8 @@ const SURFACE: &str = "
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
       
     relation settings a r i d         relation causes a r i d
-    relation pulls a - i d";
+    relation pulls a - i d            relation failures a - i d            function note_failure a - i -
+    function kpis a - i d             function drain_forecast a - i d";
 
 const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];

@@ -78,7 +78,7 @@ begin
         select s.organization_id, p.code, p.reason,
                case when l.waiting < count_bound() then l.waiting
                     else greatest(l.waiting, n.waiting) end + l.processing as waiting,
-               greatest(l.due_at, l.oldest_of_all, s.released_at, s.paused_until, b.closed_at) as busy_since
+               greatest(l.due_at, s.released_at, s.paused_until, b.closed_at) as busy_since
           from listed_organizations() s
          cross join lateral live_changes_of(s.organization_id, 'infinity') l
           left join queue_count n on n.organization_id = s.organization_id
