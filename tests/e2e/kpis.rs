@@ -27,7 +27,7 @@ const COMMIT: &str = r#"
 /// Value and samples of each key figure of RIO in the last day.
 async fn figures(client: &Client) -> Result<BTreeMap<String, (Option<f64>, i64)>> {
     let rows = client.query("select name, value::double precision, samples from pfa_sync.kpis('RIO')", &[]).await?;
-    Ok(rows.iter().map(|row| (row.get(0), (row.get(1), row.get(2)))).collect())
+    Ok(rows.iter().map(|row| (row.get::<_, String>(0), (row.get::<_, Option<f64>>(1), row.get::<_, i64>(2)))).collect())
 }
 
 async fn maintain(scenario: &Scenario) -> Result<()> {
