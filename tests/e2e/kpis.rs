@@ -1,11 +1,11 @@
 //! Key figures: what they count, that each entry of the log counts once, and what they cost in exactness.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, process::Stdio};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use serde_json::json;
 use testbed::application::{EDITOR, RIO, pems_record};
-use testbed::cluster::Login;
+use testbed::cluster::{Database, Login, Template};
 use tokio_postgres::Client;
 
 use crate::support::scenario::Scenario;
@@ -160,6 +160,40 @@ async fn a_copy_counts_from_its_adoption_on() -> Result<()> {
     maintain(&scenario).await?;
     assert_eq!(scenario.value::<String>(MISCOUNTED).await?, "");
     scenario.check().await
+}
+
+/// Counts, notes and times survive a dump, and what was written between the last count and the dump is counted once.
+#[tokio::test]
+async fn the_counts_survive_a_dump_and_its_restore() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
+    scenario.deliver().await?;
+    scenario
+        .client
+        .batch_execute(
+            "select pfa_sync.heartbeat('relay-1', '1'), pfa_sync.note_failure('REJECTED', 'RIO', 'kept'); select pfa_sync.maintain()",
+        )
+        .await?;
+    scenario.edit("2", json!({"model": "X"})).await?;
+    let server = scenario.database.server();
+    let copy = Database::create(server, Template::Empty).await?;
+    let dump = server.program_on("pg_dump", scenario.database.name()).stdout(Stdio::piped()).spawn()?;
+    let restored = server
+        .program_on("psql", copy.name())
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
+        .stdin(dump.stdout.expect("a pipe"))
+        .stdout(Stdio::null())
+        .output()?;
+    ensure!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let client = copy.client().await?;
+    client.batch_execute("select pfa_sync.maintain()").await?;
+    client.batch_execute("select pfa_sync.adopt(); select pfa_sync.maintain()").await?;
+    assert_eq!(client.query_one(MISCOUNTED, &[]).await?.get::<_, String>(0), "");
+    let figures = figures(&client).await?;
+    assert_eq!((figures["success_rate"], figures["status_visibility"]), ((Some(1.0), 1), (Some(1.0), 2)));
+    let kept = "select (select note from pfa_sync_private.failure_case) || (select count(*) from pfa_sync_private.relay_uptime)";
+    assert_eq!(client.query_one(kept, &[]).await?.get::<_, String>(0), "kept1");
+    Ok(())
 }
 
 /// Percentiles of random latencies, from two milliseconds to days, lie as near to the exact ones as the page says.

@@ -109,7 +109,8 @@ as $$
 begin
     return query
     with entries as materialized (
-        select e.id, e.at, e.event_type, e.organization_id, e.queue_id, e.modification_id, e.error_message
+        select e.id, e.at, e.event_type, e.organization_id, e.user_id, e.queue_id, e.modification_id,
+               e.error_message
           from (select l.* from pfa_audit_log l
                  where not moved and l.xid >= pg_snapshot_xmax(counted) and l.xid < pg_snapshot_xmax(upto)
                    and l.id > after_id and pg_visible_in_snapshot(l.xid, upto)
@@ -152,7 +153,7 @@ begin
               where c.modification_id = e.modification_id and c.status = 'resolved_manual' and c.resolved_at <= e.at
                 and c.resolution is not null
               order by c.resolved_at desc limit 1) d
-         where e.event_type = 'CONFLICT_RESOLVED'
+         where e.event_type = 'CONFLICT_RESOLVED' and e.user_id not like 'rule: %'
         union all
         select e.*, c.code, 0, 0
           from entries e
