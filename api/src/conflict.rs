@@ -4,12 +4,14 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::http::id::Id;
+
 /// A conflict in its current state, field by field.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(crate) struct Conflict {
-    conflict_id: i64,
+    conflict_id: Id,
     organization_id: String,
     pfa_id: String,
     modification_id: String,

@@ -1,6 +1,6 @@
 //! SQL functions on records: validate, merge, spell, judge. Declared and explained in `sql/install/core/field_rules.sql`.
 
-use pfa_rules::{Map, Problem, Value};
+use pfa_rules::{Map, Problem, Rights, Value};
 use pgrx::prelude::*;
 use pgrx::{JsonB, iter::TableIterator};
 
@@ -85,6 +85,7 @@ fn judge(
     accepted: Option<Document>,
     granted: Option<Vec<String>>,
     unmoved: Option<bool>,
+    may_revive: Option<bool>,
 ) -> TableIterator<
     'static,
     (
@@ -106,7 +107,7 @@ fn judge(
     let base = if unmoved { Some(&record) } else { base.as_ref() };
 
     let sees_prices = granted.as_ref().is_none_or(|granted| granted.iter().any(|permission| permission == SEE_PRICES));
-    let errors = pfa_rules::errors(&rules, &record, &delta, sees_prices);
+    let errors = pfa_rules::errors(&rules, &record, &delta, Rights { sees_prices, may_revive: may_revive == Some(true) });
     let changes = pfa_rules::canonical(&rules, &delta);
     let merge = pfa_rules::three_way(&rules, base, object(accepted).as_ref(), &changes, &record, sees_prices);
     let missing = granted.map_or_else(Vec::new, |granted| {

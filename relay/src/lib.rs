@@ -8,6 +8,7 @@ pub mod calls;
 pub mod commands;
 pub mod credentials;
 pub mod inbound;
+pub mod jobs;
 pub mod listener;
 pub mod outbound;
 pub mod pems;

@@ -72,7 +72,7 @@ async fn a_conflict_is_settled_in_the_state_that_was_seen_and_in_no_other() -> R
     scenario.application().commit("usr_editor", testbed::application::RIO).await?;
     assert_eq!(scenario.state(&id).await?, "conflict/conflict");
     let list = api.get("usr_editor", "/api/pems/conflicts?organizationId=RIO&limit=1").await?;
-    let conflict = list["conflicts"][0]["conflictId"].as_i64().context("a conflict")?;
+    let conflict = list["conflicts"][0]["conflictId"].as_str().context("a conflict")?.to_owned();
     assert_eq!(list["next"], json!(conflict), "a full page may have another one");
     let uri = format!("/api/pems/conflicts/{conflict}");
     let seen = api.request("GET", &uri, Some("usr_editor")).send().await?;
@@ -237,7 +237,7 @@ async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
     loop {
         let page = api.get("usr_viewer", &format!("/api/pems/audit?organizationId=RIO&limit=200{after}")).await?;
         for entry in page["entries"].as_array().into_iter().flatten() {
-            assert!(seen.insert(entry["eventId"].as_i64()), "twice: {entry}");
+            assert!(seen.insert(entry["eventId"].as_str().map(ToOwned::to_owned)), "twice: {entry}");
         }
         let Some(next) = page["next"].as_str() else { break };
         after = format!("&after={next}");
@@ -269,15 +269,20 @@ async fn a_job_is_followed_to_pems_answers() -> Result<()> {
     let api = Api::start(&scenario, &[]).await?;
     let jobs = api.get("usr_viewer", "/api/pems/jobs?organizationId=RIO").await?;
     let job = jobs["jobs"].as_array().and_then(|jobs| jobs.last()).context("a job")?;
-    let progress = api.get("usr_viewer", &format!("/api/pems/jobs/{}", job["jobId"])).await?;
+    let progress = api.get("usr_viewer", &format!("/api/pems/jobs/{}", text(&job["jobId"]))).await?;
     assert_eq!((&progress["kind"], &progress["conflict"], &progress["failed"]), (&json!("commit"), &json!(1), &json!(2)));
-    let changes = api.get("usr_viewer", &format!("/api/pems/jobs/{}/changes", job["jobId"])).await?;
+    let changes = api.get("usr_viewer", &format!("/api/pems/jobs/{}/changes", text(&job["jobId"]))).await?;
     let failed = changes["changes"].as_array().into_iter().flatten().find(|change| change["status"] == "failed");
     let failed = failed.context("a dead one")?;
-    let attempts = api.get("usr_editor", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
+    let attempts = api.get("usr_editor", &format!("/api/pems/changes/{}/attempts", text(&failed["queueId"]))).await?;
     assert_eq!(attempts["attempts"][0]["success"], json!(false));
     assert_eq!(attempts["attempts"][0]["response"]["monthlyRate"].to_string(), "7771.25");
-    let unpriced = api.get("usr_viewer", &format!("/api/pems/changes/{}/attempts", failed["queueId"])).await?;
+    let unpriced = api.get("usr_viewer", &format!("/api/pems/changes/{}/attempts", text(&failed["queueId"]))).await?;
     assert_eq!(unpriced["attempts"][0]["response"], Value::Null);
     Ok(())
+}
+
+/// An id, as it stands in an address.
+fn text(id: &Value) -> &str {
+    id.as_str().expect("ids are texts")
 }

@@ -10,7 +10,7 @@ use crate::support::scenario::Scenario;
 const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The folders whose functions end changes.
-const FOLDERS: [&str; 6] = ["judge", "commit", "queue", "conflicts", "inbound", "."];
+const FOLDERS: [&str; 7] = ["judge", "commit", "queue", "conflicts", "jobs", "inbound", "."];
 
 /// Words in capitals in their sources that are no causes: operations, the author of the mirror's history, a code of validation.
 const OTHERS: [&str; 6] = ["UPDATE", "DELETE", "PEMS", "PEMS_SYNC", "BUSINESS_RULE_VIOLATION", "MODULE_PATHNAME"];

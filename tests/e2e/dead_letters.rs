@@ -142,13 +142,13 @@ async fn a_dead_letter_is_given_up_with_a_reason_by_those_who_may() -> Result<()
         let client = &scenario.client;
         async move { client.execute("select pfa_sync.discard_dead_letters('{}', $1, null, $2)", &[&reason, &user]).await }
     };
-    assert_eq!(refusal(&discard(EDITOR, "wrong crane").await.unwrap_err().into()).0, "PF002");
+    assert_eq!(refusal(&discard("usr_second", "wrong crane").await.unwrap_err().into()).0, "PF002");
     let nameless = scenario.client.execute("select pfa_sync.discard_dead_letters('{}', ' ')", &[]).await;
     assert_eq!(refusal(&nameless.unwrap_err().into()).0, "PF001");
     let stale = scenario.client.execute("select pfa_sync.discard_dead_letters('{}', 'wrong crane', 'stale')", &[]).await;
     assert_eq!(refusal(&stale.unwrap_err().into()).0, "PF006");
 
-    assert_eq!(scenario.value::<i64>("select pfa_sync.discard_dead_letters('{}', 'wrong crane')").await?, 1);
+    assert_eq!(scenario.value::<i64>("select discarded from pfa_sync.discard_dead_letters('{}', 'wrong crane')").await?, 1);
     assert_eq!(scenario.state(&id).await?, "discarded/discarded");
     let listed = "select error_message from pfa_sync.timeline('RIO', '1') where event_type = 'DISCARDED'";
     assert_eq!(scenario.value::<String>(listed).await?, "wrong crane");

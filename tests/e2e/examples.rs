@@ -10,7 +10,7 @@ use crate::support::api::Api;
 use crate::support::scenario::Scenario;
 
 /// In this order each finds what it speaks of. A new route needs a place here.
-const ORDER: [&str; 29] = [
+const ORDER: [&str; 38] = [
     "listRecords",
     "saveDraft",
     "explain",
@@ -36,6 +36,15 @@ const ORDER: [&str; 29] = [
     "requeueDeadLetters",
     "discardDeadLetters",
     "listAudit",
+    "undoJob",
+    "listJobItems",
+    "stopJob",
+    "continueJob",
+    "previewRollback",
+    "listRollbackRecords",
+    "rollBack",
+    "previewRestore",
+    "restoreVersion",
     "changeSetting",
     "listSettings",
     "pause",
@@ -179,8 +188,9 @@ impl StandIns {
             (Value::Array(documented), Value::Array(answered)) => {
                 documented.iter().zip(answered).for_each(|(documented, answered)| self.learn(name, documented, answered));
             }
-            _ if name.ends_with("Id") || name == "digest" => {
-                self.0.insert((name.to_owned(), documented.to_string()), answered.clone());
+            // `jobIds` has values of `jobId`.
+            _ if name.trim_end_matches('s').ends_with("Id") || name == "digest" => {
+                self.0.insert((name.trim_end_matches('s').to_owned(), documented.to_string()), answered.clone());
             }
             _ => {}
         }

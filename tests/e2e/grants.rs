@@ -40,7 +40,12 @@ const SURFACE: &str = "
       
     relation settings a r i d         relation causes a r i d
     relation pulls a - i d            relation failures a - i d            function note_failure a - i -
-    function kpis a - i d             function drain_forecast a - i d";
+    function kpis a - i d             function drain_forecast a - i d
+    relation bulk_jobs a - i d           relation bulk_items a - i d
+    function run_jobs - r - -         function stop_job a - i -            function continue_job a - i -
+    function undo_job a - i -         function inverses_of a - i d         function rollback a - i -
+    function rollback_preview a - i - function rollback_records a - i -    function restore_preview a - i -
+    function restore_version a - i -  function find_jobs a - i d";
 
 const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];

@@ -88,8 +88,9 @@ async fn hostile_requests_end_in_a_problem_and_change_nothing() -> Result<()> {
     for (method, uri, status) in [
         ("GET", "/api/nothing", 404),
         ("GET", save, 405),
-        ("GET", "/api/pems/conflicts/9223372036854775808", 400),
+        ("GET", "/api/pems/conflicts/9223372036854775808", 404),
         ("GET", "/api/pems/conflicts/9223372036854775807", 404),
+        ("GET", "/api/pems/conflicts/-1", 400),
         ("GET", "/api/pems/conflicts?limit=0", 422),
         ("GET", "/api/pems/conflicts?limit=many", 400),
         ("GET", "/api/pems/sync-status?startDate=yesterdayish", 422),

@@ -25,6 +25,15 @@ const ROUTES: &str = r#"
     GET  /api/pems/jobs                                         401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/jobs/{jobId}                                 401 404 200 200 200
     GET  /api/pems/jobs/{jobId}/changes                         401 200 200 200 200
+    GET  /api/pems/jobs/{jobId}/items                           401 200 200 200 200
+    POST /api/pems/jobs/{jobId}/stop                            401 404 404 404 404 {"reason": "wait"}
+    POST /api/pems/jobs/{jobId}/continue                        401 404 404 404 404
+    POST /api/pems/jobs/{jobId}/undo                            401 404 404 404 404 {"reason": "a mistake"}
+    GET  /api/pems/jobs/{jobId}/rollback                        401 404 403 403 200
+    GET  /api/pems/jobs/{jobId}/rollback/records                401 404 403 403 200
+    POST /api/pems/jobs/{jobId}/rollback                        401 404 403 403 409 {"reason": "the rates were wrong", "digest": "stale"}
+    GET  /api/pems/records/{pfaId}/versions/{version}/restore   401 404 403 403 200 ?organizationId=HARBOUR
+    POST /api/pems/records/{pfaId}/versions/{version}/restore   401 404 403 403 409 {"organizationId": "HARBOUR", "reason": "the rates were wrong", "digest": "stale"}
     GET  /api/pems/changes/{queueId}/attempts                   401 404 200 200 200
     GET  /api/pems/batches                                      401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pfa-data/modifications/{modificationId}/explain   401 404 200 200 200
@@ -33,9 +42,9 @@ const ROUTES: &str = r#"
     GET  /api/pems/dead-letters                                 401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pfa-data/modifications/{modificationId}           401 404 200 200 200
     POST /api/pems/write-sync                                   401 404 403 200 200 {"organizationId": "HARBOUR"}
-    POST /api/pems/dead-letters/preview                         401 404 403 403 200 {"filter": {"organizationId": "HARBOUR"}}
-    POST /api/pems/dead-letters/requeue                         401 404 403 403 200 {"filter": {"organizationId": "HARBOUR", "pfaId": "2"}}
-    POST /api/pems/dead-letters/discard                         401 404 403 403 200 {"filter": {"organizationId": "HARBOUR"}, "reason": "of no use"}
+    POST /api/pems/dead-letters/preview                         401 404 403 200 200 {"filter": {"organizationId": "HARBOUR"}}
+    POST /api/pems/dead-letters/requeue                         401 404 403 200 200 {"filter": {"organizationId": "HARBOUR", "pfaId": "2"}}
+    POST /api/pems/dead-letters/discard                         401 404 403 200 200 {"filter": {"organizationId": "HARBOUR"}, "reason": "of no use"}
     GET  /api/pems/conflicts                                    401 404 200 200 200 ?organizationId=HARBOUR
     POST /api/pems/conflicts/preview                            401 404 200 200 200 {"filter": {"organizationId": "HARBOUR"}, "resolution": "use_pems"}
     POST /api/pems/conflicts/resolve                            401 404 403 409 409 {"filter": {"organizationId": "HARBOUR"}, "resolution": "use_pems", "digest": "stale"}
@@ -72,7 +81,7 @@ fn rows() -> impl Iterator<Item = Row> {
 }
 
 /// The values of the parameters of routes and bodies: things of HARBOUR.
-async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 6]> {
+async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 7]> {
     let least = async |id: &str, view: &str| -> Result<String> {
         let query = format!("select min({id})::text from pfa_sync.{view} where organization_id = 'org_HARBOUR_7'");
         scenario.value(&query).await
@@ -83,6 +92,7 @@ async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 6]> 
         ("{queueId}", least("queue_id", "dead_letters").await?),
         ("{jobId}", least("job_id", "jobs").await?),
         ("{pfaId}", "2".to_owned()),
+        ("{version}", "1".to_owned()),
         ("{name}", "max_retries".to_owned()),
     ])
 }

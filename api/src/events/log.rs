@@ -5,7 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    http::problem::Problem,
+    http::{id::Id, problem::Problem},
     session::{NO_USER, Sessions, read_row},
 };
 
@@ -21,7 +21,7 @@ pub(crate) struct LiveEvent {
     pub(super) position: String,
     #[serde(skip_serializing)]
     pub(super) following: String,
-    event_id: i64,
+    event_id: Id,
     #[schema(format = DateTime)]
     at: String,
     /// `queued`, `syncing`, `attempt_failed` (another try follows, or an event that says how the change ended), `synced`,
@@ -37,9 +37,9 @@ pub(crate) struct LiveEvent {
     organization_id: Option<String>,
     pfa_id: Option<String>,
     modification_id: Option<String>,
-    queue_id: Option<i64>,
-    job_id: Option<i64>,
-    batch_id: Option<i64>,
+    queue_id: Option<Id>,
+    job_id: Option<Id>,
+    batch_id: Option<Id>,
     user_id: Option<String>,
     success: Option<bool>,
 }

@@ -5,7 +5,8 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::{
-    body::{Body, ids, json, object, word},
+    body::{Body, json, object, word},
+    id::Id,
     idempotency::parse_key,
 };
 
@@ -27,8 +28,7 @@ struct Fields {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Filter {
     pfa_ids: Option<Vec<String>>,
-    #[serde(deserialize_with = "ids")]
-    queue_ids: Option<Vec<i64>>,
+    queue_ids: Option<Vec<Id>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -43,13 +43,14 @@ enum Priority {
 fn any_bytes_as_a_body_are_read_or_refused() {
     let body =
         br#"{"organizationId":"RIO","reason":"why\nnot","delta":{"monthlyRate":12500.50,"model":"LTM"},"mergedData":{"a":null},
-        "filter":{"pfaIds":["1","2"],"queueIds":[1,2.0,-3]},"priority":"high"}"#;
+        "filter":{"pfaIds":["1","2"],"queueIds":["1","2"]},"priority":"high"}"#;
     pfa_fuzz::run("body", &[body], |bytes| match json::<Fields>(bytes) {
         Ok(Body(fields)) => {
             let texts = fields.filter.pfa_ids.iter().flatten().chain([&fields.organization_id]);
             assert!(texts.into_iter().all(|text| text.chars().count() <= 255 && !text.chars().any(char::is_control)));
             assert!(fields.reason.is_none_or(|reason| reason.chars().count() <= 1000));
-            let _ = (fields.delta, fields.merged_data, fields.filter.queue_ids, matches!(fields.priority, Priority::High));
+            assert!(fields.filter.queue_ids.iter().flatten().all(|id| id.0 >= 0));
+            let _ = (fields.delta, fields.merged_data, matches!(fields.priority, Priority::High));
         }
         Err(problem) => assert!(["invalid", "malformed"].contains(&problem.code()), "{}", problem.code()),
     });

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::problem::Problem;
+use super::{id::Id, problem::Problem};
 
 /// Rows in a page unless the request asks for another number.
 const DEFAULT_LIMIT: i64 = 50;
@@ -20,7 +20,7 @@ pub(crate) struct Page {
     pub(crate) organization_id: Option<String>,
     /// The `next` of the previous page.
     #[serde(default)]
-    pub(crate) after: i64,
+    pub(crate) after: Id,
     /// Rows in a page, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -33,7 +33,7 @@ impl Page {
     }
 
     /// The cursor of the next page, if this one is full.
-    pub(crate) fn next<T>(&self, rows: &[T], id: impl Fn(&T) -> i64) -> Option<i64> {
+    pub(crate) fn next<T>(&self, rows: &[T], id: impl Fn(&T) -> Id) -> Option<Id> {
         let full = rows.len() as i64 >= self.limit.unwrap_or(DEFAULT_LIMIT);
         rows.last().map(id).filter(|_| full)
     }

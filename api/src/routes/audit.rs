@@ -18,6 +18,7 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, given},
+        id::Id,
         page::page_limit,
         problem::Problem,
     },
@@ -76,7 +77,7 @@ impl AllEntries {
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct AuditEntry {
-    event_id: i64,
+    event_id: Id,
     #[schema(format = DateTime)]
     at: String,
     event_type: String,
@@ -84,9 +85,9 @@ pub(super) struct AuditEntry {
     user_id: Option<String>,
     pfa_id: Option<String>,
     modification_id: Option<String>,
-    queue_id: Option<i64>,
-    job_id: Option<i64>,
-    batch_id: Option<i64>,
+    queue_id: Option<Id>,
+    job_id: Option<Id>,
+    batch_id: Option<Id>,
     success: Option<bool>,
     error_message: Option<String>,
     changes: Option<Value>,
@@ -144,7 +145,7 @@ impl Export {
 impl AuditEntry {
     fn cells(&self) -> [String; 13] {
         let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
-        let number = |value: Option<i64>| value.map(|value| value.to_string());
+        let number = |value: Option<Id>| value.map(|value| value.to_string());
         [
             Some(self.at.clone()),
             Some(self.event_type.clone()),

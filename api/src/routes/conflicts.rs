@@ -7,7 +7,7 @@ use axum::{
     response::{AppendHeaders, IntoResponse},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use super::listing::{SortOrder, list as list_view};
@@ -15,7 +15,8 @@ use crate::{
     auth::caller::Caller,
     conflict::Conflict,
     http::{
-        body::{Body, Parameters, given, ids, object, word},
+        body::{Parameters, word},
+        id::Id,
         idempotency::Idempotent,
         if_match::if_match,
         page::Page,
@@ -28,7 +29,7 @@ use crate::{
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct ConflictSummary {
-    conflict_id: i64,
+    conflict_id: Id,
     organization_id: String,
     pfa_id: String,
     modification_id: String,
@@ -51,7 +52,7 @@ pub(super) struct ConflictSummary {
 pub(super) struct ConflictPage {
     conflicts: Vec<ConflictSummary>,
     /// `after` of the next page; null: this is the last page.
-    next: Option<i64>,
+    next: Option<Id>,
 }
 
 /// Open conflicts, oldest first
@@ -69,10 +70,10 @@ pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> 
 
 /// A conflict, field by field; its ETag is for If-Match of the resolution
 #[utoipa::path(
-    get, operation_id = "getConflict", path = "/api/pems/conflicts/{conflictId}", tag = "conflicts", params(("conflictId" = i64, Path)),
+    get, operation_id = "getConflict", path = "/api/pems/conflicts/{conflictId}", tag = "conflicts", params(("conflictId" = Id, Path)),
     responses((status = OK, body = Conflict, headers(("ETag" = String, description = "for If-Match of the resolution"))))
 )]
-pub(super) async fn get(caller: Caller, Path(conflict): Path<i64>) -> Result<impl IntoResponse, Problem> {
+pub(super) async fn get(caller: Caller, Path(conflict): Path<Id>) -> Result<impl IntoResponse, Problem> {
     let query = "select s.* from pfa_sync.conflict_state($1) c, jsonb_to_record(c) s (conflict_id bigint, organization_id text, pfa_id text, \
                  modification_id text, author text, detected text, code text, meaning text, action text, message text, created_at text, status text, resolution text, \
                  resolved_by text, version int, state text, detected_version int, fields jsonb) where c is not null";
@@ -94,30 +95,11 @@ pub(super) enum Resolution {
 }
 
 impl Resolution {
-    fn name(&self) -> &'static str {
+    pub(super) fn name(&self) -> &'static str {
         match self {
             Self::UseLocal => "use_local",
             Self::UsePems => "use_pems",
             Self::Merge => "merge",
-        }
-    }
-}
-
-/// How several conflicts are resolved. A merge is not possible, since it needs values for each conflict.
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum BulkResolution {
-    /// The authors' values are sent.
-    UseLocal,
-    /// PEMS' values stay; the changes are discarded.
-    UsePems,
-}
-
-impl BulkResolution {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::UseLocal => Resolution::UseLocal.name(),
-            Self::UsePems => Resolution::UsePems.name(),
         }
     }
 }
@@ -137,7 +119,9 @@ pub(super) struct ResolveRequest {
 #[schema(rename_all = "camelCase")]
 pub(super) struct ResolveResult {
     success: bool,
-    conflict_id: i64,
+    conflict_id: Id,
+    /// The job, by which the resolution is undone as long as it was not sent.
+    job_id: Id,
     resolution: String,
     resolved_by: String,
     #[schema(format = DateTime)]
@@ -155,28 +139,28 @@ pub(super) struct ResolveResult {
 /// 409. Both have the current state in `current`.
 #[utoipa::path(
     post, operation_id = "resolveConflict", path = "/api/pems/conflicts/{conflictId}/resolve", tag = "conflicts",
-    params(("conflictId" = i64, Path), ("If-Match" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
+    params(("conflictId" = Id, Path), ("If-Match" = Option<String>, Header), ("Idempotency-Key" = Option<String>, Header)),
     request_body = ResolveRequest, responses((status = OK, body = ResolveResult))
 )]
 pub(super) async fn resolve(
     caller: Caller,
-    Path(conflict): Path<i64>,
+    Path(conflict): Path<Id>,
     headers: HeaderMap,
     request: Idempotent<ResolveRequest>,
 ) -> Result<Json<ResolveResult>, Problem> {
     let seen = seen_state(&caller, conflict, &headers).await?;
     let resolution = request.body.resolution.name();
     let merged = request.body.merged_data.clone().map(Value::Object);
-    let query = "select true as success, r.conflict as conflict_id, r.resolution, r.resolved_by, r.resolved_at, r.modification as modification_id, \
+    let query = "select true as success, r.conflict as conflict_id, r.job as job_id, r.resolution, r.resolved_by, r.resolved_at, r.modification as modification_id, \
                         r.changes as applied_changes \
-                   from pfa_sync.resolve_conflict($1, $2, null, $3, $4) j, jsonb_to_record(j) r (conflict bigint, resolution text, \
+                   from pfa_sync.resolve_conflict($1, $2, null, $3, $4) j, jsonb_to_record(j) r (conflict bigint, job bigint, resolution text, \
                         resolved_by text, resolved_at text, modification text, changes jsonb)";
     let answer = caller.row_idempotent(&request, query, &[&conflict, &resolution, &merged, &seen]).await;
     Ok(Json(answer.map_err(|problem| if seen.is_some() { problem.of_precondition() } else { problem })?))
 }
 
 /// The state that the database compares with, of the tags in If-Match (RFC 9110, section 13.1.1); `None` = any.
-async fn seen_state(caller: &Caller, conflict: i64, headers: &HeaderMap) -> Result<Option<String>, Problem> {
+async fn seen_state(caller: &Caller, conflict: Id, headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(tags) = if_match(headers)? else { return Ok(None) };
     if let [_, _, ..] = tags.as_slice() {
         let query = "select pfa_sync.conflict_state($1)->>'state' as state";
@@ -200,96 +184,4 @@ fn is_state(tag: &str) -> bool {
 #[derive(Deserialize)]
 struct CurrentState {
     state: Option<String>,
-}
-
-/// Selects the conflicts that match all given keys.
-#[derive(Default, Deserialize, ToSchema)]
-#[serde(default, rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct ConflictFilter {
-    /// By id or code.
-    organization_id: Option<String>,
-    /// With a conflict in this field.
-    field: Option<String>,
-    author: Option<String>,
-    /// An interval, such as `2 days`.
-    older_than: Option<String>,
-    #[serde(deserialize_with = "ids")]
-    conflict_ids: Option<Vec<i64>>,
-}
-
-impl ConflictFilter {
-    /// The filter as the functions of the database expect it.
-    fn json(&self) -> Value {
-        given(json!({
-            "organization": self.organization_id, "field": self.field, "author": self.author,
-            "older_than": self.older_than, "conflicts": self.conflict_ids
-        }))
-    }
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct BulkResolutionPreviewRequest {
-    #[serde(default, deserialize_with = "object")]
-    filter: ConflictFilter,
-    #[serde(deserialize_with = "word")]
-    resolution: BulkResolution,
-}
-
-#[derive(Deserialize, Serialize, ToSchema)]
-#[serde(rename_all(serialize = "camelCase"))]
-#[schema(rename_all = "camelCase")]
-pub(super) struct BulkResolutionPreview {
-    conflicts: i64,
-    records: i64,
-    /// Number of conflicts whose resolution would send a change to PEMS.
-    sends: i64,
-    /// Number of conflicts that can't be resolved in this way, and would stay open.
-    refused: i64,
-    /// Number of conflicts by field.
-    #[schema(value_type = Object)]
-    by_field: Value,
-    digest: String,
-}
-
-/// What a bulk resolution would do
-#[utoipa::path(post, operation_id = "previewResolution", path = "/api/pems/conflicts/preview", tag = "conflicts", request_body = BulkResolutionPreviewRequest, responses((status = OK, body = BulkResolutionPreview)))]
-pub(super) async fn preview(
-    caller: Caller,
-    Body(bulk): Body<BulkResolutionPreviewRequest>,
-) -> Result<Json<BulkResolutionPreview>, Problem> {
-    let query = "select * from pfa_sync.preview_resolution($1, $2)";
-    Ok(Json(caller.row(query, &[&bulk.filter.json(), &bulk.resolution.name()]).await?))
-}
-
-#[derive(Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct BulkResolutionRequest {
-    #[serde(default, deserialize_with = "object")]
-    filter: ConflictFilter,
-    #[serde(deserialize_with = "word")]
-    resolution: BulkResolution,
-    /// Digest of the preview. The request is refused if the selected conflicts have changed since.
-    digest: String,
-}
-
-#[derive(Deserialize, Serialize, ToSchema)]
-pub(super) struct BulkResolutionResult {
-    resolved: i64,
-    queued: i64,
-    refused: i64,
-}
-
-/// Resolve conflicts in bulk, as previewed
-#[utoipa::path(
-    post, operation_id = "resolveConflicts", path = "/api/pems/conflicts/resolve", tag = "conflicts", params(("Idempotency-Key" = Option<String>, Header)),
-    request_body = BulkResolutionRequest, responses((status = OK, body = BulkResolutionResult))
-)]
-pub(super) async fn resolve_all(
-    caller: Caller,
-    request: Idempotent<BulkResolutionRequest>,
-) -> Result<Json<BulkResolutionResult>, Problem> {
-    let query = "select * from pfa_sync.resolve_conflicts($1, $2, null, $3)";
-    let BulkResolutionRequest { filter, resolution, digest } = &request.body;
-    Ok(Json(caller.row_idempotent(&request, query, &[&filter.json(), &resolution.name(), digest]).await?))
 }

@@ -9,7 +9,8 @@ use super::listing::{SortOrder, list as list_view};
 use crate::{
     auth::caller::Caller,
     http::{
-        body::{Body, Parameters, given, ids, object},
+        body::{Body, Parameters, given, object},
+        id::Id,
         idempotency::Idempotent,
         page::Page,
         problem::Problem,
@@ -20,7 +21,7 @@ use crate::{
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct DeadLetter {
-    queue_id: i64,
+    queue_id: Id,
     organization_id: String,
     pfa_id: String,
     modification_id: String,
@@ -50,7 +51,7 @@ pub(super) struct DeadLetter {
 pub(super) struct DeadLetterPage {
     dead_letters: Vec<DeadLetter>,
     /// `after` of the next page; null: this is the last page.
-    next: Option<i64>,
+    next: Option<Id>,
 }
 
 /// Dead letters, oldest first
@@ -75,8 +76,7 @@ pub(super) struct DeadLetterFilter {
     pfa_id: Option<String>,
     /// An interval, such as `2 days`.
     older_than: Option<String>,
-    #[serde(deserialize_with = "ids")]
-    queue_ids: Option<Vec<i64>>,
+    queue_ids: Option<Vec<Id>>,
 }
 
 impl DeadLetterFilter {
@@ -129,15 +129,28 @@ pub(super) struct RequeueRequest {
     changes: Option<Map<String, Value>>,
     /// Digest of the preview. The request is refused if the selected dead letters have changed since.
     digest: Option<String>,
+    /// Sizes of the first slices of a staged resend, such as 1 and 10: each further one waits for PEMS' answers to those before.
+    #[schema(max_items = 20, value_type = Option<Vec<i32>>)]
+    stages: Option<Vec<i32>>,
+    /// Percent of failed changes from which a staged resend stops; 0, the default: at the first.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 100)]
+    stop_at: i32,
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
 pub(super) struct RequeueResult {
     requeued: i64,
     /// Number of dead letters that conflict with a later change of the record, and are conflicts now.
     conflicts: i64,
     /// Number of dead letters that are not valid, or whose author lacks a permission. They stay dead letters.
     refused: i64,
+    /// Number of dead letters that a relay is still to requeue.
+    waiting: i64,
+    /// The jobs, one for each organization.
+    job_ids: Vec<Id>,
 }
 
 /// Requeue dead letters; a single one with corrected values if given
@@ -146,10 +159,10 @@ pub(super) struct RequeueResult {
     request_body = RequeueRequest, responses((status = OK, body = RequeueResult))
 )]
 pub(super) async fn requeue(caller: Caller, request: Idempotent<RequeueRequest>) -> Result<Json<RequeueResult>, Problem> {
-    let query = "select * from pfa_sync.requeue_dead_letters($1, $2, $3)";
-    let RequeueRequest { filter, changes, digest } = &request.body;
+    let query = "select * from pfa_sync.requeue_dead_letters($1, $2, $3, null, $4, $5::int)";
+    let RequeueRequest { filter, changes, digest, stages, stop_at } = &request.body;
     let changes = changes.clone().map(Value::Object);
-    Ok(Json(caller.row_idempotent(&request, query, &[&filter.json(), &changes, digest]).await?))
+    Ok(Json(caller.row_idempotent(&request, query, &[&filter.json(), &changes, digest, stages, stop_at]).await?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -164,14 +177,22 @@ pub(super) struct DiscardRequest {
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
 pub(super) struct DiscardResult {
     discarded: i64,
+    /// Number of dead letters that could not be discarded.
+    refused: i64,
+    /// Number of dead letters that a relay is still to discard.
+    waiting: i64,
+    /// The jobs, one for each organization.
+    job_ids: Vec<Id>,
 }
 
 /// Discard dead letters, with a reason
 #[utoipa::path(post, operation_id = "discardDeadLetters", path = "/api/pems/dead-letters/discard", tag = "dead letters", request_body = DiscardRequest, responses((status = OK, body = DiscardResult)))]
 pub(super) async fn discard(caller: Caller, Body(discard): Body<DiscardRequest>) -> Result<Json<DiscardResult>, Problem> {
-    let query = "select pfa_sync.discard_dead_letters($1, $2, $3) as discarded";
+    let query = "select * from pfa_sync.discard_dead_letters($1, $2, $3)";
     let DiscardRequest { filter, reason, digest } = discard;
     Ok(Json(caller.row(query, &[&filter.json(), &reason, &digest]).await?))
 }

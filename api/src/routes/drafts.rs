@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::caller::Caller,
-    http::{body::Body, idempotency::Idempotent, problem::Problem},
+    http::{body::Body, id::Id, idempotency::Idempotent, problem::Problem},
 };
 
 #[derive(Deserialize, ToSchema)]
@@ -176,7 +176,7 @@ pub(super) struct ModificationState {
     retry_count: Option<i32>,
     error: Option<String>,
     /// Its open conflict.
-    conflict_id: Option<i64>,
+    conflict_id: Option<Id>,
 }
 
 /// The state of a change

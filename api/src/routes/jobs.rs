@@ -2,42 +2,91 @@
 
 use axum::{Json, extract::Path};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use utoipa::ToSchema;
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
 
 use super::listing::{SortOrder, list as list_view};
 use crate::{
     auth::caller::Caller,
-    http::{body::Parameters, page::Page, problem::Problem},
+    http::{
+        body::{Parameters, given},
+        id::Id,
+        page::{Page, page_limit},
+        problem::Problem,
+    },
 };
 
+/// A job that a user started.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct Job {
-    job_id: i64,
-    /// `commit`, `sweep`, `write_sync`, `resolution`, `requeue` or `rollback`.
+    job_id: Id,
+    /// `commit`, `sweep`, `write_sync`, `resolution`, `requeue`, `discard`, `withdraw`, `rollback` or `undo`.
     kind: String,
     organization_id: String,
     user_id: String,
+    /// Changes or items that it began with.
     records: i32,
     #[schema(format = DateTime)]
     created_at: String,
+    reason: Option<String>,
+    /// The job that it rolls back or undoes.
+    origin_job_id: Option<Id>,
+    origin_batch_id: Option<Id>,
+    /// `running`, `stopped` or `finished`.
+    state: String,
+    /// What may reverse it: `undo` as long as its changes were not sent, `rollback`.
+    inverses: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct JobPage {
     jobs: Vec<Job>,
     /// `after` of the next page; null: this is the last page.
-    next: Option<i64>,
+    next: Option<Id>,
+}
+
+/// Which jobs are requested. Every key that is given has to match.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WantedJobs {
+    /// Only this organization, by id or code.
+    organization_id: Option<String>,
+    /// Only these kinds, separated by commas.
+    kind: Option<String>,
+    /// Only those that this user started.
+    user_id: Option<String>,
+    /// `running`, `stopped` or `finished`.
+    state: Option<String>,
+    /// Only jobs with a change of this record.
+    pfa_id: Option<String>,
+    #[param(format = DateTime)]
+    start_date: Option<String>,
+    #[param(format = DateTime)]
+    end_date: Option<String>,
+    /// The `next` of the previous page.
+    after: Option<Id>,
+    /// Rows in a page, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
 }
 
 /// Jobs, newest first
-#[utoipa::path(get, operation_id = "listJobs", path = "/api/pems/jobs", tag = "jobs", params(Page), responses((status = OK, body = JobPage)))]
-pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<JobPage>, Problem> {
-    let (jobs, next) =
-        list_view(&caller, &page, "pfa_sync.jobs", "job_id", SortOrder::NewestFirst, |job: &Job| job.job_id).await?;
-    Ok(Json(JobPage { jobs, next }))
+#[utoipa::path(get, operation_id = "listJobs", path = "/api/pems/jobs", tag = "jobs", params(WantedJobs), responses((status = OK, body = JobPage)))]
+pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<WantedJobs>) -> Result<Json<JobPage>, Problem> {
+    let limit = page_limit(wanted.limit)?;
+    let kinds: Option<Vec<&str>> = wanted.kind.as_deref().map(|kinds| kinds.split(',').map(str::trim).collect());
+    let filter = given(json!({
+        "kinds": kinds, "user_id": wanted.user_id, "state": wanted.state, "pfa_id": wanted.pfa_id, "since": wanted.start_date,
+        "until": wanted.end_date
+    }));
+    let query = "select * from pfa_sync.find_jobs($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
+    let after = wanted.after.unwrap_or_default();
+    let jobs: Vec<Job> = caller.rows(query, &[&wanted.organization_id, &filter, &after, &limit]).await?;
+    let full = jobs.len() as i64 >= limit;
+    Ok(Json(JobPage { next: jobs.last().map(|job| job.job_id).filter(|_| full), jobs }))
 }
 
 /// A job, and the number of its changes in each status. A write-sync raises the priority of other jobs' changes; it owns none.
@@ -45,28 +94,46 @@ pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> 
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct JobProgress {
-    job_id: i64,
-    kind: String,
-    organization_id: String,
-    user_id: String,
-    records: i32,
-    #[schema(format = DateTime)]
-    created_at: String,
+    #[serde(flatten)]
+    job: Job,
     pending: i64,
     processing: i64,
     completed: i64,
     conflict: i64,
     failed: i64,
     withdrawn: i64,
+    /// How far it has come with its items, of a job that has some.
+    items: Option<ItemProgress>,
+}
+
+/// What became of the items of a bulk job.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ItemProgress {
+    waiting: i64,
+    done: i64,
+    skipped: i64,
+    failed: i64,
+    slices: i32,
+    /// Sizes of the first slices of a staged resend.
+    stages: Vec<i32>,
+    /// Percent of failed changes from which a staged resend stops.
+    stop_at: f64,
+    /// Who stopped or continued it last.
+    changed_by: Option<String>,
+    /// Why it was stopped.
+    note: Option<String>,
 }
 
 /// A job and its progress
 #[utoipa::path(
-    get, operation_id = "getJob", path = "/api/pems/jobs/{jobId}", tag = "jobs", params(("jobId" = i64, Path)),
+    get, operation_id = "getJob", path = "/api/pems/jobs/{jobId}", tag = "jobs", params(("jobId" = Id, Path)),
     responses((status = OK, body = JobProgress))
 )]
-pub(super) async fn get(caller: Caller, Path(job): Path<i64>) -> Result<Json<JobProgress>, Problem> {
-    let query = "select j.*, p.* from pfa_sync.jobs j, pfa_sync.progress(j.job_id) p where j.job_id = $1";
+pub(super) async fn get(caller: Caller, Path(job): Path<Id>) -> Result<Json<JobProgress>, Problem> {
+    let query = "select j.*, p.*, (select to_jsonb(b) from pfa_sync.bulk_jobs b where b.job_id = j.job_id) as items \
+                   from pfa_sync.jobs j, pfa_sync.progress(j.job_id) p where j.job_id = $1";
     Ok(Json(caller.row(query, &[&job]).await?))
 }
 
@@ -75,10 +142,10 @@ pub(super) async fn get(caller: Caller, Path(job): Path<i64>) -> Result<Json<Job
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct QueuedChange {
-    queue_id: i64,
+    queue_id: Id,
     organization_id: String,
-    job_id: i64,
-    batch_id: Option<i64>,
+    job_id: Id,
+    batch_id: Option<Id>,
     pfa_id: String,
     modification_id: String,
     author: String,
@@ -100,17 +167,17 @@ pub(super) struct QueuedChange {
 pub(super) struct QueuedChangePage {
     changes: Vec<QueuedChange>,
     /// `after` of the next page; null: this is the last page.
-    next: Option<i64>,
+    next: Option<Id>,
 }
 
 /// The changes of a job
 #[utoipa::path(
-    get, operation_id = "listJobChanges", path = "/api/pems/jobs/{jobId}/changes", tag = "jobs", params(("jobId" = i64, Path), Page),
+    get, operation_id = "listJobChanges", path = "/api/pems/jobs/{jobId}/changes", tag = "jobs", params(("jobId" = Id, Path), Page),
     responses((status = OK, body = QueuedChangePage))
 )]
 pub(super) async fn changes(
     caller: Caller,
-    Path(job): Path<i64>,
+    Path(job): Path<Id>,
     Parameters(page): Parameters<Page>,
 ) -> Result<Json<QueuedChangePage>, Problem> {
     let query = "select * from pfa_sync.changes where job_id = $1 and queue_id > $2 order by queue_id limit $3";
@@ -143,10 +210,10 @@ pub(super) struct AttemptList {
 
 /// Every attempt of a change, with PEMS' answers
 #[utoipa::path(
-    get, operation_id = "listAttempts", path = "/api/pems/changes/{queueId}/attempts", tag = "jobs", params(("queueId" = i64, Path)),
+    get, operation_id = "listAttempts", path = "/api/pems/changes/{queueId}/attempts", tag = "jobs", params(("queueId" = Id, Path)),
     responses((status = OK, body = AttemptList))
 )]
-pub(super) async fn attempts(caller: Caller, Path(change): Path<i64>) -> Result<Json<AttemptList>, Problem> {
+pub(super) async fn attempts(caller: Caller, Path(change): Path<Id>) -> Result<Json<AttemptList>, Problem> {
     caller.row::<serde::de::IgnoredAny>("select queue_id from pfa_sync.changes where queue_id = $1", &[&change]).await?;
     Ok(Json(AttemptList { attempts: caller.rows("select * from pfa_sync.attempts($1)", &[&change]).await? }))
 }
@@ -155,7 +222,7 @@ pub(super) async fn attempts(caller: Caller, Path(change): Path<i64>) -> Result<
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct Batch {
-    batch_id: i64,
+    batch_id: Id,
     organization_id: String,
     relay: String,
     /// `send`, or `read` if the records were read first.
@@ -171,7 +238,7 @@ pub(super) struct Batch {
 pub(super) struct BatchPage {
     batches: Vec<Batch>,
     /// `after` of the next page; null: this is the last page.
-    next: Option<i64>,
+    next: Option<Id>,
 }
 
 /// Batches of the relays, newest first

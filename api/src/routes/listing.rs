@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 
 use crate::{
     auth::caller::Caller,
-    http::{page::Page, problem::Problem},
+    http::{id::Id, page::Page, problem::Problem},
 };
 
 /// The order of a list.
@@ -20,8 +20,8 @@ pub(super) async fn list<T: DeserializeOwned>(
     view: &str,
     id: &str,
     order: SortOrder,
-    id_of: impl Fn(&T) -> i64,
-) -> Result<(Vec<T>, Option<i64>), Problem> {
+    id_of: impl Fn(&T) -> Id,
+) -> Result<(Vec<T>, Option<Id>), Problem> {
     let (after, direction) = match order {
         SortOrder::OldestFirst => (format!("{id} > $2"), "asc"),
         SortOrder::NewestFirst => (format!("($2::bigint = 0 or {id} < $2)"), "desc"),

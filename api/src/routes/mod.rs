@@ -1,6 +1,8 @@
 //! The routes, each with its part of the OpenAPI description.
 
 mod audit;
+mod bulk_jobs;
+mod bulk_resolution;
 mod conflicts;
 mod control;
 mod dead_letters;
@@ -11,6 +13,7 @@ mod health;
 mod jobs;
 mod listing;
 mod records;
+mod rollback;
 mod sync;
 
 pub(crate) use docs::docs;
@@ -34,8 +37,8 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(sync::status))
         .routes(routes!(sync::timeline))
         .routes(routes!(conflicts::list))
-        .routes(routes!(conflicts::preview))
-        .routes(routes!(conflicts::resolve_all))
+        .routes(routes!(bulk_resolution::preview))
+        .routes(routes!(bulk_resolution::resolve_all))
         .routes(routes!(conflicts::get))
         .routes(routes!(conflicts::resolve))
         .routes(routes!(dead_letters::list))
@@ -47,6 +50,13 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(jobs::changes))
         .routes(routes!(jobs::attempts))
         .routes(routes!(jobs::batches))
+        .routes(routes!(bulk_jobs::items))
+        .routes(routes!(bulk_jobs::stop))
+        .routes(routes!(bulk_jobs::continue_job))
+        .routes(routes!(bulk_jobs::undo))
+        .routes(routes!(rollback::preview, rollback::roll_back))
+        .routes(routes!(rollback::records))
+        .routes(routes!(rollback::preview_restore, rollback::restore))
         .routes(routes!(events::listen))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))

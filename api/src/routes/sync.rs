@@ -9,6 +9,7 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, word},
+        id::Id,
         idempotency::Idempotent,
         problem::Problem,
     },
@@ -205,7 +206,7 @@ pub(super) struct WriteSyncRequest {
 #[schema(rename_all = "camelCase")]
 pub(super) struct WriteSyncResult {
     success: bool,
-    job_id: i64,
+    job_id: Id,
     queued_count: i64,
     /// Estimated time when PEMS has applied all of them, at its rate and with the queues of other organizations; null: nothing is
     /// sent now, see `health`.

@@ -91,12 +91,14 @@ pub fn operation(delta: &Map) -> Operation {
     if delta.len() == 1 && delta.get(IS_DISCONTINUED).is_some_and(is_true) { Operation::Delete } else { Operation::Update }
 }
 
-/// The permissions a delta needs by its content: those of its fields, and `perm_Delete` if it soft-deletes the record.
+/// The permissions a delta needs by its content: those of its fields, and `perm_Delete` if it soft-deletes or revives the
+/// record.
 /// Unknown and locked fields need none: no permission allows them.
 pub fn required_permissions(rules: &Rules, record: &Map, delta: &Map) -> BTreeSet<String> {
     let of_fields = delta.keys().filter_map(|name| rules.field(name)?.permission.as_ref());
     let mut needed: BTreeSet<&str> = of_fields.map(String::as_str).collect();
-    if (Change { record, delta }).discontinues() {
+    let change = Change { record, delta };
+    if change.discontinues() || change.revives() {
         needed.insert("perm_Delete");
     }
     needed.into_iter().map(str::to_owned).collect()

@@ -13,7 +13,7 @@ pub(crate) const UNSAFE_KEY: &str =
     "the pfaId can't be part of an address in PEMS: it is batch, has a part . or .., or a control character";
 const PRICES: [(&str, &str); 2] = [("Rental", "monthlyRate"), ("Purchase", "purchasePrice")];
 
-pub(crate) fn check(change: &Change, report: &mut ValidationReport) {
+pub(crate) fn check(change: &Change, may_revive: bool, report: &mut ValidationReport) {
     check_key(change, report);
     for (start, end) in PERIODS {
         check_period(change, start, end, report);
@@ -24,7 +24,7 @@ pub(crate) fn check(change: &Change, report: &mut ValidationReport) {
     if is_true(change.before("isActualized")) {
         check_actualized(change, report);
     }
-    if change.revives() {
+    if change.revives() && !may_revive {
         violation(report, IS_DISCONTINUED, "a discontinued record can't be revived");
     }
 }

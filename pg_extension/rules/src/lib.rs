@@ -30,7 +30,7 @@ pub use problem::{Code, Problem};
 pub use report::ValidationReport;
 pub use serde_json::Value;
 pub use spelling::{Typed, canonical, typed};
-pub use validation::{errors, validate};
+pub use validation::{Rights, errors, validate};
 
 /// A JSON object: a record, or a delta. Its keys are sorted.
 pub type Map = serde_json::Map<String, Value>;

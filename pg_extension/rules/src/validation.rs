@@ -18,17 +18,31 @@ use crate::{Code, Map, Problem, Rules};
 /// if the delta touches any of its fields, even when the record was at fault before. If the
 /// delta touches none of them, it is a warning.
 pub fn validate(rules: &Rules, record: &Map, delta: &Value) -> ValidationReport {
-    report(rules, record, delta, true, true)
+    report(rules, record, delta, true, Rights::default())
+}
+
+/// What the author of a change may do beyond the permissions of its fields.
+#[derive(Debug, Clone, Copy)]
+pub struct Rights {
+    /// The author may see prices. Without it each price in the delta counts as touched, since its errors would else confirm a
+    /// guess of the record's price.
+    pub sees_prices: bool,
+    /// The change may revive a discontinued record: it undoes a soft delete.
+    pub may_revive: bool,
+}
+
+impl Default for Rights {
+    fn default() -> Self {
+        Self { sees_prices: true, may_revive: false }
+    }
 }
 
 /// The errors of [`validate`] alone, for callers that judge thousands: fields that the delta leaves alone are skipped.
-/// Without `sees_prices`, the author may not see prices: each price in the delta counts as touched, since its errors would
-/// else confirm a guess of the record's price.
-pub fn errors(rules: &Rules, record: &Map, delta: &Value, sees_prices: bool) -> Vec<Problem> {
-    report(rules, record, delta, false, sees_prices).errors
+pub fn errors(rules: &Rules, record: &Map, delta: &Value, rights: Rights) -> Vec<Problem> {
+    report(rules, record, delta, false, rights).errors
 }
 
-fn report(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool, sees_prices: bool) -> ValidationReport {
+fn report(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool, rights: Rights) -> ValidationReport {
     let delta = match delta {
         Value::Object(delta) if !delta.is_empty() => delta,
         Value::Object(_) => {
@@ -42,11 +56,11 @@ fn report(rules: &Rules, record: &Map, delta: &Value, with_left_alone: bool, see
     };
     let change = Change { record, delta };
     let mut report = ValidationReport::default();
-    check_edited(rules, &change, sees_prices, &mut report.errors);
+    check_edited(rules, &change, rights.sees_prices, &mut report.errors);
     if with_left_alone {
         check_left_alone(rules, &change, &mut report.warnings);
     }
-    consistency::check(&change, &mut report);
+    consistency::check(&change, rights.may_revive, &mut report);
     report
 }
 

@@ -15,7 +15,7 @@ pub use self::{
     claim::{Batch, ClaimToken, Claimed, FirstRequest, Step},
     pulls::{Ingested, Missing, Organization, Pull},
     report::{Completion, FailedTry, Item, ReadBack, Report, Statuses},
-    upkeep::{HeartbeatReply, Swept},
+    upkeep::{HeartbeatReply, JobsRun, Swept},
 };
 
 /// The calls of one relay.

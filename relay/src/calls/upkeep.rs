@@ -28,6 +28,36 @@ pub struct Swept {
     pub unfinished: bool,
 }
 
+/// What a call of `run_jobs()` did.
+#[derive(Debug)]
+pub enum JobsRun {
+    /// No bulk job is running.
+    None,
+    /// All running jobs wait for PEMS' answers, or for records that other sessions hold.
+    Waiting,
+    /// A slice was carried out; there may be more.
+    Slice(JobSlice),
+}
+
+/// A slice of a bulk job, and what became of its items.
+#[derive(Debug)]
+pub struct JobSlice {
+    /// Id of the job.
+    pub job_id: i64,
+    /// Kind of the job, such as `rollback`.
+    pub kind: String,
+    /// Id of its organization.
+    pub organization_id: String,
+    /// Number of items that were done.
+    pub done: i64,
+    /// Number of items that were left, since something had changed.
+    pub skipped: i64,
+    /// Number of items that could not be done.
+    pub failed: i64,
+    /// State of the job: `running` or `finished`.
+    pub state: String,
+}
+
 impl HeartbeatReply {
     /// Length of the lease of claimed records.
     pub fn lease(&self) -> Duration {
@@ -60,6 +90,23 @@ impl Calls {
             }
         }
         Ok(swept)
+    }
+
+    /// Carries out a slice of a bulk job.
+    pub async fn run_jobs(&self) -> Result<JobsRun, DatabaseError> {
+        let query = "select job_id, kind, organization_id, done, skipped, failed, state from pfa_sync.run_jobs()";
+        let rows = self.call_without_timeout(query).await?;
+        let Some(row) = rows.first() else { return Ok(JobsRun::None) };
+        let Some(job_id) = row.try_get(0)? else { return Ok(JobsRun::Waiting) };
+        Ok(JobsRun::Slice(JobSlice {
+            job_id,
+            kind: row.try_get(1)?,
+            organization_id: row.try_get(2)?,
+            done: row.try_get(3)?,
+            skipped: row.try_get(4)?,
+            failed: row.try_get(5)?,
+            state: row.try_get(6)?,
+        }))
     }
 
     /// Starts the extension's regular maintenance.

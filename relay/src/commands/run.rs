@@ -18,6 +18,7 @@ use crate::{
         pull::Puller,
         schedule::{MAX_PULLS, Schedule},
     },
+    jobs::Jobs,
     listener::Listener,
     outbound::{
         batch::Outbound,
@@ -30,9 +31,9 @@ use crate::{
     upkeep::Upkeep,
 };
 
-/// Connections beside one per batch and per pull: those of the dispatcher and of the upkeep, and some for
+/// Connections beside one per batch and per pull: those of the dispatcher, of the upkeep and of the bulk jobs, and some for
 /// renewing leases.
-const SPARE_CONNECTIONS: usize = 5;
+const SPARE_CONNECTIONS: usize = 6;
 
 /// Runs until SIGTERM or SIGINT, then finishes what is in flight. Waits for a database or a PEMS that does not answer.
 pub async fn run(settings: &Settings) -> Result<()> {
@@ -76,6 +77,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
         stop: stop.clone(),
     };
     let upkeep = Upkeep::start(calls.clone(), settings.request_timeout + LEASE_MARGIN, stop.clone());
+    let jobs = Jobs::start(calls.clone(), upkeep.clone(), stop.clone());
     let outbound = Outbound {
         slots,
         calls: calls.clone(),
@@ -86,7 +88,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
     };
     let wake = Arc::new(Notify::new());
     let listening = tokio::spawn(Listener::new(database, wake.clone()).run(stop.clone()));
-    let dispatcher = Dispatcher::new(Arc::new(outbound), upkeep, wake, settings.batch_size, max_in_flight);
+    let dispatcher = Dispatcher::new(Arc::new(outbound), upkeep, jobs, wake, settings.batch_size, max_in_flight);
     let pulling = tokio::spawn(Schedule::new(puller).run());
     let mut dispatching = tokio::spawn(dispatcher.run());
 

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use super::batch::Outbound;
 use crate::{
     calls::{Batch, FirstRequest, Step},
+    jobs::Jobs,
     upkeep::Upkeep,
 };
 
@@ -34,6 +35,7 @@ pub struct Dispatcher {
     wake: Arc<Notify>,
     batch_size: i32,
     upkeep: Upkeep,
+    jobs: Jobs,
     max_in_flight: usize,
     permits: Arc<Semaphore>,
     in_flight: TaskTracker,
@@ -49,10 +51,18 @@ struct OutageState {
 
 impl Dispatcher {
     /// Claims at every `wake`, and at the poll interval of the database's settings.
-    pub fn new(outbound: Arc<Outbound>, upkeep: Upkeep, wake: Arc<Notify>, batch_size: i32, max_in_flight: usize) -> Self {
+    pub fn new(
+        outbound: Arc<Outbound>,
+        upkeep: Upkeep,
+        jobs: Jobs,
+        wake: Arc<Notify>,
+        batch_size: i32,
+        max_in_flight: usize,
+    ) -> Self {
         Self {
             outbound,
             upkeep,
+            jobs,
             wake,
             batch_size,
             max_in_flight,
@@ -75,6 +85,7 @@ impl Dispatcher {
                 () = self.wake.notified() => {}
                 () = sleep(pause) => {}
             }
+            self.jobs.look_soon();
             let poll_interval = self.upkeep.settings().poll_interval;
             pause = match self.claim_all().await {
                 // Due, and not to be claimed: a sweep is due, or another session holds the record.

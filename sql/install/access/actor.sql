@@ -30,16 +30,22 @@ create function is_dba() returns boolean
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select r.rolsuper from pg_roles r where r.rolname = session_user $$;
 
+-- Whether the acting user is a DBA who is no user of the application, and may do everything.
+create function acts_as_dba(actor text) returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    perform ensure_bound();
+    return is_dba() and not exists (select from users u where u.user_id = actor);
+end
+$$;
+
 -- What the acting user may do in an organization; null = everything: a DBA who is not a user of the application.
 create function acting_permissions(actor text, organization_id text) returns text[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    perform ensure_bound();
-    if is_dba() and not exists (select from users u where u.user_id = actor) then
-        return null;
-    end if;
-    return permissions_of(actor, organization_id);
+    return case when not acts_as_dba(actor) then permissions_of(actor, organization_id) end;
 end
 $$;
 

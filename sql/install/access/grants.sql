@@ -13,21 +13,25 @@ begin
     grant execute on function
         explain(text), save_draft(text, text, text, jsonb, text, text),
         commit_drafts(text, text, text[], text, boolean),
-        discard_drafts(text, text, text[], text), withdraw(text[], text), state(text[]),
+        discard_drafts(text, text, text[], text), withdraw(text[], text, text), state(text[]),
         resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
         resolve_conflicts(jsonb, text, text, text), set(text, text, text, text), accept_shape(text, text),
         accept_versions(text, text),
         pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
         write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
-        requeue_dead_letters(jsonb, jsonb, text, text), discard_dead_letters(jsonb, text, text, text),
-        note_failure(text, text, text, text, text, text),
-        records(text, jsonb, text, text, boolean, text, int, text)
+        requeue_dead_letters(jsonb, jsonb, text, text, int[], numeric), discard_dead_letters(jsonb, text, text, text),
+        note_failure(text, text, text, text, text, text), records(text, jsonb, text, text, boolean, text, int, text),
+        rollback_preview(bigint, bigint, text), rollback_records(bigint, bigint, text, int, text),
+        rollback(bigint, text, text, text, bigint), restore_preview(text, text, int, text),
+        restore_version(text, text, int, text, text, text), undo_job(bigint, text, text), stop_job(bigint, text, text),
+        continue_job(bigint, text)
         to pfa_sync_application, pfa_sync_api;
     grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
         to pfa_sync_api;
     grant execute on function
         status(text, text, timestamptz, timestamptz, text), health(text), timeline(text, text), attempts(bigint),
-        progress(bigint), kpis(text, timestamptz, timestamptz, interval), drain_forecast(text),
+        progress(bigint), find_jobs(text, jsonb, bigint, int),
+        kpis(text, timestamptz, timestamptz, interval), drain_forecast(text),
         audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
@@ -35,7 +39,7 @@ begin
         claim(text, text, int, interval, interval), next_due_ms(), mark_sent(text, jsonb, interval),
         complete(text, jsonb), fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb),
         lost_since(jsonb), release(text, jsonb), extend_lease(text, jsonb, interval), take_slots(text, int),
-        heartbeat(text, text, text), sweep(int), maintain(),
+        heartbeat(text, text, text), sweep(int), run_jobs(), maintain(),
         ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text), next_pull_ms(),
         ingest_page(bigint, int, jsonb, text, timestamptz), missing_records(bigint, int),
         report_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean, text)
@@ -66,12 +70,13 @@ begin
     -- The views filter by organization and mask prices. Nothing is granted on tables.
     grant select on field_rules, settings, causes
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-    grant select on queue, conflicts, dead_letters, failures, jobs, batches, changes, pulls, audit
+    grant select on queue, conflicts, dead_letters, failures, jobs, bulk_jobs, bulk_items, batches, changes, pulls,
+        audit
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     -- The functions that the views call are called with the rights of the view's reader.
     grant execute on function
         organization_of(text), priced_organizations(), masked(jsonb, boolean), masked(text, boolean),
-        numerals()
+        numerals(), inverses_of(text, text)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     grant execute on function can_see(text, text), visible_organizations()
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

@@ -234,7 +234,7 @@ begin
         select format('%I(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) as signature, p.proname
           from pg_proc p
          where p.pronamespace = 'pfa_sync_private'::regnamespace
-           and p.proname = any (array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_draft',
+           and p.proname = any (array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_drafts',
                                       'write_modifications', 'write_sync_states', 'write_foreign_queue',
                                       'lock_modification_rows', 'lock_mirror_rows'])
          order by 2

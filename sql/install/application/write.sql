@@ -92,16 +92,16 @@ begin
         history, array_to_string(copied, ', '), 'm.' || array_to_string(copied, ', m.'), mirror));
     return next 'write_history';
 
-    -- {id, mirrorId, organizationId, userId, delta, sessionId, baseVersion, changeReason}
-    perform create_write_function('write_draft', modification, format($insert$
+    -- [{id, mirrorId, organizationId, userId, delta, sessionId, baseVersion, changeReason}]
+    perform create_write_function('write_drafts', modification, format($insert$
         insert into %1$s (id, "mirrorId", "organizationId", "userId", delta, "sessionId", "syncState", "baseVersion",
                           "changeReason", "updatedAt")
         select r.id, r."mirrorId", r."organizationId", r."userId", r.delta, r."sessionId", 'draft', r."baseVersion",
                r."changeReason", now() at time zone 'utc'
-          from jsonb_to_record(argument) r (id text, "mirrorId" text, "organizationId" text, "userId" text, delta jsonb,
-                                            "sessionId" text, "baseVersion" int, "changeReason" text) $insert$,
-        modification));
-    return next 'write_draft';
+          from jsonb_to_recordset(argument) r (id text, "mirrorId" text, "organizationId" text, "userId" text,
+                                               delta jsonb, "sessionId" text, "baseVersion" int, "changeReason" text)
+        $insert$, modification));
+    return next 'write_drafts';
 
     -- [{id, and the columns to set}]
     perform create_write_function('write_modifications', modification, format($update$

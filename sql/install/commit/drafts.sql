@@ -47,9 +47,9 @@ begin
     end loop;
     if draft.modification_id is null then
         draft.modification_id := gen_random_uuid()::text;
-        perform write_draft(jsonb_build_object('id', draft.modification_id,
+        perform write_drafts(jsonb_build_array(jsonb_build_object('id', draft.modification_id,
             'mirrorId', target.mirror_id, 'organizationId', scope, 'userId', actor, 'delta', save_draft.delta,
-            'sessionId', save_draft.session_id, 'baseVersion', target.version, 'changeReason', reason));
+            'sessionId', save_draft.session_id, 'baseVersion', target.version, 'changeReason', reason)));
     else
         perform change_modifications(jsonb_build_array(jsonb_build_object('id', draft.modification_id,
             'delta', draft.delta || save_draft.delta, 'changeReason', coalesce(reason, draft.change_reason))));

@@ -30,6 +30,7 @@ declare
     kinds       judged_kinds;
     refused     judgement[] := '{}';
     counts      enqueue_count[] := '{}';
+    job         bigint;
 begin
     select array_agg(c.modification_id) as ids, array_agg(c.mirror_id) as records,
            min(c.user_id) as author, min(c.organization_id) as organization,
@@ -95,7 +96,8 @@ begin
             kinds := kinds_of(judgements);
             done := done || array(select unnest(round_ids) intersect select unnest(tied));
         end if;
-        perform enqueue_judged(judgements, kind, kinds);
+        -- All rounds of one author are one job.
+        job := enqueue_judged(judgements, kind, kinds, case when edits.of_one_author then job end);
         if not refuse_bad then
             counts := counts || array(
                 select row(j.organization_id, count(*) filter (where j.outcome <> 'failed'),
@@ -147,9 +149,9 @@ begin
 end
 $$;
 
--- Writes the queue rows, the job and the log entries of judged changes of one author in one organization. job null = a
--- job of the kind is made for them.
-create function insert_queue_rows(judgements judgement[], kind text, job bigint) returns void
+-- Writes the queue rows, the job and the log entries of judged changes of one author in one organization; the job. job
+-- null = a job of the kind is made for them.
+create function insert_queue_rows(judgements judgement[], kind text, job bigint) returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
@@ -160,6 +162,9 @@ begin
         insert into sync_job (kind, organization_id, user_id, records)
             values (insert_queue_rows.kind, judged.organization_id, judged.author, cardinality(judgements))
             returning job_id into job;
+    elsif kind in ('commit', 'sweep', 'write_sync') then
+        -- A further round of the same statement.
+        update sync_job j set records = j.records + cardinality(judgements) where j.job_id = job;
     end if;
     with queued as (
         insert into pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author,
@@ -177,39 +182,42 @@ begin
                                success)
     select 'COMMITTED', q.organization_id, q.author, q.pfa_id, q.modification_id, q.id, q.job_id, q.payload, true
       from queued q;
+    return job;
 end
 $$;
 
--- The same of any authors.
-create function insert_queue_rows(judgements judgement[], kind text, job bigint, of_one_author boolean) returns void
+-- The same of any authors, whose job is returned where there is one.
+create function insert_queue_rows(judgements judgement[], kind text, job bigint, of_one_author boolean)
+    returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     if of_one_author then
-        perform insert_queue_rows(judgements, kind, job);
+        return insert_queue_rows(judgements, kind, job);
     else
         perform insert_queue_rows(a.judgements, insert_queue_rows.kind, insert_queue_rows.job)
            from (select array_agg(j) as judgements from unnest(judgements) j group by j.organization_id, j.author) a;
+        return null;
     end if;
 end
 $$;
 
 -- Queues judged changes, of the given kinds; those that can't be sent end at once. job: the one that they belong to;
--- null = a job of the kind is made for each author.
+-- null = a job of the kind is made for each author. Returns the job, where all are of one.
 create function enqueue_judged(judgements judgement[], kind text, kinds judged_kinds, job bigint default null)
-    returns void
+    returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     if cardinality(judgements) = 0 then
-        return;
+        return job;
     end if;
     if current_setting('transaction_isolation') = 'read committed' then
-        perform insert_queue_rows(judgements, kind, job, kinds.of_one_author);
+        job := insert_queue_rows(judgements, kind, job, kinds.of_one_author);
     else
         -- An older snapshot does not show another session's row that waits for the same record; the index does.
         begin
-            perform insert_queue_rows(judgements, kind, job, kinds.of_one_author);
+            job := insert_queue_rows(judgements, kind, job, kinds.of_one_author);
         exception when unique_violation then
             raise exception 'another transaction has committed an edit of the same record meanwhile'
                 using errcode = 'serialization_failure', hint = 'Run the transaction again.';
@@ -241,5 +249,6 @@ begin
     if kinds.waiting then
         perform wake();
     end if;
+    return job;
 end
 $$;

@@ -43,6 +43,7 @@ declare
     actor    text := acting_user(resolved_by);
     conflict pfa_sync_conflict;
     judged   judgement;
+    job      bigint;
 begin
     if resolution is null or resolution not in ('use_local', 'use_pems', 'merge') then
         raise exception 'a resolution is use_local, use_pems or merge, not %', coalesce(resolution, 'null')
@@ -79,10 +80,14 @@ begin
     if merged is not null then
         perform require_delta(merged);
     end if;
-    select * into judged from judge_resolutions(array[conflict_id], resolution, actor, merged);
+    select * into judged from judge_resolutions(array[conflict_id], resolution, actor, acts_as_dba(actor), merged);
     perform refuse(array[judged]);
-    perform apply_resolutions(array[judged], resolution, actor);
-    return jsonb_build_object('conflict', conflict_id, 'resolution', resolution, 'resolved_by', actor,
+    job := start_bulk_job('resolution', conflict.organization_id, actor,
+                          array[row(conflict.id, conflict.mirror_id, conflict.pfa_id, conflict.modification_id,
+                                    null)::bulk_target], jsonb_build_object('resolution', resolution));
+    perform apply_resolutions(array[judged], resolution, actor, job);
+    perform end_items(job, 'done');
+    return jsonb_build_object('conflict', conflict_id, 'resolution', resolution, 'resolved_by', actor, 'job', job,
         'resolved_at', now(), 'modification', judged.modification_id, 'operation', judged.operation,
         'changes', masked(judged.to_send, conflict.organization_id));
 end
@@ -95,17 +100,17 @@ comment on function pfa_sync.resolve_conflict(bigint, text, text, jsonb, text) i
     'other resolution, other fields, or no state; PF002: permission missing; PF006: resolved already, or the record '
     'has moved on or has another edit queued, with the current state as JSON in DETAIL; PF008: no such conflict.';
 
--- Ends conflicts as resolved and queues what their resolution sends. The caller holds the locks and has judged.
--- The conflict ends first and the modification passes through draft, so that the triggers see an ordinary change of
--- ours.
-create function apply_resolutions(judgements judgement[], resolution text, actor text) returns void
+-- Ends conflicts as resolved and queues what their resolution sends, as changes of a job. The caller holds the locks
+-- and has judged. The conflict ends first and the modification passes through draft, so that the triggers see an
+-- ordinary change of ours.
+create function apply_resolutions(judgements judgement[], resolution text, actor text, job bigint) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     sending judgement[] := array(select j from unnest(judgements) j where j.to_send <> '{}');
 begin
     perform log_event('CONFLICT_RESOLVED', j.organization_id, actor, pfa_id => j.pfa_id,
-                      modification_id => j.modification_id,
+                      modification_id => j.modification_id, job_id => apply_resolutions.job,
                       changes => jsonb_build_object('resolution', apply_resolutions.resolution, 'sends', j.to_send))
        from (select * from unnest(judgements) order by modification_id) j;
     update pfa_sync_conflict c
@@ -117,7 +122,7 @@ begin
         select jsonb_agg(jsonb_build_object('id', j.modification_id, 'syncState', 'draft', 'delta', j.delta,
                                             'baseVersion', j.base_version))
           from unnest(sending) j));
-    perform enqueue_judged(sending, 'resolution', kinds_of(sending));
+    perform enqueue_judged(sending, 'resolution', kinds_of(sending), job);
     perform change_modifications((
         select jsonb_agg(jsonb_build_object('id', j.modification_id,
                    'syncState', case when j.to_send = '{}' then 'synced' else 'committed' end,

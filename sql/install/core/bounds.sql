@@ -39,6 +39,20 @@ begin
 end
 $$;
 
+-- Raises PF001 unless a reason for an action is given, of at least so many characters.
+create function require_reason(action text, reason text, min_length int) returns void
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if length(coalesce(btrim(reason), '')) < min_length then
+        raise exception '% needs a reason%', action,
+                        case when min_length > 1 then format(' of at least %s characters', min_length) else '' end
+            using errcode = 'PF001', hint = 'Pass reason.';
+    end if;
+    perform require_text('reason', reason, 2000);
+end
+$$;
+
 -- Raises PF001 when an argument is missing.
 create function require_given(name text, value text) returns void
     language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp

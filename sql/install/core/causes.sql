@@ -13,7 +13,7 @@ create table cause (
     constraint cause_pkey primary key (code),
     constraint cause_rank unique (rank),
     constraint cause_outcome unique (outcome),
-    constraint cause_kind check (kind in ('health', 'dead_letter', 'conflict', 'attempt')),
+    constraint cause_kind check (kind in ('health', 'dead_letter', 'conflict', 'attempt', 'item')),
     constraint cause_health check ((kind = 'health') = (rank is not null)
         and (kind = 'health') = (severity is not null)),
     constraint cause_severity check (severity in ('ok', 'warning', 'critical'))
@@ -105,7 +105,20 @@ insert into cause (code, kind, meaning, action) values
     ('UNAUTHORIZED', 'attempt', 'PEMS refused the credentials; the change is sent again with accepted ones',
      'give the relay new credentials, or call pfa_sync.resume() once PEMS accepts the present ones'),
     ('AMBIGUOUS', 'attempt', 'no answer came to the request; the record is read before anything is sent again',
-     'wait; if it lasts, compare the relay''s request timeout with the time that PEMS takes');
+     'wait; if it lasts, compare the relay''s request timeout with the time that PEMS takes'),
+    ('CHANGED_SINCE', 'item', 'the record or the change is not as it was when the job was previewed or started',
+     'look at what changed and who did it, then start again for this record'),
+    ('NOT_OPEN', 'item', 'another user has decided about it meanwhile', 'nothing'),
+    ('IN_FLIGHT', 'item', 'a change of the record is being sent to PEMS', 'wait for its outcome, then start again'),
+    ('NOT_QUEUED', 'item', 'the change is not queued: it has ended, or was never committed',
+     'nothing; what PEMS has confirmed is set back by a rollback'),
+    ('NOT_SENT', 'item', 'no change of the job has reached PEMS for this record', 'nothing'),
+    ('NOTHING_TO_UNDO', 'item', 'the record has the values already that it would be set back to', 'nothing'),
+    ('VERSION_UNKNOWN', 'item',
+     'the history does not have the version any more, or another user wrote the field between two changes of the job',
+     'commit an edit with the values that are meant'),
+    ('RECORD_GONE', 'item', 'the mirror has no such record any more', 'nothing'),
+    ('ALREADY_SENT', 'item', 'the change was sent to PEMS, or has ended', 'roll the job back');
 -- The outcomes of attempts, by which a failed attempt of a live change has the same codes.
 update cause set outcome = lower(code)
  where kind = 'attempt' or code in ('REJECTED', 'UNAVAILABLE', 'BLOCKED', 'LOCKED');
@@ -113,12 +126,13 @@ update cause set outcome = lower(code)
 create view pfa_sync.causes with (security_barrier) as
     select c.code, c.kind, c.severity, c.meaning, c.action, c.rank from cause c order by c.kind, c.rank, c.code;
 comment on view pfa_sync.causes is
-    'Every reason for which a change waits or has ended without PEMS'' confirmation: the codes of health(), '
-    'dead_letters, conflicts and failures. docs/runbooks.md has a section on each.';
+    'Every reason for which a change waits or has ended without PEMS'' confirmation, or an item of a job was left: the '
+    'codes of health(), dead_letters, conflicts, failures and bulk_items. docs/runbooks.md has a section on each.';
 comment on column pfa_sync.causes.code is 'the code';
 comment on column pfa_sync.causes.kind is
     'health: a code of health(); dead_letter: of dead_letters; conflict: of conflicts; attempt: of an attempt that '
-    'failed and is repeated, see failures';
+    'failed and is repeated, see failures; item: of bulk_items and rollback_records(), beside INVALID, FORBIDDEN and '
+    'NOT_RECORDED';
 comment on column pfa_sync.causes.severity is 'of a code of health(): ok, warning or critical; null: another kind';
 comment on column pfa_sync.causes.meaning is 'what has happened';
 comment on column pfa_sync.causes.action is 'what to do about it';

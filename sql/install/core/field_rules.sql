@@ -134,14 +134,15 @@ create function readable(value text) returns boolean
 comment on function readable(text) is 'Whether the other functions of the library can read a JSON value.';
 
 create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[],
-                      unmoved boolean default false)
+                      unmoved boolean default false, may_revive boolean default false)
     returns table (errors jsonb, missing text[], operation text, delta jsonb, base jsonb, seen jsonb, to_send jsonb,
                    conflicts text[])
     language c stable security invoker parallel safe as 'MODULE_PATHNAME', 'judge_wrapper';
-comment on function judge(jsonb, jsonb, jsonb, jsonb, text[], boolean) is
+comment on function judge(jsonb, jsonb, jsonb, jsonb, text[], boolean, boolean) is
     'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the '
     'permissions granted (null = all are); unmoved = the record is as its author saw it, and base is left out, in the '
-    'answer too; base and seen: the changed fields of base and record.';
+    'answer too; may_revive = the change may revive a discontinued record; base and seen: the changed fields of base '
+    'and record.';
 
 -- Every field rule in force, in the form the library compiles.
 create view pfa_sync.field_rules with (security_barrier) as

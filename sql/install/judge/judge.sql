@@ -137,7 +137,8 @@ begin
                            and a.mirror_version > c.base_version) || coalesce(q.own, '{}')
                   else q.own end,
              permissions,
-             c.base_version = c.version and q.ahead is null) j
+             c.base_version = c.version and q.ahead is null,
+             may_revive(c.modification_id, c.delta)) j
          cross join lateral (
              select case when c.organization_id = c.mirror_organization and c.base_version <= c.version then j.errors
                          else j.errors || jsonb_build_object(

@@ -78,7 +78,8 @@ begin
           from pfa_write_queue q
           join mirror r on r.mirror_id = q.mirror_id
           join author a on a.author = q.author and a.organization_id = q.organization_id
-         cross join lateral judge(with_pfa_id(r.data, r.pfa_id), q.payload, q.base, q.accepted, a.permissions) j
+         cross join lateral judge(with_pfa_id(r.data, r.pfa_id), q.payload, q.base, q.accepted, a.permissions, false,
+                                  may_revive(q.modification_id, q.payload)) j
          cross join lateral (
              select case when j.conflicts <> '{}' or j.errors = '[]' then j.conflicts
                          else coalesce(nullif(array(select distinct e->>'field' from jsonb_array_elements(j.errors) e
@@ -147,7 +148,7 @@ $$;
 -- Judges dead letters of different records, with the fix laid over their changes. A field that a later change of the
 -- record wrote is a conflict. A fixed change is the actor's, or stays its author's where a DBA fixes it who is no user
 -- of the application.
-create function judge_dead_letters(queue_ids bigint[], fix jsonb, actor text) returns judgement[]
+create function judge_dead_letters(queue_ids bigint[], fix jsonb, actor text, by_dba boolean) returns judgement[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
@@ -163,8 +164,7 @@ begin
               from pfa_write_queue_archive a
               join mirror r on r.mirror_id = a.mirror_id
              cross join lateral (
-                 select case when fix is null or acting_permissions(actor, a.organization_id) is null then a.author
-                             else actor end) w (writer)
+                 select case when fix is null or by_dba then a.author else actor end) w (writer)
              where a.id = any (queue_ids))
         select row(l.modification_id, l.mirror_id, l.organization_id, l.pfa_id, l.writer, l.reason, l.base_version,
                    l.version, l.theirs, j.base, j.seen, j.errors, j.missing, j.operation, j.delta, j.to_send,
@@ -175,7 +175,8 @@ begin
                    case when c.late <> '{}' then 'OVERTAKEN' end, null)::judgement
           from letter l
          cross join lateral judge(with_pfa_id(l.theirs, l.mirror_pfa_id), l.payload || coalesce(fix, '{}'), l.base,
-                                  l.accepted, permissions_of(l.writer, l.organization_id)) j
+                                  l.accepted, permissions_of(l.writer, l.organization_id), false,
+                                  may_revive(l.modification_id, l.payload || coalesce(fix, '{}'))) j
          cross join lateral (
              select array(select f from unnest(l.overtaken) f
                            where j.to_send ? f and not coalesce(fix, '{}') ? f order by 1)) o (late)
@@ -189,7 +190,8 @@ $$;
 -- What a resolution would commit, judged like any commit by the rights of the user who resolves; theirs is the record
 -- as it is now, which that user has seen, so that no field of it is a conflict any more. The author of the change is
 -- the user who resolves, or stays the same where a DBA resolves who is no user of the application. Stores nothing.
-create function judge_resolutions(conflict_ids bigint[], resolution text, actor text, merged jsonb default null)
+create function judge_resolutions(conflict_ids bigint[], resolution text, actor text, by_dba boolean,
+                                  merged jsonb default null)
     returns setof judgement
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -197,18 +199,19 @@ begin
     return query
     with open as materialized (
         select c.*, r.version, with_queued(r.mirror_id, with_pfa_id(r.data, r.pfa_id)) as theirs,
-               acting_permissions(actor, c.organization_id) as permissions
+               case when not by_dba then permissions_of(actor, c.organization_id) end as permissions
           from pfa_sync_conflict c
           join mirror r on r.mirror_id = c.mirror_id
          where c.id = any (conflict_ids))
     select o.modification_id, o.mirror_id, o.organization_id, o.pfa_id,
-           case when o.permissions is null then o.author else actor end,
+           case when by_dba then o.author else actor end,
            (select m.change_reason from modification m where m.modification_id = o.modification_id),
            o.version, o.version, o.theirs, j.base, j.seen, g.errors, g.missing, j.operation, j.delta, g.to_send,
            j.conflicts, null::text, judgement_outcome(g.errors, g.missing, j.conflicts), null::text,
            null::bigint
       from open o
-     cross join lateral judge(o.theirs, o.local_data || coalesce(merged, '{}'), o.theirs, null, o.permissions) j
+     cross join lateral judge(o.theirs, o.local_data || coalesce(merged, '{}'), o.theirs, null, o.permissions, false,
+                              may_revive(o.modification_id, o.local_data || coalesce(merged, '{}'))) j
      -- Giving a change up needs no more than the permission to resolve.
      cross join lateral (
          select case when judge_resolutions.resolution = 'use_pems' then '[]' else j.errors end,

@@ -142,20 +142,23 @@ comment on function pfa_sync.preview_dead_letters(jsonb, text) is
     'Counts the open dead letters that a filter selects, their records, those whose record has later changes, and '
     'dead letters by code; and the digest for requeue_dead_letters() and discard_dead_letters(). Stores nothing. '
     'Keys of the filter, all optional: organization, code, author, pfa_id, older_than (interval), dead_letters '
-    '(array of queue ids). Needs perm_ManageSettings. PF001: other keys or values.';
+    '(array of queue ids). Needs perm_ManageSettings; for one''s own dead letters, perm_Sync. PF001: other keys or '
+    'values.';
 
--- Raises PF002 unless the acting user may manage every organization of the dead letters.
+-- Raises PF002 unless the acting user may decide about all of the dead letters.
 create function require_dead_letter_manager(queue_ids bigint[], actor text) returns void
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    perform require_permission(actor, o.organization_id, 'perm_ManageSettings')
-       from (select distinct d.organization_id from pfa_write_queue_dlq d where d.queue_id = any (queue_ids)) o;
+    perform require_permission(actor, o.organization_id,
+                               case when o.own then 'perm_Sync' else 'perm_ManageSettings' end)
+       from (select a.organization_id, bool_and(a.author = actor) as own
+               from pfa_write_queue_archive a where a.id = any (queue_ids) group by a.organization_id) o;
 end
 $$;
 
--- Locks dead letters with their modifications and records in the lock order, checks the acting user's permission and
--- the digest; the ids of those that are still open.
+-- Locks the first slice of dead letters with their modifications and records in the lock order, checks the acting
+-- user's permission and the digest; the ids of those that are still open.
 create function lock_dead_letters(filter jsonb, digest text, actor text) returns bigint[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -164,10 +167,11 @@ declare
 begin
     perform require_dead_letter_manager(ids, actor);
     perform lock_together(
-        array(select d.modification_id from pfa_write_queue_dlq d where d.queue_id = any (ids)),
-        array(select a.mirror_id from pfa_write_queue_archive a where a.id = any (ids)));
+        array(select d.modification_id from pfa_write_queue_dlq d where d.queue_id = any (ids[:slice_size()])),
+        array(select a.mirror_id from pfa_write_queue_archive a where a.id = any (ids[:slice_size()])));
+    perform from pfa_write_queue_dlq d where d.queue_id = any (ids[:slice_size()]) order by d.queue_id for update;
     ids := array(select d.queue_id from pfa_write_queue_dlq d where d.queue_id = any (ids) and d.status = 'open'
-                  order by d.queue_id for update);
+                  order by d.queue_id);
     if digest is not null and dead_letters_digest(ids) <> digest then
         raise exception 'the dead letters or their records have changed since the preview'
             using errcode = 'PF006', hint = 'Call pfa_sync.preview_dead_letters() again and pass its digest.';

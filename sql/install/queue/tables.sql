@@ -10,10 +10,19 @@ create table sync_job (
     user_id         text        not null,
     records         int         not null,
     created_at      timestamptz not null default now(),
+    reason          text,
+    origin_job_id   bigint,
+    origin_batch_id bigint,
     constraint sync_job_pkey primary key (job_id),
-    constraint sync_job_kind check (kind in ('commit', 'sweep', 'write_sync', 'resolution', 'requeue', 'rollback'))
+    constraint sync_job_kind check (kind in ('commit', 'sweep', 'write_sync', 'resolution', 'requeue', 'discard',
+                                             'withdraw', 'rollback', 'undo'))
 );
 comment on table sync_job is 'What a user started.';
+comment on column sync_job.origin_job_id is 'the job that it undoes; null: none';
+comment on column sync_job.origin_batch_id is 'the batch of that job that it undoes; null: the whole job';
+-- Commits are most of all jobs, and pay nothing for this.
+create index sync_job_kind on sync_job (kind, job_id) where kind <> 'commit';
+create index sync_job_origin on sync_job (origin_job_id) where origin_job_id is not null;
 select pg_catalog.pg_extension_config_dump('sync_job', '');
 select pg_catalog.pg_extension_config_dump('sync_job_job_id_seq', '');
 
@@ -113,6 +122,9 @@ create index pfa_write_queue_heads on pfa_write_queue (organization_id, priority
     where status = 'pending' and head;
 create index pfa_write_queue_leases on pfa_write_queue (organization_id, lease_until)
     where status = 'processing';
+-- For the changes of a job. The rows of a job lie together, so that a summary of pages finds them; a commit pays next
+-- to nothing for it.
+create index pfa_write_queue_job on pfa_write_queue using brin (job_id) with (pages_per_range = 8, autosummarize = on);
 -- For figures: the oldest that waits, and their number up to a bound. On an expression, so that no statement of a claim
 -- or a report is planned with it: they would read all that waits.
 create index pfa_write_queue_waiting on pfa_write_queue ((organization_id || ''), created_at) where status = 'pending';

@@ -1,6 +1,6 @@
 //! Deltas and records that others write, as bytes.
 
-use pfa_rules::{Map, Value, canonical, errors, operation, read, required_permissions, three_way, typed, validate};
+use pfa_rules::{Map, Rights, Value, canonical, errors, operation, read, required_permissions, three_way, typed, validate};
 use serde_json::json;
 
 use crate::fixture::{actualized, rental, rules};
@@ -22,7 +22,7 @@ fn any_bytes_as_a_delta_are_judged_or_refused() {
         let record = rental();
         let report = validate(rules(), &record, &delta);
         assert!(report.errors.iter().all(|problem| !problem.message.chars().any(char::is_control)));
-        assert_eq!(report.errors, errors(rules(), &record, &delta, true));
+        assert_eq!(report.errors, errors(rules(), &record, &delta, Rights::default()));
         let spelled = canonical(rules(), &delta);
         assert_eq!(canonical(rules(), &Value::Object(spelled.clone())), spelled);
         let delta: Map = delta.as_object().cloned().unwrap_or_default();

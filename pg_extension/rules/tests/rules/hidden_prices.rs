@@ -1,6 +1,6 @@
 //! An author who may not see prices learns none from the judgement of an edit.
 
-use pfa_rules::{Map, Value, errors, three_way};
+use pfa_rules::{Map, Rights, Value, errors, three_way};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rstest::rstest;
@@ -11,7 +11,9 @@ use crate::fixture::{object, rental, rules, with};
 /// What an author sees of a judgement: errors with their words, and the fate of each field.
 fn seen(record: &Map, base: Option<&Map>, delta: &Value) -> (Vec<String>, Vec<String>, Vec<String>, Vec<String>) {
     let merge = three_way(rules(), base, None, &object(delta.clone()), record, false);
-    let errors = errors(rules(), record, delta, false).into_iter().map(|e| format!("{} {}", e.code.as_str(), e.message));
+    let errors = errors(rules(), record, delta, Rights { sees_prices: false, ..Rights::default() })
+        .into_iter()
+        .map(|e| format!("{} {}", e.code.as_str(), e.message));
     (errors.collect(), merge.apply.into_iter().map(|(name, _)| name).collect(), merge.same, merge.conflicts)
 }
 

@@ -1,6 +1,6 @@
 //! The key of a record, as a segment of an address in PEMS.
 
-use pfa_rules::{Code, errors, typed};
+use pfa_rules::{Code, Rights, errors, typed};
 use rstest::rstest;
 use serde_json::json;
 
@@ -26,7 +26,7 @@ use crate::fixture::{rental, rules, with};
 #[case::umlaut("Kran-Ä", false)]
 fn key_that_is_no_path_segment(#[case] key: &str, #[case] is_unsafe: bool) {
     let record = with(rental(), json!({ "pfaId": key }));
-    let errors = errors(rules(), &record, &json!({ "model": "X" }), true);
+    let errors = errors(rules(), &record, &json!({ "model": "X" }), Rights::default());
     let named: Vec<_> = errors.iter().map(|error| (error.field.as_deref(), error.code)).collect();
     assert_eq!(named, is_unsafe.then_some((Some("pfaId"), Code::BusinessRuleViolation)).into_iter().collect::<Vec<_>>());
     assert_eq!(typed(rules(), &record).problem.is_some(), is_unsafe);

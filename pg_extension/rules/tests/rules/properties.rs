@@ -1,7 +1,7 @@
 //! What holds for all records and edits, however strange.
 
 use jiff::Timestamp;
-use pfa_rules::{Map, Value, canonical, errors, required_permissions, three_way, typed, validate};
+use pfa_rules::{Map, Rights, Value, canonical, errors, required_permissions, three_way, typed, validate};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rust_decimal::Decimal;
@@ -111,7 +111,7 @@ proptest! {
     fn nothing_panics_and_the_report_is_stable(record in any_json().prop_map(fields_of), delta in any_json()) {
         let report = validate(rules(), &record, &delta);
         prop_assert_eq!(&report, &validate(rules(), &record, &delta));
-        prop_assert_eq!(&report.errors, &errors(rules(), &record, &delta, true));
+        prop_assert_eq!(&report.errors, &errors(rules(), &record, &delta, Rights::default()));
         prop_assert!(report.errors.iter().all(|problem| !problem.message.chars().any(char::is_control)));
         let delta = fields_of(delta);
         required_permissions(rules(), &record, &delta);
