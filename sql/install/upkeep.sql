@@ -1,8 +1,9 @@
 -- What the relays call from time to time to keep the whole in order.
 
 -- Makes the log's next partitions; prunes pages of records and answers to repeated requests; forgets relays that are
--- gone, and times that a clock left behind that was ahead; counts what waits in long queues. A partition that can't be
--- made because a session reads the log is made by a later call: partitions are made months ahead.
+-- gone, and times that a clock left behind that was ahead; counts what waits in long queues, and for kpis() what the
+-- log has got. A partition that can't be made because a session reads the log is made by a later call: partitions are
+-- made months ahead. Counting that fails stops nothing else: what was not counted is counted by the next call.
 create function pfa_sync.maintain() returns table (object text, action text)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
@@ -24,10 +25,18 @@ begin
     return query
         select format('%s times too far ahead', reset), 'reset' from reset_future_times() reset where reset > 0;
     perform count_waiting();
+    begin
+        perform roll_up();
+    exception when others then
+        raise warning 'kpis() could not be brought up to date: %', sqlerrm;
+        object := 'kpi_rollup';
+        action := 'not counted now: ' || sqlerrm;
+        return next;
+    end;
 end
 $$;
 comment on function pfa_sync.maintain() is
-    'Relay: creates the log''s next partitions, and deletes pages of pulls past bronze_retention answers of '
+    'Relay: creates the log''s next partitions, and deletes pages of pulls past bronze_retention, answers of '
     'idempotent requests after a day, and relays that were not seen for a day; it resets times that lie too far '
-    'ahead, after the server''s clock was corrected, and counts for status() what waits in queues that are too long to '
-    'be counted at each call. Returns a row for each action.';
+    'ahead, after the server''s clock was corrected, counts for status() what waits in queues that are too long to '
+    'be counted at each call, and for kpis() what the log has got since. Returns a row for each action.';

@@ -22,7 +22,8 @@ fn set(words: Vec<String>) -> BTreeSet<String> {
 #[tokio::test]
 async fn every_code_that_a_function_writes_is_a_cause() -> Result<()> {
     let scenario = Scenario::empty().await?;
-    let causes = set(scenario.value("select array_agg(code) from pfa_sync.causes where kind <> 'health'").await?);
+    let causes =
+        set(scenario.value("select array_agg(code) from pfa_sync.causes where kind in ('dead_letter', 'conflict')").await?);
     let entries = set(scenario.value("select array_agg(event_type) from pfa_sync_private.event_type").await?);
     let mut written = BTreeSet::new();
     for folder in FOLDERS {
@@ -45,6 +46,21 @@ async fn every_code_that_a_function_writes_is_a_cause() -> Result<()> {
     for code in scenario.value::<Vec<String>>("select array_agg(code) from pfa_sync.causes where kind = 'health'").await? {
         assert!(health.contains(&format!("'{code}'")), "{code}");
     }
+    Ok(())
+}
+
+/// Each outcome of a failed attempt is a cause: those that a relay reports, and `blocked`, which the retry decision makes of
+/// an outage.
+#[tokio::test]
+async fn every_outcome_of_an_attempt_has_a_cause() -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let outcomes = set(scenario.value("select array_agg(outcome) from pfa_sync_private.cause where outcome is not null").await?);
+    let report = fs::read_to_string(Path::new(REPOSITORY).join("sql/install/queue/report.sql"))?;
+    let words = report.split("not in").nth(1).and_then(|rest| rest.split(')').next()).unwrap_or_default();
+    let mut reported: BTreeSet<String> = words.split('\'').skip(1).step_by(2).map(ToOwned::to_owned).collect();
+    assert!(reported.contains("throttled"), "{reported:?}");
+    reported.insert("blocked".to_owned());
+    assert_eq!(outcomes, reported);
     Ok(())
 }
 

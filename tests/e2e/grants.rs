@@ -39,7 +39,9 @@ const SURFACE: &str = "
     relation field_rules a r i d      relation jobs a - i d                relation queue a - i d
       
     relation settings a r i d         relation causes a r i d
-    relation pulls a - i d            relation bulk_jobs a - i d           relation bulk_items a - i d
+    relation pulls a - i d            relation failures a - i d            function note_failure a - i -
+    function kpis a - i d             function drain_forecast a - i d
+    relation bulk_jobs a - i d           relation bulk_items a - i d
     function run_jobs - r - -         function stop_job a - i -            function continue_job a - i -
     function undo_job a - i -         function inverses_of a - i d         function rollback a - i -
     function rollback_preview a - i - function rollback_records a - i -    function restore_preview a - i -

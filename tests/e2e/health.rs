@@ -31,6 +31,20 @@ async fn health(scenario: &Scenario) -> Result<(String, String, String)> {
 #[case::slot("update pfa_sync_private.pems set next_slot = now() + interval '10 minutes'", "throttled", "warning")]
 #[case::retry("update pfa_sync_private.pfa_write_queue set scheduled_at = now() + interval '10 minutes'", "throttled", "warning")]
 #[case::stalled("update pfa_sync_private.pfa_write_queue set scheduled_at = now() - interval '1 hour'", "stalled", "critical")]
+#[case::slow("update pfa_sync_private.pfa_write_queue set scheduled_at = now() - interval '5 minutes'", "slow", "warning")]
+#[case::unreliable(
+    "insert into pfa_sync_private.kpi_rollup (organization_id, period, measure, samples) \
+     values ('org_RIO_173', date_bin('5 minutes', now(), 'epoch'), 'completed', 94), \
+            ('org_RIO_173', date_bin('5 minutes', now(), 'epoch'), 'failed', 6)",
+    "unreliable",
+    "warning"
+)]
+#[case::few_samples(
+    "insert into pfa_sync_private.kpi_rollup (organization_id, period, measure, samples) \
+     values ('org_RIO_173', date_bin('5 minutes', now(), 'epoch'), 'failed', 99)",
+    "ok",
+    "ok"
+)]
 #[case::paused("select pfa_sync.pause('RIO', 'works')", "paused", "warning")]
 #[case::switched_off(r#"update organizations set "enableSync" = false where code = 'RIO'"#, "paused", "warning")]
 #[case::nothing("select", "ok", "ok")]

@@ -9,7 +9,7 @@ use crate::support::scenario::{Scenario, refusal};
 use crate::support::tenants::two_tenants;
 
 /// The views with rows of organizations.
-const VIEWS: [&str; 8] = ["queue", "conflicts", "dead_letters", "jobs", "batches", "changes", "audit", "pulls"];
+const VIEWS: [&str; 9] = ["queue", "conflicts", "dead_letters", "failures", "jobs", "batches", "changes", "audit", "pulls"];
 
 /// A session of the API, acting for a user.
 async fn acting(scenario: &Scenario, user: &str) -> Result<Client> {
@@ -157,6 +157,9 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
             format!("pfa_sync.set('max_retries', '1', '{organization}')"),
             format!("pfa_sync.preview_resolution('{{\"organization\": \"{organization}\"}}', 'use_pems')"),
             format!("pfa_sync.write_sync('{organization}')"),
+            format!("pfa_sync.kpis('{organization}')"),
+            format!("pfa_sync.drain_forecast('{organization}')"),
+            format!("pfa_sync.note_failure('REJECTED', '{organization}')"),
             format!("pfa_sync.preview_dead_letters('{{\"organization\": \"{organization}\"}}')"),
             format!("pfa_sync.requeue_dead_letters('{{\"organization\": \"{organization}\"}}')"),
             format!("pfa_sync.resolve_conflicts('{{\"organization\": \"{organization}\"}}', 'use_pems', null, '')"),

@@ -61,8 +61,8 @@ pub(super) struct SyncFigures {
     next_sync_at: Option<String>,
     health: Health,
     /// The worst that holds now: `not_attached`, `no_relay`, `pems_down`, `held` (PEMS refused the credentials),
-    /// `throttled`, `stalled`, `drift`, `failing` (open dead letters), `paused`, `waiting_for_resolution` (open
-    /// conflicts) or `ok`. A long queue is `ok`: it drains at PEMS' rate.
+    /// `throttled`, `stalled`, `slow`, `drift`, `unreliable`, `failing` (open dead letters), `paused`,
+    /// `waiting_for_resolution` (open conflicts) or `ok`. A long queue is `ok` while it drains at PEMS' rate.
     health_code: String,
     /// What is the matter, in words; null for `ok`.
     health_reason: Option<String>,

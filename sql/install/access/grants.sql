@@ -20,7 +20,7 @@ begin
         pause(text, text, timestamptz, text), resume(text, text), conflict_state(bigint),
         write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
         requeue_dead_letters(jsonb, jsonb, text, text, int[], numeric), discard_dead_letters(jsonb, text, text, text),
-        records(text, jsonb, text, text, boolean, text, int, text),
+        note_failure(text, text, text, text, text, text), records(text, jsonb, text, text, boolean, text, int, text),
         rollback_preview(bigint, bigint, text), rollback_records(bigint, bigint, text, int, text),
         rollback(bigint, text, text, text, bigint), restore_preview(text, text, int, text),
         restore_version(text, text, int, text, text, text), undo_job(bigint, text, text), stop_job(bigint, text, text),
@@ -31,6 +31,7 @@ begin
     grant execute on function
         status(text, text, timestamptz, timestamptz, text), health(text), timeline(text, text), attempts(bigint),
         progress(bigint), find_jobs(text, jsonb, bigint, int),
+        kpis(text, timestamptz, timestamptz, interval), drain_forecast(text),
         audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
@@ -69,7 +70,8 @@ begin
     -- The views filter by organization and mask prices. Nothing is granted on tables.
     grant select on field_rules, settings, causes
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-    grant select on queue, conflicts, dead_letters, jobs, bulk_jobs, bulk_items, batches, changes, pulls, audit
+    grant select on queue, conflicts, dead_letters, failures, jobs, bulk_jobs, bulk_items, batches, changes, pulls,
+        audit
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     -- The functions that the views call are called with the rights of the view's reader.
     grant execute on function

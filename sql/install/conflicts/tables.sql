@@ -38,6 +38,9 @@ comment on column pfa_sync_conflict.pems_data is
 create unique index pfa_sync_conflict_open on pfa_sync_conflict (modification_id) where status = 'unresolved';
 create index pfa_sync_conflict_organization on pfa_sync_conflict (organization_id, created_at)
     where status = 'unresolved';
+-- By which a log entry finds the conflict that it ended.
+create index pfa_sync_conflict_resolved on pfa_sync_conflict (modification_id, resolved_at)
+    where status = 'resolved_manual';
 create index pfa_sync_conflict_record on pfa_sync_conflict (mirror_id, id);
 select pg_catalog.pg_extension_config_dump('pfa_sync_conflict', '');
 select pg_catalog.pg_extension_config_dump('pfa_sync_conflict_id_seq', '');

@@ -45,6 +45,7 @@ insert into event_type (event_type, event, meaning) values
     ('DEAD_LETTER',         'failed',         'a change failed for good'),
     ('REQUEUED',            null,             'a dead letter was queued again; changes names its author and the fix'),
     ('DISCARDED',           'discarded',      'a dead letter was given up, with its reason'),
+    ('FAILURE_NOTED',       null,             'a user noted something about a failure: note, owner or state'),
     ('WITHDRAWN',           'withdrawn',      'a committed change was taken back before it was sent'),
     ('WRITE_SYNC',          null,             'a user asked for changes to be sent first'),
     ('ROLLBACK',            'rollback',       'a job was rolled back, or a record set to a version'),

@@ -56,7 +56,22 @@ insert into setting_definition (name, type, default_value, minimum, maximum, per
     ('bronze_retention', 'interval', '90 days', '1 day', '3650 days', false,
      'how long pages of records are kept as they came, and the results of pulls'),
     ('text_limit', 'integer', '80', '1', '4000', false,
-     'longest text that PEMS takes, in characters, where a field has no limit of its own');
+     'longest text that PEMS takes, in characters, where a field has no limit of its own'),
+    ('health_relay_silence', 'interval', '1 minute', '1 s', '1 day', false,
+     'health is no_relay when no relay has sent a heartbeat for this time, three poll intervals at least'),
+    ('health_throttle', 'interval', '1 minute', '1 minute', '1 day', true,
+     'health is throttled when the next request or another try lies further ahead than this'),
+    ('health_stall', 'interval', '10 minutes', '1 minute', '7 days', true,
+     'health is stalled when changes are due and none has ended for this time, three poll intervals at least'),
+    ('health_queue_age', 'interval', '2 minutes', '10 s', '7 days', true,
+     'health is slow when changes have been due for this time and drain_forecast() says stalled or growing; a long '
+     'queue that drains is not slow'),
+    ('health_success', 'integer', '95', '0', '100', true,
+     'health is unreliable when fewer percent of the changes that ended in an hour reached PEMS; 0 turns it off'),
+    ('health_success_samples', 'integer', '100', '1', '1000000', true,
+     'number of changes that must have ended in that hour before their share counts'),
+    ('kpi_retention', 'interval', '400 days', '7 days', '3650 days', false,
+     'how long the figures behind kpis() are kept');
 insert into setting_definition (name, type, default_value, choices, per_organization, per_field, description) values
     ('auto_resolution', 'choice', 'ask', array['ask', 'use_pems', 'use_local', 'newest'], true, true,
      'how a conflict is resolved: by a person (ask), or by the rule that PEMS'' value, ours, or the later of both wins '

@@ -25,6 +25,7 @@ create table sync_pull (
     ended_at          timestamptz,
     last_error        text,
     has_drifted       boolean     not null default false,
+    rolled_up         boolean     not null default false,
     constraint sync_pull_pkey primary key (pull_id),
     constraint sync_pull_kind check (kind in ('full', 'incremental')),
     constraint sync_pull_status check (status in ('running', 'completed', 'failed')),
@@ -39,10 +40,12 @@ comment on column sync_pull.high_water is 'the latest time of change in PEMS'' a
 comment on column sync_pull.next_page is 'PEMS'' cursor of the page to read next; null = the first one';
 comment on column sync_pull.clock_skew is 'how far PEMS'' clock was ahead of ours; null = PEMS did not say';
 comment on column sync_pull.has_drifted is 'it failed since PEMS'' records have changed their shape';
+comment on column sync_pull.rolled_up is 'it has ended and is counted in kpi_rollup';
 comment on column sync_pull.whole is 'its last page is in the mirror';
 -- Only one relay pulls an organization at a time.
 create unique index sync_pull_running on sync_pull (organization_id) where status = 'running';
 create index sync_pull_ended_at on sync_pull (organization_id, ended_at);
+create index sync_pull_to_roll_up on sync_pull (pull_id) where ended_at is not null and not rolled_up;
 select pg_catalog.pg_extension_config_dump('sync_pull', '');
 select pg_catalog.pg_extension_config_dump('sync_pull_pull_id_seq', '');
 

@@ -20,25 +20,27 @@ as $$
 #variable_conflict use_column
 declare
     at    timestamptz := clock_timestamp();
-    grace interval := greatest(3 * setting('poll')::interval, interval '1 minute');
-    stall timestamptz := at - greatest(3 * setting('poll')::interval, interval '10 minutes');
-    soon  timestamptz := at + interval '1 minute';
+    polls interval := 3 * setting('poll')::interval;
     seen  timestamptz := (select max(r.seen_at) from relay r);
 begin
     return query
     with known as materialized (
-        select s.*, l.*, l.waiting + l.processing as changes, may_send(s) as sends,
+        select s.*, l.*, t.soon, t.stall, t.slow, l.waiting + l.processing as changes, may_send(s) as sends,
                -- What waited while nothing could be sent is not overdue. Null = nothing is due.
                case when l.due_at is not null
                     then greatest(l.due_at, s.released_at, s.paused_until) end as due_since
           from listed_organizations() s
-         cross join lateral live_changes_of(s.organization_id, soon) l)
+         cross join lateral (
+             select at + setting('health_throttle', s.organization_id)::interval as soon,
+                    at - greatest(polls, setting('health_stall', s.organization_id)::interval) as stall,
+                    at - setting('health_queue_age', s.organization_id)::interval as slow) t
+         cross join lateral live_changes_of(s.organization_id, t.soon) l)
     select k.organization_id, 'no_relay',
            concat_ws('; ', case when seen is null then 'no relay has sent a heartbeat'
                                 else format('the last heartbeat of a relay was at %s', pems_stamp(seen)) end,
                      case when k.changes > 0 then format('changes that wait: %s', bounded_count(k.changes)) end),
            coalesce(seen, k.oldest_of_all)
-      from known k where coalesce(seen, k.oldest_of_all) < at - grace
+      from known k where coalesce(seen, k.oldest_of_all) < at - relay_silence()
     union all
     select k.organization_id, 'pems_down',
            format('%s requests in a row to PEMS %s had no answer; the next one is at %s', p.failures, p.pems,
@@ -49,13 +51,13 @@ begin
       from known k where k.held_since is not null
     union all
     select k.organization_id, 'throttled',
-           case when p.next_slot > soon
+           case when p.next_slot > k.soon
                 then format('PEMS is sent the next request at %s; changes that wait for it: %s',
                             pems_stamp(p.next_slot), bounded_count(k.changes))
                 else format('records whose change waits for another try: %s, the last of them until %s',
                             bounded_count(k.delayed), pems_stamp(k.delayed_until)) end, null
       from known k join pems p on p.pems = k.pems
-     where k.changes > 0 and (p.next_slot > soon or k.delayed > 0)
+     where k.changes > 0 and (p.next_slot > k.soon or k.delayed > 0)
     union all
     select k.organization_id, 'stalled',
            format('changes that wait: %s; the first is due since %s, and none has ended since %s',
@@ -66,9 +68,23 @@ begin
      cross join lateral (
          select max(a.completed_at) as last_at from pfa_write_queue_archive a
           where a.organization_id = k.organization_id) e
-     where k.due_since is not null and greatest(k.due_since, p.closed_at) < stall
-       and k.sends and p.open_until is null and p.next_slot <= soon
-       and coalesce(e.last_at < stall, true)
+     where k.due_since is not null and greatest(k.due_since, p.closed_at) < k.stall
+       and k.sends and p.open_until is null and p.next_slot <= k.soon
+       and coalesce(e.last_at < k.stall, true)
+    union all
+    select k.organization_id, 'slow',
+           format('changes that wait: %s; the first is due since %s; %s', bounded_count(k.changes),
+                  pems_stamp(k.due_since),
+                  case queue_trend(r.per_minute_in, r.per_minute_out, r.measured)
+                      when 'stalled' then 'none has ended since ' || pems_stamp(at - r.measured)
+                      else format('%s are queued in a minute, and %s end', r.per_minute_in, r.per_minute_out) end),
+           k.due_since
+      from known k
+      join pems p on p.pems = k.pems
+     cross join lateral queue_rates(k.organization_id, greatest(k.due_since, p.closed_at)) r
+     where k.due_since is not null and greatest(k.due_since, p.closed_at) < k.slow
+       and k.sends and p.open_until is null and p.next_slot <= k.soon
+       and queue_trend(r.per_minute_in, r.per_minute_out, r.measured) <> 'draining'
     union all
     select k.organization_id, 'drift', l.last_error, l.ended_at
       from known k
@@ -96,6 +112,18 @@ begin
                   where c.organization_id = k.organization_id and c.status = 'unresolved'
                     and c.code = 'VERSIONS_BACK') b (records, since)) v
      where v.records > 0
+    union all
+    select k.organization_id, 'unreliable',
+           format('of %s changes that ended within an hour, %s failed', e.completed + e.failed, e.failed), null
+      from known k
+     cross join lateral (
+         select coalesce(sum(r.samples) filter (where r.measure = 'completed'), 0) as completed,
+                coalesce(sum(r.samples) filter (where r.measure = 'failed'), 0) as failed
+           from kpi_rollup r
+          where r.organization_id = k.organization_id and r.period > at - interval '1 hour'
+            and r.measure in ('completed', 'failed')) e
+     where e.completed + e.failed >= setting('health_success_samples', k.organization_id)::int
+       and 100 * e.completed < setting('health_success', k.organization_id)::int * (e.completed + e.failed)
     union all
     select k.organization_id, 'failing', format('open dead letters: %s', d.letters), d.since
       from known k
@@ -171,5 +199,6 @@ $$;
 comment on function pfa_sync.health(text) is
     'The worst state of each visible organization: code, severity (ok, warning or critical), reason in words, since '
     'when (null: not known) and what to do. Codes, the worst first: not_attached, no_relay, pems_down, held, '
-    'throttled, stalled, drift, failing, paused, waiting_for_resolution, ok. While nothing is sent from this database '
-    'the answer is one row not_attached without an organization, and no error. PF008: no such organization.';
+    'throttled, stalled, slow, drift, unreliable, failing, paused, waiting_for_resolution, ok. The settings health_… '
+    'are its limits. While nothing is sent from this database the answer is one row not_attached without an '
+    'organization, and no error. PF008: no such organization.';

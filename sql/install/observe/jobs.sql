@@ -31,10 +31,10 @@ comment on column pfa_sync.jobs.state is
 comment on column pfa_sync.jobs.inverses is
     'what may reverse it: undo (undo_job()), as long as its changes were not sent, and rollback (rollback())';
 
--- Jobs, newest first, before an id. Keys of the filter, all optional: kinds (array), user_id, state, pfa_id, since, until.
--- Each way of choosing looks rows up by an index: a fleet has millions of commits.
-create function pfa_sync.find_jobs(organization text default null, filter jsonb default '{}', before bigint default null,
-                                   max_rows int default 50)
+-- Jobs, newest first, before an id. Keys of the filter, all optional: kinds (array), user_id, state, pfa_id, since,
+-- until. Each way of choosing looks rows up by an index: a fleet has millions of commits.
+create function pfa_sync.find_jobs(organization text default null, filter jsonb default '{}',
+                                   before bigint default null, max_rows int default 50)
     returns setof pfa_sync.jobs
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
@@ -86,10 +86,10 @@ begin
 end
 $$;
 comment on function pfa_sync.find_jobs(text, jsonb, bigint, int) is
-    'Jobs, newest first, of an organization (id or code; null: all that are visible). Keys of the filter, all optional: '
-    'kinds (array), user_id, state (running, stopped, finished), pfa_id (jobs with a change of the record), since, '
-    'until. before: only jobs with a lower id; max_rows: 1000 at most. PF001: other keys or values; PF008: no such '
-    'organization.';
+    'Jobs, newest first, of an organization (id or code; null: all that are visible). Keys of the filter, all '
+    'optional: kinds (array), user_id, state (running, stopped, finished), pfa_id (jobs with a change of the '
+    'record), since, until. before: only jobs with a lower id; max_rows: 1000 at most. PF001: other keys or values; '
+    'PF008: no such organization.';
 
 create view pfa_sync.bulk_jobs with (security_barrier) as
     select j.job_id, j.kind, j.organization_id, j.user_id, j.reason, j.origin_job_id, j.created_at, b.state,

@@ -52,10 +52,7 @@ begin
           from (select from pfa_write_queue q
                  where q.organization_id || '' = live_changes_of.organization_id and q.status = 'pending'
                  limit count_bound()) w);
-    live.oldest_at := (
-        select q.created_at from pfa_write_queue q
-         where q.organization_id || '' = live_changes_of.organization_id and q.status = 'pending'
-         order by q.created_at limit 1);
+    live.oldest_at := oldest_waiting(live_changes_of.organization_id);
     select count(*), min(q.created_at), min(q.lease_until) into live.processing, oldest_sent, oldest_lease
       from pfa_write_queue q
      where q.organization_id = live_changes_of.organization_id and q.status = 'processing';
@@ -88,6 +85,18 @@ begin
                      limit count_bound()) d);
     end if;
     return live;
+end
+$$;
+
+-- When the oldest change that waits was queued; null = none waits.
+create function oldest_waiting(organization_id text) returns timestamptz
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+    return (select q.created_at from pfa_write_queue q
+             where q.organization_id || '' = oldest_waiting.organization_id and q.status = 'pending'
+             order by q.created_at limit 1);
 end
 $$;
 

@@ -34,7 +34,7 @@ end
 $$;
 
 -- Gives what is live of an organization its new id: its state and settings, its queue, conflicts and dead letters, and
--- what is known of its pulls. What has ended keeps the id under which it ended.
+-- what is known of its pulls and noted about its failures. What has ended keeps the id under which it ended.
 create function rename_organization(old_id text, new_id text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -60,6 +60,9 @@ begin
     update pfa_sync_conflict c set organization_id = new_id
      where c.organization_id = old_id and c.status = 'unresolved';
     update sync_pull p set organization_id = new_id where p.organization_id = old_id;
+    update failure_case k set organization_id = new_id
+     where k.organization_id = old_id
+       and not exists (select from failure_case n where n.organization_id = new_id and n.code = k.code);
     update pems_shape h set organization_id = new_id where h.organization_id = old_id;
     perform log_event('ORGANIZATION_RENAMED', new_id, changes => jsonb_build_object('from', old_id, 'to', new_id));
 end

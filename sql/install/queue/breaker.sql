@@ -24,6 +24,15 @@ comment on column pems.probe_at is
     'the probe of a half-open breaker was claimed then, and has until open_until to report';
 select pg_catalog.pg_extension_config_dump('pems', '');
 
+create table pems_outage (
+    pems      text        not null,
+    opened_at timestamptz not null,
+    closed_at timestamptz not null,
+    constraint pems_outage_pkey primary key (pems, opened_at)
+);
+comment on table pems_outage is 'Times in which a breaker was open, once it has closed: for kpis().';
+select pg_catalog.pg_extension_config_dump('pems_outage', '');
+
 create function breaker_state(breaker pems) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -102,6 +111,8 @@ begin
                        when breaker.opened_at is not null then clock_timestamp() else p.closed_at end
              where p.pems = breaker.pems;
             if breaker.opened_at is not null then
+                insert into pems_outage (pems, opened_at, closed_at)
+                    values (breaker.pems, breaker.opened_at, clock_timestamp()) on conflict do nothing;
                 perform log_event('BREAKER_CLOSED',
                     changes => jsonb_build_object('pems', breaker.pems, 'opened_at', breaker.opened_at));
                 perform wake();

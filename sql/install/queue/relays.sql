@@ -13,6 +13,35 @@ comment on column relay.credentials is
     'fingerprint of the relay''s credentials: it differs for other credentials, and is too short to test a guess by';
 select pg_catalog.pg_extension_config_dump('relay', '');
 
+create table relay_uptime (
+    began_at timestamptz not null,
+    seen_at  timestamptz not null,
+    constraint relay_uptime_pkey primary key (began_at)
+) with (fillfactor = 50);
+comment on table relay_uptime is
+    'Times in which relays sent heartbeats without a longer silence than relay_silence(): for kpis(). Of all relays '
+    'together.';
+select pg_catalog.pg_extension_config_dump('relay_uptime', '');
+
+-- How long no heartbeat may come before relays count as gone.
+create function relay_silence() returns interval
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$ select greatest(3 * setting('poll')::interval, setting('health_relay_silence')::interval) $$;
+
+-- Extends the latest of these times to now, or begins another one after a silence.
+create function record_uptime() returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    update relay_uptime u
+       set seen_at = greatest(u.seen_at, now())
+     where u.began_at = (select max(l.began_at) from relay_uptime l) and u.seen_at >= now() - relay_silence();
+    if not found then
+        insert into relay_uptime values (now(), now()) on conflict do nothing;
+    end if;
+end
+$$;
+
 -- Forgets relays that have not been seen for a day, except the one seen last; their names.
 create function forget_relays() returns setof text
     language sql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -37,6 +66,7 @@ begin
         values (heartbeat.relay, heartbeat.version, heartbeat.credentials)
         on conflict on constraint relay_pkey
         do update set version = excluded.version, credentials = excluded.credentials, seen_at = now();
+    perform record_uptime();
     perform release_held_organizations(heartbeat.credentials);
     return jsonb_build_object(
         'paused', coalesce((select jsonb_agg(s.organization_id order by s.organization_id)
