@@ -10,7 +10,7 @@ use crate::support::api::Api;
 use crate::support::scenario::Scenario;
 
 /// In this order each finds what it speaks of. A new route needs a place here.
-const ORDER: [&str; 38] = [
+const ORDER: [&str; 43] = [
     "listRecords",
     "saveDraft",
     "explain",
@@ -45,6 +45,11 @@ const ORDER: [&str; 38] = [
     "rollBack",
     "previewRestore",
     "restoreVersion",
+    "listKpis",
+    "getDrainForecast",
+    "listFailures",
+    "noteFailure",
+    "listCauses",
     "changeSetting",
     "listSettings",
     "pause",

@@ -36,7 +36,7 @@ async fn of_a_thousand_records_those_that_were_written_since_are_left() -> Resul
     let held = stack
         .scenario
         .client
-        .query("select queue_id, fencing_token from pfa_sync.claim('other', 'default', 3, '1 hour')", &[])
+        .query("select queue_id, fencing_token from pfa_sync.claim('other', null, 3, '1 hour')", &[])
         .await?;
     let held: Value =
         held.iter().map(|row| json!({"queue_id": row.get::<_, i64>(0), "fencing_token": row.get::<_, i32>(1)})).collect();
@@ -102,5 +102,5 @@ async fn a_rollback_survives_its_relays_and_an_outage_of_pems() -> Result<()> {
     stack.until_drained().await?;
     assert!(relay.stop().await?.success());
     assert_eq!(models(&stack), [("Wrong".to_owned(), RECORDS)]);
-    stack.check().await
+    stack.scenario.check().await
 }

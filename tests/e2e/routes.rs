@@ -52,6 +52,11 @@ const ROUTES: &str = r#"
     POST /api/pems/conflicts/{conflictId}/resolve               401 404 403 200 409 {"resolution": "use_pems"}
     POST /api/pems/pause                                        401 404 403 403 204 {"organizationId": "HARBOUR", "reason": "works"}
     POST /api/pems/resume                                       401 404 403 403 200 {"organizationId": "HARBOUR"}
+    GET  /api/pems/kpis                                         401 404 200 200 200 ?organizationId=HARBOUR&step=1%20hour
+    GET  /api/pems/drain-forecast                               401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/failures                                     401 404 200 200 200 ?organizationId=HARBOUR
+    PUT  /api/pems/failures/{code}                              401 404 403 403 200 {"organizationId": "HARBOUR", "note": "seen before", "state": "known"}
+    GET  /api/pems/causes                                       401 200 200 200 200
     GET  /api/pems/events                                       401 200 200 200 200
     GET  /api/pems/settings                                     401 200 200 200 200
     PUT  /api/pems/settings/{name}                              401 404 403 403 200 {"organizationId": "HARBOUR", "value": "5"}
@@ -81,7 +86,7 @@ fn rows() -> impl Iterator<Item = Row> {
 }
 
 /// The values of the parameters of routes and bodies: things of HARBOUR.
-async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 7]> {
+async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 8]> {
     let least = async |id: &str, view: &str| -> Result<String> {
         let query = format!("select min({id})::text from pfa_sync.{view} where organization_id = 'org_HARBOUR_7'");
         scenario.value(&query).await
@@ -92,6 +97,7 @@ async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 7]> 
         ("{queueId}", least("queue_id", "dead_letters").await?),
         ("{jobId}", least("job_id", "jobs").await?),
         ("{pfaId}", "2".to_owned()),
+        ("{code}", "REJECTED".to_owned()),
         ("{version}", "1".to_owned()),
         ("{name}", "max_retries".to_owned()),
     ])

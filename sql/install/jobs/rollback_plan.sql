@@ -86,10 +86,12 @@ as $$
      group by w.mirror_id, w.field
 $$;
 
--- The plan of a rollback of some records, by what its user may do (permissions null = everything).
+-- The plan of a rollback of some records, by what its user may do (permissions null = everything). Sets are joined by
+-- hashing, and rows looked up by subqueries with offset 0, whatever the planner estimates: a job may have any size.
 create function rollback_plan(job_id bigint, batch_id bigint, mirror_ids text[], permissions text[])
     returns setof rollback_record
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set enable_nestloop = off set jit = off
 as $$
 begin
     return query
@@ -119,7 +121,7 @@ begin
                    select jsonb_object_agg(f, w.before->f) from unnest(g.conflicts) f), '{}') as shown
           from touched t
           left join written w on w.mirror_id = t.mirror_id
-          left join mirror r on r.mirror_id = t.mirror_id
+          left join lateral (select * from mirror r where r.mirror_id = t.mirror_id offset 0) r on true
          cross join lateral (
              select with_pfa_id(r.data, r.pfa_id) || coalesce((
                         select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q
