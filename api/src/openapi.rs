@@ -95,7 +95,7 @@ fn describe_bodies(document: &mut Value) {
         let Some(schema) = document["components"]["schemas"].get_mut(&name) else { continue };
         if done.insert(name) {
             open.extend(schemas_in(schema));
-            for (name, field) in schema["properties"].as_object_mut().into_iter().flatten() {
+            for (name, field) in schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten() {
                 describe_texts(name, field);
             }
         }

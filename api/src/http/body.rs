@@ -10,9 +10,9 @@ use axum::{
 };
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeOwned, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{DeserializeOwned, Error, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{problem::Problem, text::check_body};
 
@@ -98,6 +98,18 @@ pub(crate) fn object<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserialize
 /// For fields that are one word of an enum. Serde reads an enum from an object too, which is not part of the contract.
 pub(crate) fn word<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<T, D::Error> {
     T::deserialize(String::deserialize(deserializer)?.into_deserializer())
+}
+
+/// For lists of integers: 7.0 is the integer 7, as in JSON Schema.
+pub(crate) fn integers<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<i64>>, D::Error> {
+    let whole = |number: Number| {
+        let text = number.to_string();
+        let digits =
+            text.split_once('.').filter(|(_, rest)| rest.bytes().all(|digit| digit == b'0')).map_or(&*text, |(whole, _)| whole);
+        digits.parse().map_err(|_| D::Error::custom(format!("{number} is not an integer of 64 bits")))
+    };
+    let numbers = Option::<Vec<Number>>::deserialize(deserializer)?;
+    numbers.map(|numbers| numbers.into_iter().map(whole).collect()).transpose()
 }
 
 /// Where a body is wrong. The text of axum itself begins with what the title says already.

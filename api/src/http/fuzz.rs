@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::{
     body::{Body, json, object, word},
-    id::Id,
+    id::{Id, texts},
     idempotency::parse_key,
 };
 
@@ -28,6 +28,7 @@ struct Fields {
 #[serde(default, rename_all = "camelCase", deny_unknown_fields)]
 struct Filter {
     pfa_ids: Option<Vec<String>>,
+    #[serde(deserialize_with = "texts")]
     queue_ids: Option<Vec<Id>>,
 }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use bytes::BytesMut;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, Visitor},
+    de::{self, IntoDeserializer, Visitor},
 };
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 use utoipa::ToSchema;
@@ -73,4 +73,19 @@ impl ToSql for Id {
     }
 
     to_sql_checked!();
+}
+
+/// For an id in a body: a text alone.
+pub(crate) fn text<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Id>, D::Error> {
+    Option::<String>::deserialize(deserializer)?.map(read).transpose()
+}
+
+/// For ids in a body: texts alone.
+pub(crate) fn texts<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Id>>, D::Error> {
+    let texts = Option::<Vec<String>>::deserialize(deserializer)?;
+    texts.map(|texts| texts.into_iter().map(read).collect()).transpose()
+}
+
+fn read<E: de::Error>(text: String) -> Result<Id, E> {
+    Id::deserialize(text.into_deserializer())
 }

@@ -42,7 +42,7 @@ pub(super) struct JobItem {
 pub(super) struct JobItemPage {
     items: Vec<JobItem>,
     /// `after` of the next page; null: this is the last page.
-    next: Option<i32>,
+    next: Option<Id>,
 }
 
 /// Which items of a job are requested.
@@ -54,8 +54,7 @@ pub(super) struct WantedItems {
     outcome: Option<String>,
     /// The `next` of the previous page.
     #[serde(default)]
-    #[param(minimum = 0)]
-    after: i32,
+    after: Id,
     /// Rows in a page, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -73,10 +72,10 @@ pub(super) async fn items(
 ) -> Result<Json<JobItemPage>, Problem> {
     let limit = page_limit(wanted.limit)?;
     let query = "select * from pfa_sync.bulk_items \
-                  where job_id = $1 and item > $2 and ($3::text is null or outcome = $3) order by item limit $4";
+                  where job_id = $1 and item > $2::bigint and ($3::text is null or outcome = $3) order by item limit $4";
     let items: Vec<JobItem> = caller.rows(query, &[&job, &wanted.after, &wanted.outcome, &limit]).await?;
     let full = items.len() as i64 >= limit;
-    Ok(Json(JobItemPage { next: items.last().map(|item| item.item).filter(|_| full), items }))
+    Ok(Json(JobItemPage { next: items.last().map(|item| Id(item.item.into())).filter(|_| full), items }))
 }
 
 #[derive(Deserialize, ToSchema)]

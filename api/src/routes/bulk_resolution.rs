@@ -10,7 +10,7 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Body, given, object, word},
-        id::Id,
+        id::{Id, texts},
         idempotency::Idempotent,
         problem::Problem,
     },
@@ -46,6 +46,7 @@ pub(super) struct ConflictFilter {
     author: Option<String>,
     /// An interval, such as `2 days`.
     older_than: Option<String>,
+    #[serde(deserialize_with = "texts")]
     conflict_ids: Option<Vec<Id>>,
 }
 

@@ -9,8 +9,8 @@ use super::listing::{SortOrder, list as list_view};
 use crate::{
     auth::caller::Caller,
     http::{
-        body::{Body, Parameters, given, object},
-        id::Id,
+        body::{Body, Parameters, given, integers, object},
+        id::{Id, texts},
         idempotency::Idempotent,
         page::Page,
         problem::Problem,
@@ -76,6 +76,7 @@ pub(super) struct DeadLetterFilter {
     pfa_id: Option<String>,
     /// An interval, such as `2 days`.
     older_than: Option<String>,
+    #[serde(deserialize_with = "texts")]
     queue_ids: Option<Vec<Id>>,
 }
 
@@ -130,12 +131,13 @@ pub(super) struct RequeueRequest {
     /// Digest of the preview. The request is refused if the selected dead letters have changed since.
     digest: Option<String>,
     /// Sizes of the first slices of a staged resend, such as 1 and 10: each further one waits for PEMS' answers to those before.
-    #[schema(max_items = 20, value_type = Option<Vec<i32>>)]
-    stages: Option<Vec<i32>>,
+    #[serde(default, deserialize_with = "integers")]
+    #[schema(max_items = 20)]
+    stages: Option<Vec<i64>>,
     /// Percent of failed changes from which a staged resend stops; 0, the default: at the first.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 100)]
-    stop_at: i32,
+    stop_at: f64,
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
@@ -159,7 +161,7 @@ pub(super) struct RequeueResult {
     request_body = RequeueRequest, responses((status = OK, body = RequeueResult))
 )]
 pub(super) async fn requeue(caller: Caller, request: Idempotent<RequeueRequest>) -> Result<Json<RequeueResult>, Problem> {
-    let query = "select * from pfa_sync.requeue_dead_letters($1, $2, $3, null, $4, $5::int)";
+    let query = "select * from pfa_sync.requeue_dead_letters($1, $2, $3, null, $4::bigint[]::int[], $5::float8::numeric)";
     let RequeueRequest { filter, changes, digest, stages, stop_at } = &request.body;
     let changes = changes.clone().map(Value::Object);
     Ok(Json(caller.row_idempotent(&request, query, &[&filter.json(), &changes, digest, stages, stop_at]).await?))

@@ -7,7 +7,13 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     auth::caller::Caller,
-    http::{body::Parameters, id::Id, idempotency::Idempotent, page::page_limit, problem::Problem},
+    http::{
+        body::Parameters,
+        id::{Id, text},
+        idempotency::Idempotent,
+        page::page_limit,
+        problem::Problem,
+    },
 };
 
 /// Which part of a job is meant.
@@ -118,6 +124,7 @@ pub(super) async fn records(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RollbackRequest {
     /// Only the changes that this batch sent.
+    #[serde(default, deserialize_with = "text")]
     batch_id: Option<Id>,
     /// At least 10 characters.
     #[schema(min_length = 10, pattern = r"\S.{8,}\S")]

@@ -14,12 +14,13 @@ as $$
 #variable_conflict use_column
 declare
     actor  text := acting_user(user_id);
-    chosen bigint[] := lock_dead_letters(filter, digest, actor);
+    chosen bigint[];
 begin
     perform require_between('stop_at', stop_at, 0::numeric, 100::numeric);
     if cardinality(stages) > 20 or exists (select from unnest(stages) s where s is null or s not between 1 and 200) then
         raise exception 'stages are at most 20 numbers from 1 to 200' using errcode = 'PF001';
     end if;
+    chosen := lock_dead_letters(filter, digest, actor);
     if changes is not null then
         perform refuse_ended_dead_letter(filter);
         if jsonb_typeof(changes) <> 'object' or cardinality(chosen) <> 1 then

@@ -27,12 +27,19 @@ const REQUESTS: usize = 50;
 const AT_ONCE: usize = 8;
 const MEASURED: Duration = Duration::from_secs(3);
 
-const ROUTES: [(&str, &str); 4] = [
+const ROUTES: [(&str, &str); 8] = [
     ("/readyz", "a call of one function (/readyz)"),
     ("/api/pems/sync-status?organizationId=RIO", "sync-status"),
     ("/api/pems/conflicts?organizationId=RIO", "50 conflicts"),
     ("/api/pems/records/00001/timeline?organizationId=RIO", "timeline of 50 events"),
+    ("/api/pems/jobs?organizationId=RIO", "50 jobs"),
+    ("/api/pems/jobs?organizationId=RIO&kind=rollback", "50 jobs of one kind"),
+    ("/api/pems/kpis?organizationId=RIO", "key figures of a day"),
+    ("/api/pems/failures?organizationId=RIO", "failures"),
 ];
+
+/// Calls of maintain() that count the longest history.
+const COUNTING: usize = 10;
 
 /// Streams that are open while others commit: of users who hold as many as they may.
 const USERS: usize = 50;
@@ -145,6 +152,8 @@ async fn write_history(database: &Database, rows: i64) -> Result<()> {
              created_at, completed_at, head, scheduled_at, priority, retry_count, rejudgements, fencing_token, idempotency_seed, base_version) \
          select -n, 1, 'org_RIO_173', id, 'past_' || n, lpad(id, 5, '0'), 'UPDATE', 'usr_editor', '{\"model\": \"LTM 1100\"}', 'completed', \
              at - interval '1 second', at, false, at, 0, 0, 0, 1, gen_random_uuid(), 1 from past",
+        "insert into pfa_sync_private.sync_job (kind, organization_id, user_id, records, created_at) \
+         select case when n % 100 = 0 then 'rollback' else 'commit' end, 'org_RIO_173', 'usr_editor', 1, at from past",
     ] {
         client.execute(&format!("with past as ({past}) {insert}"), &[&rows]).await.context(insert)?;
     }
@@ -157,6 +166,10 @@ async fn write_history(database: &Database, rows: i64) -> Result<()> {
                     'model changed' from generate_series(1, 50) n";
     client.execute(open, &[]).await?;
     client.batch_execute("vacuum analyze").await?;
+    // The key figures of the history are counted as by a relay, in portions.
+    for _ in 0..COUNTING {
+        client.batch_execute("select count(*) from pfa_sync.maintain()").await?;
+    }
     Ok(())
 }
 

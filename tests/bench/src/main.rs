@@ -12,6 +12,7 @@ mod inbound;
 mod peers;
 mod report;
 mod road;
+mod rollback;
 mod stack;
 mod sweep;
 mod writers;
@@ -50,6 +51,8 @@ enum Section {
     Free,
     /// What commits wait while what no trigger saw is queued.
     Sweep,
+    /// What a rollback costs beside the UPDATE that it undoes.
+    Rollback,
     /// What the API's answers cost by the history behind them, and what its listeners cost who commits.
     Api,
     /// Other queues in Postgres, with the same job.
@@ -98,6 +101,7 @@ async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report> {
             Section::Drain => drain::run(cluster.server(), &mut report, &progress).await?,
             Section::Free => drain::run_without_limit(cluster.server(), &mut report, &progress).await?,
             Section::Sweep => sweep::run(cluster.server(), &mut report).await?,
+            Section::Rollback => rollback::run(cluster.server(), &mut report).await?,
             Section::Api => api::run(cluster.server(), &mut report, &progress).await?,
             #[cfg(feature = "peers")]
             Section::Peers => peers::run(cluster.server(), &mut report).await?,
