@@ -25,7 +25,7 @@ use crate::{
     events::{hub::Hub, poller},
     http::{
         concurrency::CallLimit,
-        observe::observe,
+        observe::{REQUEST_ID, observe},
         rate_limit::RateLimit,
         text::{check_address, known_parameters},
     },
@@ -107,7 +107,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
 fn router(settings: &Settings, state: AppState) -> Result<Router> {
     let cors = CorsLayer::new()
         .allow_origin(settings.origins()?)
-        .allow_methods([Method::GET, Method::POST, Method::PUT])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
         .allow_headers([
             header::AUTHORIZATION,
             header::CONTENT_TYPE,
@@ -115,7 +115,7 @@ fn router(settings: &Settings, state: AppState) -> Result<Router> {
             HeaderName::from_static("idempotency-key"),
             HeaderName::from_static("last-event-id"),
         ])
-        .expose_headers([header::ETAG, header::RETRY_AFTER]);
+        .expose_headers([header::ETAG, header::RETRY_AFTER, REQUEST_ID]);
     let (described, document) = routes::all().split_for_parts();
     Ok(described
         .merge(routes::docs(&openapi::document()))

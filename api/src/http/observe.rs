@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::problem::Problem;
 
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers are data of one user: not cached, not framed, and with no other type than stated.
 const SECURITY_HEADERS: [(HeaderName, HeaderValue); 5] = [

@@ -26,8 +26,8 @@ const MAX_REASON: usize = 1000;
 /// Longest cursor of a page, which holds the value by which the page is sorted.
 const MAX_CURSOR: usize = 8000;
 
-/// Fields that hold values of a record: the database checks them by the rules of each field.
-const VALUES_OF_A_RECORD: [&str; 2] = ["delta", "mergedData"];
+/// Fields that the database checks: values of a record, by the rules of each field, and the set-up of a page, by its size.
+const CHECKED_LATER: [&str; 3] = ["delta", "mergedData", "setup"];
 
 /// The longest text of a parameter or field.
 pub(crate) fn longest(name: &str) -> usize {
@@ -44,7 +44,7 @@ pub(crate) type KnownParameters = Arc<HashMap<String, BTreeSet<String>>>;
 /// The query parameters that the description of the service has.
 pub(crate) fn known_parameters(document: &OpenApi) -> KnownParameters {
     let names = |item: &PathItem| {
-        let operations = [&item.get, &item.post, &item.put].into_iter().flatten();
+        let operations = [&item.get, &item.post, &item.put, &item.delete].into_iter().flatten();
         let parameters = operations.flat_map(|operation| operation.parameters.iter().flatten());
         let in_query = parameters.filter_map(|parameter| match parameter {
             RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => Some(parameter.name.clone()),
@@ -87,7 +87,7 @@ pub(super) fn check_body(body: &Value) -> Result<(), Problem> {
 
 fn check_field(name: &str, value: &Value) -> Result<(), Problem> {
     match value {
-        _ if VALUES_OF_A_RECORD.contains(&name) => Ok(()),
+        _ if CHECKED_LATER.contains(&name) => Ok(()),
         Value::String(text) => check(name, text),
         Value::Array(values) => values.iter().try_for_each(|value| check_field(name, value)),
         Value::Object(_) => check_body(value),

@@ -83,6 +83,7 @@ pub(super) struct AuditEntry {
     event_type: String,
     organization_id: Option<String>,
     user_id: Option<String>,
+    user_name: Option<String>,
     pfa_id: Option<String>,
     modification_id: Option<String>,
     queue_id: Option<Id>,

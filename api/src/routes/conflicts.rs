@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::listing::{SortOrder, list as list_view};
+use super::listing::{WantedRows, list as list_rows};
 use crate::{
     auth::caller::Caller,
     conflict::Conflict,
@@ -19,12 +19,11 @@ use crate::{
         id::Id,
         idempotency::Idempotent,
         if_match::if_match,
-        page::Page,
         problem::Problem,
     },
 };
 
-/// An open conflict in a list, without its values.
+/// An open conflict in a list.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
@@ -34,9 +33,28 @@ pub(super) struct ConflictSummary {
     pfa_id: String,
     modification_id: String,
     author: String,
+    author_name: String,
     /// Where it was detected: at `commit`, at `claim`, or by `pems`.
     detected: String,
     conflict_fields: Vec<String>,
+    /// The changed fields as the author saw them; null: not known.
+    #[schema(value_type = Option<Object>)]
+    base: Option<Value>,
+    /// The changed fields with the author's values.
+    #[schema(value_type = Option<Object>)]
+    ours: Option<Value>,
+    /// The changed fields as they were in PEMS when the conflict was found.
+    #[serde(rename(deserialize = "theirs_fields"))]
+    #[schema(value_type = Option<Object>)]
+    theirs: Option<Value>,
+    /// Version of the record that the author saw.
+    local_version: i32,
+    /// Version of the record when the conflict was found.
+    mirror_version: i32,
+    /// PEMS' own version of the record then; null: not known.
+    pems_version: Option<i64>,
+    /// `unresolved`.
+    status: String,
     /// Why it is a conflict, such as `CHANGED_IN_PEMS`.
     code: String,
     /// What the code means.
@@ -53,19 +71,16 @@ pub(super) struct ConflictPage {
     conflicts: Vec<ConflictSummary>,
     /// `after` of the next page; null: this is the last page.
     next: Option<Id>,
+    /// How many the filter selects; 10,000 stands for more.
+    total: i64,
 }
 
 /// Open conflicts, oldest first
-#[utoipa::path(get, operation_id = "listConflicts", path = "/api/pems/conflicts", tag = "conflicts", params(Page), responses((status = OK, body = ConflictPage)))]
-pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<ConflictPage>, Problem> {
-    // The values, which are the largest part of a conflict, are left out.
-    let view = "(select conflict_id, organization_id, pfa_id, modification_id, author, detected, conflict_fields, code, meaning, action, \
-                        message, created_at \
-                   from pfa_sync.conflicts)";
-    let (conflicts, next) =
-        list_view(&caller, &page, view, "conflict_id", SortOrder::OldestFirst, |conflict: &ConflictSummary| conflict.conflict_id)
-            .await?;
-    Ok(Json(ConflictPage { conflicts, next }))
+#[utoipa::path(get, operation_id = "listConflicts", path = "/api/pems/conflicts", tag = "conflicts", params(WantedRows), responses((status = OK, body = ConflictPage)))]
+pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<WantedRows>) -> Result<Json<ConflictPage>, Problem> {
+    let (conflicts, next, total) =
+        list_rows(&caller, &wanted, "pfa_sync.find_conflicts", |conflict: &ConflictSummary| conflict.conflict_id).await?;
+    Ok(Json(ConflictPage { conflicts, next, total }))
 }
 
 /// A conflict, field by field; its ETag is for If-Match of the resolution

@@ -5,14 +5,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use utoipa::ToSchema;
 
-use super::listing::{SortOrder, list as list_view};
+use super::listing::{WantedRows, list as list_rows};
 use crate::{
     auth::caller::Caller,
     http::{
         body::{Body, Parameters, given, integers, object},
         id::{Id, texts},
         idempotency::Idempotent,
-        page::Page,
         problem::Problem,
     },
 };
@@ -26,6 +25,7 @@ pub(super) struct DeadLetter {
     pfa_id: String,
     modification_id: String,
     author: String,
+    author_name: String,
     #[schema(value_type = Option<Object>)]
     changes: Option<Value>,
     code: String,
@@ -52,17 +52,16 @@ pub(super) struct DeadLetterPage {
     dead_letters: Vec<DeadLetter>,
     /// `after` of the next page; null: this is the last page.
     next: Option<Id>,
+    /// How many the filter selects; 10,000 stands for more.
+    total: i64,
 }
 
 /// Dead letters, oldest first
-#[utoipa::path(get, operation_id = "listDeadLetters", path = "/api/pems/dead-letters", tag = "dead letters", params(Page), responses((status = OK, body = DeadLetterPage)))]
-pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<DeadLetterPage>, Problem> {
-    let (dead_letters, next) =
-        list_view(&caller, &page, "pfa_sync.dead_letters", "queue_id", SortOrder::OldestFirst, |letter: &DeadLetter| {
-            letter.queue_id
-        })
-        .await?;
-    Ok(Json(DeadLetterPage { dead_letters, next }))
+#[utoipa::path(get, operation_id = "listDeadLetters", path = "/api/pems/dead-letters", tag = "dead letters", params(WantedRows), responses((status = OK, body = DeadLetterPage)))]
+pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<WantedRows>) -> Result<Json<DeadLetterPage>, Problem> {
+    let (dead_letters, next, total) =
+        list_rows(&caller, &wanted, "pfa_sync.find_dead_letters", |letter: &DeadLetter| letter.queue_id).await?;
+    Ok(Json(DeadLetterPage { dead_letters, next, total }))
 }
 
 /// Selects the dead letters that match all given keys.

@@ -1,8 +1,8 @@
-//! Drafts: saving, committing, withdrawing and explaining them.
+//! Drafts: saving, committing, discarding and withdrawing them.
 
-use axum::{Json, extract::Path};
+use axum::Json;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use crate::{
@@ -21,13 +21,22 @@ pub(super) struct DraftRequest {
     delta: Value,
     reason: Option<String>,
     session_id: Option<String>,
+    /// Fields that leave the draft before the delta is laid over it.
+    remove: Option<Vec<String>>,
 }
 
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct SavedDraft {
-    modification_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pfa_id: Option<String>,
+    modification_id: Option<String>,
+    /// `draft`; `discarded`: nothing is left of it; null: there was none to remove from.
+    state: Option<String>,
+    /// The fields of the draft now.
+    #[schema(value_type = Option<Object>)]
+    draft: Option<Value>,
     /// The conflicts that a commit would raise now.
     #[schema(value_type = Vec<Object>)]
     conflicts: Value,
@@ -39,9 +48,49 @@ pub(super) struct SavedDraft {
 /// Save an edit as a draft; it is added to an existing draft of the record
 #[utoipa::path(post, operation_id = "saveDraft", path = "/api/pfa-data/save-draft", tag = "edits", request_body = DraftRequest, responses((status = OK, body = SavedDraft)))]
 pub(super) async fn save(caller: Caller, Body(draft): Body<DraftRequest>) -> Result<Json<SavedDraft>, Problem> {
-    let query = "select * from pfa_sync.save_draft($1, null, $2, $3, $4, $5)";
-    let DraftRequest { organization_id, pfa_id, delta, reason, session_id } = draft;
-    Ok(Json(caller.row(query, &[&organization_id, &pfa_id, &delta, &reason, &session_id]).await?))
+    let query = "select * from pfa_sync.save_draft($1, null, $2, $3, $4, $5, $6)";
+    let DraftRequest { organization_id, pfa_id, delta, reason, session_id, remove } = draft;
+    Ok(Json(caller.row(query, &[&organization_id, &pfa_id, &delta, &reason, &session_id, &remove]).await?))
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DraftsRequest {
+    /// By id or code.
+    organization_id: String,
+    /// Edits of different records.
+    #[schema(min_items = 1, max_items = 1000)]
+    drafts: Vec<RecordDraft>,
+    session_id: Option<String>,
+}
+
+/// An edit of a record.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct RecordDraft {
+    pfa_id: String,
+    /// The changed fields and their new values.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    delta: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    /// Fields that leave the draft before the delta is laid over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remove: Option<Vec<String>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct SavedDrafts {
+    drafts: Vec<SavedDraft>,
+}
+
+/// Save edits of many records as drafts, all or none
+#[utoipa::path(post, operation_id = "saveDrafts", path = "/api/pfa-data/save-drafts", tag = "edits", request_body = DraftsRequest, responses((status = OK, body = SavedDrafts)))]
+pub(super) async fn save_all(caller: Caller, Body(request): Body<DraftsRequest>) -> Result<Json<SavedDrafts>, Problem> {
+    let DraftsRequest { organization_id, drafts, session_id } = request;
+    let query = "select * from pfa_sync.save_drafts($1, null, $2, $3)";
+    Ok(Json(SavedDrafts { drafts: caller.rows(query, &[&organization_id, &json!(drafts), &session_id]).await? }))
 }
 
 /// Selects drafts of the caller.
@@ -76,6 +125,9 @@ pub(super) struct ChangeOutcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     conflicts: Option<Value>,
+    /// The job that queued it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_id: Option<Id>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -126,64 +178,4 @@ pub(super) struct WithdrawRequest {
 pub(super) async fn withdraw(caller: Caller, Body(withdrawal): Body<WithdrawRequest>) -> Result<Json<ChangeOutcomes>, Problem> {
     let query = "select * from pfa_sync.withdraw($1, null)";
     Ok(Json(ChangeOutcomes { verdicts: caller.rows(query, &[&withdrawal.modification_ids]).await? }))
-}
-
-#[derive(Deserialize, Serialize, ToSchema)]
-#[serde(rename_all(serialize = "camelCase"))]
-#[schema(rename_all = "camelCase")]
-pub(super) struct Explanation {
-    valid: bool,
-    #[schema(value_type = Vec<Object>)]
-    errors: Value,
-    /// Errors that the record has already, in fields that the change does not touch.
-    #[schema(value_type = Vec<Object>)]
-    warnings: Value,
-    permitted: bool,
-    missing_permissions: Vec<String>,
-    #[schema(value_type = Vec<Object>)]
-    conflicts: Value,
-    /// What would be sent to PEMS.
-    #[schema(value_type = Object)]
-    request: Value,
-    /// Other edits of the same record.
-    #[schema(value_type = Vec<Object>)]
-    others: Value,
-}
-
-/// What a commit of the change would do now
-#[utoipa::path(
-    get, operation_id = "explain", path = "/api/pfa-data/modifications/{modificationId}/explain", tag = "edits", params(("modificationId" = String, Path)),
-    responses((status = OK, body = Explanation))
-)]
-pub(super) async fn explain(caller: Caller, Path(modification): Path<String>) -> Result<Json<Explanation>, Problem> {
-    let query = "select e.* from pfa_sync.explain($1) x, jsonb_to_record(x) e (valid boolean, errors jsonb, warnings jsonb, \
-                 permitted boolean, missing_permissions jsonb, conflicts jsonb, request jsonb, others jsonb)";
-    Ok(Json(caller.row(query, &[&modification]).await?))
-}
-
-/// The state of a change.
-#[derive(Deserialize, Serialize, ToSchema)]
-#[serde(rename_all(serialize = "camelCase"))]
-#[schema(rename_all = "camelCase")]
-pub(super) struct ModificationState {
-    modification_id: String,
-    sync_state: String,
-    sync_status: String,
-    /// `pending` or `processing`; null: it is not queued.
-    queue_status: Option<String>,
-    #[schema(format = DateTime)]
-    scheduled_at: Option<String>,
-    retry_count: Option<i32>,
-    error: Option<String>,
-    /// Its open conflict.
-    conflict_id: Option<Id>,
-}
-
-/// The state of a change
-#[utoipa::path(
-    get, operation_id = "getModification", path = "/api/pfa-data/modifications/{modificationId}", tag = "edits", params(("modificationId" = String, Path)),
-    responses((status = OK, body = ModificationState))
-)]
-pub(super) async fn state(caller: Caller, Path(modification): Path<String>) -> Result<Json<ModificationState>, Problem> {
-    Ok(Json(caller.row("select * from pfa_sync.state(array[$1])", &[&modification]).await?))
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
-use super::listing::{SortOrder, list as list_view};
+use super::listing::several;
 use crate::{
     auth::caller::Caller,
     http::{
@@ -26,6 +26,7 @@ pub(super) struct Job {
     kind: String,
     organization_id: String,
     user_id: String,
+    user_name: String,
     /// Changes or items that it began with.
     records: i32,
     #[schema(format = DateTime)]
@@ -77,9 +78,8 @@ pub(super) struct WantedJobs {
 #[utoipa::path(get, operation_id = "listJobs", path = "/api/pems/jobs", tag = "jobs", params(WantedJobs), responses((status = OK, body = JobPage)))]
 pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<WantedJobs>) -> Result<Json<JobPage>, Problem> {
     let limit = page_limit(wanted.limit)?;
-    let kinds: Option<Vec<&str>> = wanted.kind.as_deref().map(|kinds| kinds.split(',').map(str::trim).collect());
     let filter = given(json!({
-        "kinds": kinds, "user_id": wanted.user_id, "state": wanted.state, "pfa_id": wanted.pfa_id, "since": wanted.start_date,
+        "kinds": several(wanted.kind.as_deref()), "user_id": wanted.user_id, "state": wanted.state, "pfa_id": wanted.pfa_id, "since": wanted.start_date,
         "until": wanted.end_date
     }));
     let query = "select * from pfa_sync.find_jobs($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
@@ -149,6 +149,7 @@ pub(super) struct QueuedChange {
     pfa_id: String,
     modification_id: String,
     author: String,
+    author_name: String,
     /// `UPDATE` or `DELETE`.
     operation: String,
     #[schema(value_type = Option<Object>)]
@@ -241,10 +242,42 @@ pub(super) struct BatchPage {
     next: Option<Id>,
 }
 
+/// Which batches are requested. Every key that is given has to match.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WantedBatches {
+    /// Only this organization, by id or code.
+    organization_id: Option<String>,
+    relay: Option<String>,
+    /// `send` or `read`.
+    step: Option<String>,
+    /// Only batches with a change of this job.
+    job_id: Option<Id>,
+    /// Only batches with a change of this record.
+    pfa_id: Option<String>,
+    #[param(format = DateTime)]
+    start_date: Option<String>,
+    #[param(format = DateTime)]
+    end_date: Option<String>,
+    /// The `next` of the previous page.
+    after: Option<Id>,
+    /// Rows in a page, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
+}
+
 /// Batches of the relays, newest first
-#[utoipa::path(get, operation_id = "listBatches", path = "/api/pems/batches", tag = "jobs", params(Page), responses((status = OK, body = BatchPage)))]
-pub(super) async fn batches(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<BatchPage>, Problem> {
-    let (batches, next) =
-        list_view(&caller, &page, "pfa_sync.batches", "batch_id", SortOrder::NewestFirst, |batch: &Batch| batch.batch_id).await?;
-    Ok(Json(BatchPage { batches, next }))
+#[utoipa::path(get, operation_id = "listBatches", path = "/api/pems/batches", tag = "jobs", params(WantedBatches), responses((status = OK, body = BatchPage)))]
+pub(super) async fn batches(caller: Caller, Parameters(wanted): Parameters<WantedBatches>) -> Result<Json<BatchPage>, Problem> {
+    let limit = page_limit(wanted.limit)?;
+    let filter = given(json!({
+        "relay": wanted.relay, "step": wanted.step, "job_id": wanted.job_id, "pfa_id": wanted.pfa_id,
+        "since": wanted.start_date, "until": wanted.end_date
+    }));
+    let query = "select * from pfa_sync.find_batches($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
+    let after = wanted.after.unwrap_or_default();
+    let batches: Vec<Batch> = caller.rows(query, &[&wanted.organization_id, &filter, &after, &limit]).await?;
+    let full = batches.len() as i64 >= limit;
+    Ok(Json(BatchPage { next: batches.last().map(|batch| batch.batch_id).filter(|_| full), batches }))
 }

@@ -1,36 +1,78 @@
-//! Pages of a view with rows of organizations.
+//! Lists of decisions that wait, chosen by filters: conflicts and dead letters.
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use crate::{
     auth::caller::Caller,
-    http::{id::Id, page::Page, problem::Problem},
+    http::{body::given, id::Id, page::page_limit, problem::Problem},
 };
 
-/// The order of a list.
-pub(super) enum SortOrder {
-    OldestFirst,
-    NewestFirst,
+/// Which rows of a list are requested. Every key that is given has to match; several values of one are separated by commas.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct WantedRows {
+    /// Only this organization, by id or code.
+    organization_id: Option<String>,
+    /// Only changes of these users.
+    author: Option<String>,
+    /// Only changes of these fields.
+    field: Option<String>,
+    /// Only these codes of `causes`.
+    code: Option<String>,
+    /// Only these records.
+    pfa_id: Option<String>,
+    #[param(format = DateTime)]
+    start_date: Option<String>,
+    #[param(format = DateTime)]
+    end_date: Option<String>,
+    /// The `next` of the previous page.
+    #[serde(default)]
+    after: Id,
+    /// Rows in a page, 50 by default.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<i64>,
 }
 
-/// A page of a view, by the ids of its rows, and the cursor of the next page.
+/// A row of a list, with the number of all that its filter selects.
+#[derive(Deserialize)]
+struct Counted<T> {
+    total: i64,
+    #[serde(flatten)]
+    row: T,
+}
+
+/// The values of a parameter, which are separated by commas.
+pub(super) fn several(values: Option<&str>) -> Option<Vec<&str>> {
+    values.map(|values| values.split(',').map(str::trim).collect())
+}
+
+/// A page of a list, oldest first, the cursor of the next page, and how many rows the filter selects: 10,000 stands for
+/// more. The function takes organization, filter, after and max_rows.
 pub(super) async fn list<T: DeserializeOwned>(
     caller: &Caller,
-    page: &Page,
-    view: &str,
-    id: &str,
-    order: SortOrder,
+    wanted: &WantedRows,
+    function: &str,
     id_of: impl Fn(&T) -> Id,
-) -> Result<(Vec<T>, Option<Id>), Problem> {
-    let (after, direction) = match order {
-        SortOrder::OldestFirst => (format!("{id} > $2"), "asc"),
-        SortOrder::NewestFirst => (format!("($2::bigint = 0 or {id} < $2)"), "desc"),
-    };
-    let query = format!(
-        "select * from {view} rows where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) \
-         and {after} order by {id} {direction} limit $3"
-    );
-    let rows: Vec<T> = caller.rows(&query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
-    let next = page.next(&rows, id_of);
-    Ok((rows, next))
+) -> Result<(Vec<T>, Option<Id>, i64), Problem> {
+    let limit = page_limit(wanted.limit)?;
+    let query = format!("select * from {function}($1, $2, $3, $4::bigint::int)");
+    let rows: Vec<Counted<T>> = caller.rows(&query, &[&wanted.organization_id, &wanted.filter(), &wanted.after, &limit]).await?;
+    let total = rows.first().map_or(0, |counted| counted.total);
+    let rows: Vec<T> = rows.into_iter().map(|counted| counted.row).collect();
+    let full = rows.len() as i64 >= limit;
+    let next = rows.last().map(id_of).filter(|_| full);
+    Ok((rows, next, total))
+}
+
+impl WantedRows {
+    fn filter(&self) -> Value {
+        given(json!({
+            "authors": several(self.author.as_deref()), "fields": several(self.field.as_deref()),
+            "codes": several(self.code.as_deref()), "pfa_ids": several(self.pfa_id.as_deref()), "since": self.start_date,
+            "until": self.end_date
+        }))
+    }
 }

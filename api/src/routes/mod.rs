@@ -13,7 +13,10 @@ mod figures;
 mod health;
 mod jobs;
 mod listing;
+mod me;
+mod modifications;
 mod records;
+mod resolved_conflicts;
 mod rollback;
 mod sync;
 
@@ -28,16 +31,25 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .routes(routes!(records::list))
+        .routes(routes!(records::search))
+        .routes(routes!(records::facets))
+        .routes(routes!(records::get))
+        .routes(routes!(me::me))
+        .routes(routes!(me::views))
+        .routes(routes!(me::save_view, me::delete_view))
         .routes(routes!(drafts::save))
+        .routes(routes!(drafts::save_all))
+        .routes(routes!(modifications::states))
         .routes(routes!(drafts::commit))
         .routes(routes!(drafts::discard))
         .routes(routes!(drafts::withdraw))
-        .routes(routes!(drafts::state))
-        .routes(routes!(drafts::explain))
+        .routes(routes!(modifications::state))
+        .routes(routes!(modifications::explain))
         .routes(routes!(sync::write_sync))
         .routes(routes!(sync::status))
         .routes(routes!(sync::timeline))
         .routes(routes!(conflicts::list))
+        .routes(routes!(resolved_conflicts::list))
         .routes(routes!(bulk_resolution::preview))
         .routes(routes!(bulk_resolution::resolve_all))
         .routes(routes!(conflicts::get))

@@ -78,6 +78,7 @@ pub(super) struct RollbackRecord {
     since: Option<String>,
     /// Who wrote it.
     changed_by: Option<String>,
+    changed_by_name: Option<String>,
     /// Modifications that would be drafts again.
     withdrawn: Vec<String>,
 }

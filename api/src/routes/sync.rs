@@ -148,11 +148,22 @@ pub(super) struct Scope {
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct TimelineEvent {
+    event_id: Id,
     #[schema(format = DateTime)]
     at: String,
     event_type: String,
     user_id: Option<String>,
+    user_name: Option<String>,
     modification_id: Option<String>,
+    queue_id: Option<Id>,
+    job_id: Option<Id>,
+    batch_id: Option<Id>,
+    /// What happened, in words.
+    sentence: Option<String>,
+    reason: Option<String>,
+    /// For each changed field, its value before and after, where that is known.
+    #[schema(value_type = Option<Object>)]
+    from_to: Option<Value>,
     #[schema(value_type = Option<Object>)]
     changes: Option<Value>,
     success: Option<bool>,

@@ -1,0 +1,60 @@
+//! Conflicts that were resolved, and how.
+
+use axum::Json;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    auth::caller::Caller,
+    http::{body::Parameters, id::Id, page::Page, problem::Problem},
+};
+
+/// A resolved conflict.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ResolvedConflict {
+    conflict_id: Id,
+    organization_id: String,
+    pfa_id: String,
+    modification_id: String,
+    author: String,
+    author_name: String,
+    /// Names of the fields that conflicted; empty: the edit was merged into a record that had moved on in other fields.
+    conflict_fields: Vec<String>,
+    code: String,
+    /// `resolved_manual` or `resolved_auto`.
+    status: String,
+    /// `use_local`, `use_pems` or `merge`; null: nothing was decided, the edit was withdrawn or committed again.
+    resolution: Option<String>,
+    resolved_by: Option<String>,
+    resolved_by_name: Option<String>,
+    #[schema(format = DateTime)]
+    resolved_at: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+    local_version: i32,
+    mirror_version: i32,
+    pems_version: Option<i64>,
+    /// For each changed field: field, conflict, base, ours, theirs (what PEMS had), merged (what the resolution left).
+    #[schema(value_type = Option<Vec<Object>>)]
+    fields: Option<Value>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct ResolvedConflictPage {
+    conflicts: Vec<ResolvedConflict>,
+    /// `after` of the next page; null: this is the last page.
+    next: Option<Id>,
+}
+
+/// Resolved conflicts, newest first
+#[utoipa::path(get, operation_id = "listResolvedConflicts", path = "/api/pems/resolved-conflicts", tag = "conflicts", params(Page), responses((status = OK, body = ResolvedConflictPage)))]
+pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<ResolvedConflictPage>, Problem> {
+    let query = "select * from pfa_sync.resolved_conflicts c \
+                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) \
+                    and ($2::bigint = 0 or conflict_id < $2) order by conflict_id desc limit $3";
+    let conflicts: Vec<ResolvedConflict> = caller.rows(query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
+    Ok(Json(ResolvedConflictPage { next: page.next(&conflicts, |conflict| conflict.conflict_id), conflicts }))
+}
