@@ -75,7 +75,7 @@ async fn an_invalid_commit_fails_with_every_problem() -> Result<()> {
     let mut codes: Vec<(String, String)> = Vec::new();
     for change in detail.as_array().expect("a list of changes") {
         for error in change["errors"].as_array().expect("a list of errors") {
-            codes.push((change["modification"].as_str().unwrap().to_owned(), error["code"].as_str().unwrap().to_owned()));
+            codes.push((change["modificationId"].as_str().unwrap().to_owned(), error["code"].as_str().unwrap().to_owned()));
         }
     }
     let expected = [
@@ -105,7 +105,7 @@ async fn a_forbidden_commit_names_what_is_missing() -> Result<()> {
     ] {
         let error = scenario.application().edit(user, "1", delta.clone()).await.unwrap_err().into();
         let (code, message, detail) = refusal(&error);
-        assert_eq!((code.as_str(), &detail[0]["missing"]), ("PF002", &missing), "{user} {delta}: {message}");
+        assert_eq!((code.as_str(), &detail[0]["missingPermissions"]), ("PF002", &missing), "{user} {delta}: {message}");
         assert!(message.contains(user), "{message}");
         scenario.client.execute("delete from pfa_modification", &[]).await?;
     }

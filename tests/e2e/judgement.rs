@@ -112,7 +112,7 @@ async fn whoever_lost_access_may_nothing(#[case] change: &str) -> Result<()> {
     scenario.client.execute(change, &[]).await?;
     let error = scenario.edit("1", json!({"model": "X"})).await.unwrap_err();
     let (code, _, detail) = refusal(&error);
-    assert_eq!((code.as_str(), &detail[0]["missing"]), ("PF002", &json!(["perm_EditForecast", "perm_Sync"])));
+    assert_eq!((code.as_str(), &detail[0]["missingPermissions"]), ("PF002", &json!(["perm_EditForecast", "perm_Sync"])));
     Ok(())
 }
 

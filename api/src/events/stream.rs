@@ -19,7 +19,7 @@ use super::{
     hub::{Content, Hub, KEEP_ALIVE_INTERVAL, OpenStream, Update},
     log::events_between,
 };
-use crate::{auth::caller::Caller, http::problem::Problem};
+use crate::{auth::caller::Caller, http::problem::Problem, state::AppState};
 
 /// How long a client waits before it reconnects.
 const RECONNECT_WAIT: Duration = Duration::from_secs(2);
@@ -27,6 +27,8 @@ const RECONNECT_WAIT: Duration = Duration::from_secs(2);
 /// The server's end of a stream.
 pub(crate) struct Listener {
     caller: Caller,
+    /// The only organization whose events are requested.
+    only: Option<String>,
     hub: Arc<Hub>,
     stop: CancellationToken,
     updates: broadcast::Receiver<Arc<Update>>,
@@ -44,16 +46,17 @@ pub(crate) struct Listener {
 }
 
 impl Listener {
+    /// A stream to a caller of the events of an organization, or of all that the caller can see, after the last event that
+    /// the client names.
     pub(crate) async fn new(
         caller: Caller,
-        hub: Arc<Hub>,
-        stop: CancellationToken,
-        rights_interval: Duration,
+        only: Option<String>,
+        AppState { hub, stop, rights_interval, .. }: AppState,
         last: Option<String>,
     ) -> Result<Self, Problem> {
         let open = hub.open_stream(&caller.user)?;
         let updates = hub.updates.subscribe();
-        let organizations = visible_organizations(&caller).await?;
+        let organizations = visible_organizations(&caller, only.as_deref()).await?;
         Ok(Self {
             updates,
             update: Arc::new(Update { number: 0, content: Content::Events(Vec::new()) }),
@@ -63,6 +66,7 @@ impl Listener {
             start: Some(last),
             ready: None,
             _open: open,
+            only,
             caller,
             hub,
             stop,
@@ -94,7 +98,7 @@ impl Listener {
             tokio::select! {
                 _ = self.rights.tick() => {
                     // Without an answer of the database there are no new events either.
-                    if let Ok(organizations) = visible_organizations(&self.caller).await {
+                    if let Ok(organizations) = visible_organizations(&self.caller, self.only.as_deref()).await {
                         self.organizations = organizations;
                     }
                 }
@@ -149,9 +153,10 @@ impl Listener {
     }
 }
 
-async fn visible_organizations(caller: &Caller) -> Result<HashSet<String>, Problem> {
-    let query = "select unnest(pfa_sync.visible_organizations()) as organization";
-    let rows = caller.access.sessions.rows(&caller.user, None, query, &[]).await?;
+async fn visible_organizations(caller: &Caller, only: Option<&str>) -> Result<HashSet<String>, Problem> {
+    let query = "select organization from unnest(pfa_sync.visible_organizations()) organization \
+                  where $1::text is null or organization = (select pfa_sync.organization_of($1))";
+    let rows = caller.access.sessions.rows(&caller.user, None, query, &[&only]).await?;
     Ok(rows.iter().filter_map(|row| row["organization"].as_str()).map(ToOwned::to_owned).collect())
 }
 

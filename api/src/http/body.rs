@@ -14,7 +14,7 @@ use serde::{
 };
 use serde_json::{Number, Value};
 
-use super::{problem::Problem, text::check_body};
+use super::{malformed::fault, problem::Problem, text::check_body};
 
 /// A JSON body.
 pub(crate) struct Body<T>(pub(crate) T);
@@ -50,7 +50,7 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<Body<T>, Problem
     }
     match Json::<Object<T>>::from_bytes(bytes) {
         Ok(Json(Object(body))) => Ok(Body(body)),
-        Err(rejection) => Err(Problem::new("malformed", reason(&rejection))),
+        Err(rejection) => Err(Problem::of_body(fault(&reason(&rejection)))),
     }
 }
 

@@ -7,6 +7,7 @@ mod fuzz;
 pub(crate) mod id;
 pub(crate) mod idempotency;
 pub(crate) mod if_match;
+pub(crate) mod malformed;
 pub(crate) mod observe;
 pub(crate) mod page;
 pub(crate) mod problem;

@@ -17,6 +17,7 @@ use tokio_postgres::error::DbError;
 use tracing::error;
 use utoipa::ToSchema;
 
+use super::malformed::Fault;
 use crate::conflict::Conflict;
 
 /// An error as the caller receives it: problem details (RFC 9457).
@@ -32,6 +33,9 @@ pub(crate) struct Problem {
     code: &'static str,
     /// What happened, and what to do.
     detail: String,
+    /// What is wrong with the request, or with the changes of a refused commit, one by one.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    errors: Vec<Fault>,
     /// For a refused commit: each change with its errors and missing permissions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
@@ -92,6 +96,7 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
+            errors: Vec::new(),
             changes: None,
             current: None,
             refused_token: false,
@@ -103,6 +108,19 @@ impl Problem {
     /// For something that does not exist, or that this caller can't see.
     pub(crate) fn not_found() -> Self {
         Self::new("not_found", "It does not exist, or is not visible to this user.")
+    }
+
+    /// For a body that can't be read.
+    pub(crate) fn of_body(fault: Fault) -> Self {
+        let place = fault.pointer.as_deref().filter(|pointer| !pointer.is_empty());
+        let detail = place.map_or_else(|| fault.message.clone(), |place| format!("{place}: {}", fault.message));
+        Self { errors: vec![fault], ..Self::new("malformed", detail) }
+    }
+
+    /// For changes that the database refuses, as it lists them.
+    fn of_changes(code: &'static str, message: &str, changes: Option<Value>) -> Self {
+        let errors = changes.iter().filter_map(Value::as_array).flatten().flat_map(faults).collect();
+        Self { errors, changes: changes.map(Box::new), ..Self::new(code, message) }
     }
 
     /// The code of the problem.
@@ -162,11 +180,9 @@ impl Problem {
         let detail = error.detail().and_then(|detail| serde_json::from_str::<Value>(detail).ok());
         match meaning(error.code().code()) {
             // The hint of a refused commit refers to the DETAIL of the statement, which is `changes` here.
-            Meaning::Invalid if detail.is_some() => {
-                Self { changes: detail.map(Box::new), ..Self::new("invalid", error.message()) }
-            }
+            Meaning::Invalid if detail.is_some() => Self::of_changes("invalid", error.message(), detail),
             Meaning::Invalid => Self::new("invalid", message),
-            Meaning::Forbidden => Self { changes: detail.map(Box::new), ..Self::new("forbidden", error.message()) },
+            Meaning::Forbidden => Self::of_changes("forbidden", error.message(), detail),
             Meaning::Committed => Self::new("committed", message),
             Meaning::MovedOn => {
                 Self { current: detail.and_then(Conflict::from_state).map(Box::new), ..Self::new("moved_on", error.message()) }
@@ -187,6 +203,28 @@ impl Problem {
             }
         }
     }
+}
+
+/// What is wrong with a change that the database refuses.
+fn faults(change: &Value) -> Vec<Fault> {
+    let text = |value: &Value| value.as_str().map(ToOwned::to_owned);
+    let pfa_id = text(&change["pfaId"]);
+    let errors = change["errors"].as_array().into_iter().flatten().map(|error| Fault {
+        pointer: None,
+        pfa_id: pfa_id.clone(),
+        field: text(&error["field"]),
+        code: text(&error["code"]).unwrap_or_default(),
+        message: text(&error["message"]).unwrap_or_default(),
+    });
+    let missing =
+        change["missingPermissions"].as_array().into_iter().flatten().filter_map(Value::as_str).map(|permission| Fault {
+            pointer: None,
+            pfa_id: pfa_id.clone(),
+            field: None,
+            code: "MISSING_PERMISSION".to_owned(),
+            message: format!("it needs {permission}"),
+        });
+    errors.chain(missing).collect()
 }
 
 impl From<tokio_postgres::Error> for Problem {

@@ -25,8 +25,8 @@ begin
                          else (select string_agg(e->>'message', ', ') from jsonb_array_elements(b.errors) e) end)
              w (what));
     detail := (
-        select jsonb_agg(jsonb_build_object('modification', b.modification_id, 'pfaId', b.pfa_id, 'errors', b.errors,
-                                            'missing', to_jsonb(b.missing)) order by b.modification_id)
+        select jsonb_agg(jsonb_build_object('modificationId', b.modification_id, 'pfaId', b.pfa_id, 'errors', b.errors,
+                                            'missingPermissions', to_jsonb(b.missing)) order by b.modification_id)
           from unnest(bad[:100]) b);
     raise exception '% of % changes can''t be committed; %', cardinality(bad), coalesce(of, cardinality(judgements)),
                     left(message, 2000)
