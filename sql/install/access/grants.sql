@@ -76,7 +76,7 @@ begin
     -- The functions that the views call are called with the rights of the view's reader.
     grant execute on function
         organization_of(text), priced_organizations(), masked(jsonb, boolean), masked(text, boolean),
-        numerals(), inverses_of(text, text)
+        numerals(), inverses_of(text, text), user_names()
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     grant execute on function can_see(text, text), visible_organizations()
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
