@@ -11,7 +11,7 @@ begin
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
     grant execute on function
-        explain(text), save_draft(text, text, text, jsonb, text, text),
+        explain(text), save_draft(text, text, text, jsonb, text, text, text[]), save_drafts(text, text, jsonb, text),
         commit_drafts(text, text, text[], text, boolean),
         discard_drafts(text, text, text[], text), withdraw(text[], text, text), state(text[]),
         resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
