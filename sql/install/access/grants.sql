@@ -21,6 +21,7 @@ begin
         write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
         requeue_dead_letters(jsonb, jsonb, text, text, int[], numeric), discard_dead_letters(jsonb, text, text, text),
         note_failure(text, text, text, text, text, text), records(text, jsonb, text, text, boolean, text, int, text),
+        record(text, text, text), record_facets(text, jsonb, text, text[], text),
         rollback_preview(bigint, bigint, text), rollback_records(bigint, bigint, text, int, text),
         rollback(bigint, text, text, text, bigint), restore_preview(text, text, int, text),
         restore_version(text, text, int, text, text, text), undo_job(bigint, text, text), stop_job(bigint, text, text),

@@ -85,8 +85,8 @@ begin
 end
 $$;
 
--- The drafts that edits are to be saved into: of each record the author's latest one, or the latest of the session. They
--- are looked up by their record: by its author, all drafts of that user would be read for each.
+-- The drafts that edits are to be saved into: of each record the author's latest one, or the latest of the session.
+-- They are looked up by their record: by the author, all drafts of that user would be read for each.
 create function with_drafts(edits draft_edit[], actor text, session_id text) returns draft_edit[]
     language plpgsql volatile security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
