@@ -60,30 +60,6 @@ comment on function pfa_sync.audit_page(text, jsonb, text, int, boolean) is
     'of the page before; max_rows: 1000 at most. export: needs perm_Export. PF001: other keys or values; PF002: '
     'permission missing.';
 
--- Everything that happened to a record, oldest first. What PEMS answered may quote prices anywhere: without
--- perm_ViewFinancials it is left out as a whole.
-create function pfa_sync.timeline(organization text, pfa_id text)
-    returns table (at timestamptz, event_type text, user_id text, modification_id text, changes jsonb, success boolean,
-                   error_message text, pems_response jsonb)
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set row_security = off
-as $$
-#variable_conflict use_column
-declare
-    scope  text := organization_of(organization);
-    priced boolean := can_see(scope, 'perm_ViewFinancials');
-begin
-    return query
-        select l.at, l.event_type, l.user_id, l.modification_id, masked(l.changes, priced), l.success,
-               masked(l.error_message, priced), case when priced then l.pems_response end
-          from pfa_audit_log l
-         where l.organization_id = scope and l.pfa_id = timeline.pfa_id
-         order by l.at, l.id;
-end
-$$;
-comment on function pfa_sync.timeline(text, text) is
-    'The log entries of one record, oldest first. organization: id or code.';
-
 create view pfa_sync.audit with (security_barrier) as
     select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
            l.job_id, l.batch_id, masked(l.changes, p.priced) as changes,

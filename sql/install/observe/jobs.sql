@@ -178,8 +178,8 @@ create view pfa_sync.changes with (security_barrier) as
     select c.id as queue_id, c.organization_id, c.job_id, c.batch_id, c.pfa_id, c.modification_id, c.author,
            c.operation, masked(c.payload, p.priced) as changes, c.status, c.retry_count, c.created_at, c.completed_at,
            masked(c.last_error, p.priced) as last_error,
-           coalesce((select user_names())->>c.author, c.author) as author_name, c.reason,
-           masked(c.base, p.priced) as base,
+           coalesce((select user_names())->>c.author, c.author) as author_name,
+           masked(c.reason, p.priced) as reason, masked(c.base, p.priced) as base,
            (select coalesce(c.sent_at, b.sent_at) from sync_batch b where b.batch_id = c.batch_id) as last_attempt_at
       from (select id, organization_id, job_id, batch_id, pfa_id, modification_id, author, operation, status,
                    retry_count, created_at, completed_at, payload, last_error, reason, base, sent_at
@@ -210,7 +210,8 @@ comment on column pfa_sync.changes.last_error is
     'error of the last failed attempt; null: none failed. Numbers are shown as # to a session that may not see '
     'prices';
 comment on column pfa_sync.changes.author_name is 'name of the user whose edit it is';
-comment on column pfa_sync.changes.reason is 'the reason that the author gave; null: none';
+comment on column pfa_sync.changes.reason is
+    'the reason that the author gave; null: none. Numbers are shown as # to a session that may not see prices';
 comment on column pfa_sync.changes.base is
     'the changed fields as the author saw them, without prices for a session that may not see them; null: not known';
 comment on column pfa_sync.changes.last_attempt_at is

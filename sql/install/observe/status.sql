@@ -91,7 +91,7 @@ create view pfa_sync.queue with (security_barrier) as
                               order by v.organization_id = '' limit 1), d.default_value)::int
               from setting_definition d where d.name = 'max_retries') as max_retries,
            (select coalesce(q.sent_at, b.sent_at) from sync_batch b where b.batch_id = q.batch_id) as last_attempt_at,
-           q.completed_at, q.reason
+           q.completed_at, masked(q.reason, p.priced) as reason
       from pfa_write_queue q
      cross join lateral (select q.organization_id = any ((select priced_organizations())::text[])) p (priced)
      where q.organization_id = any ((select visible_organizations())::text[]);
@@ -122,4 +122,5 @@ comment on column pfa_sync.queue.max_retries is 'retries that it may use up: the
 comment on column pfa_sync.queue.last_attempt_at is
     'when a request for it was sent last, as its last batch tells; null: that batch sent none, or there was none';
 comment on column pfa_sync.queue.completed_at is 'null: it is live. The view changes has those that have ended';
-comment on column pfa_sync.queue.reason is 'the reason that the author gave; null: none';
+comment on column pfa_sync.queue.reason is
+    'the reason that the author gave; null: none. Numbers are shown as # to a session that may not see prices';
