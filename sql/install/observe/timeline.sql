@@ -83,8 +83,9 @@ begin
     return query
         select l.at, l.event_type, l.user_id, l.modification_id, masked(l.changes, priced), l.success, e.error,
                case when priced then l.pems_response end, l.id, l.queue_id, l.job_id, l.batch_id, n.name,
-               coalesce(masked(q.reason, priced), case when l.event_type in ('DISCARDED', 'RESOLUTION_UNDONE', 'DISCARD_UNDONE',
-                                                             'ROLLBACK') then e.error end), s.from_to,
+               coalesce(masked(q.reason, priced),
+                        case when l.event_type in ('DISCARDED', 'RESOLUTION_UNDONE', 'DISCARD_UNDONE', 'ROLLBACK')
+                             then e.error end), s.from_to,
                coalesce(sentence_of(l.event_type, n.name, s.fields, s.from_to, l.changes, e.error,
                                     coalesce(l.pems_response->>'version', m.pems_version::text)), t.meaning)
           from pfa_audit_log l
