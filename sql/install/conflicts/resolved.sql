@@ -20,7 +20,7 @@ create view pfa_sync.resolved_conflicts with (security_barrier) as
      where c.status <> 'unresolved' and c.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.resolved_conflicts is
     'Conflicts that were resolved by users and by rules, and edits that were merged into a record that had moved on in '
-    'other fields; those have no conflict_fields. Newest first: order by resolved_at desc, conflict_id desc.';
+    'other fields; those have no conflict_fields. find_resolved_conflicts() lists the latest first.';
 comment on column pfa_sync.resolved_conflicts.conflict_id is 'id of the conflict';
 comment on column pfa_sync.resolved_conflicts.organization_id is 'id of the organization';
 comment on column pfa_sync.resolved_conflicts.pfa_id is 'PEMS'' id of the record';

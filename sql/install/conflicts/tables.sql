@@ -43,7 +43,8 @@ create index pfa_sync_conflict_resolved on pfa_sync_conflict (modification_id, r
     where status = 'resolved_manual';
 create index pfa_sync_conflict_record on pfa_sync_conflict (mirror_id, id);
 -- For those that were resolved last.
-create index pfa_sync_conflict_ended on pfa_sync_conflict (resolved_at, id) where status <> 'unresolved';
+create index pfa_sync_conflict_ended on pfa_sync_conflict (organization_id, resolved_at, id)
+    where status <> 'unresolved';
 select pg_catalog.pg_extension_config_dump('pfa_sync_conflict', '');
 select pg_catalog.pg_extension_config_dump('pfa_sync_conflict_id_seq', '');
 

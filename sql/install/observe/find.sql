@@ -78,6 +78,49 @@ comment on function pfa_sync.find_conflicts(text, jsonb, bigint, int) is
     'optional: authors, fields (that conflict), codes, pfa_ids (arrays), since, until. max_rows: 1000 at most. PF001: '
     'other keys or values; PF008: no such organization.';
 
+-- Resolved conflicts, the latest first. Of each organization the latest are read by the index, then the latest of all.
+create function pfa_sync.find_resolved_conflicts(organization text default null, filter jsonb default '{}',
+                                                 before bigint default null, max_rows int default 50)
+    returns setof pfa_sync.resolved_conflicts
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+declare
+    chosen  list_filter := read_list_filter(organization, filter);
+    last_at timestamptz;
+    ids     bigint[];
+begin
+    perform require_between('max_rows', max_rows, 1, 1000);
+    last_at := (select c.resolved_at from pfa_sync_conflict c
+                 where c.id = find_resolved_conflicts.before and c.organization_id = any (chosen.organizations));
+    if last_at is null and find_resolved_conflicts.before is not null then
+        raise exception 'there is no resolved conflict %', find_resolved_conflicts.before using errcode = 'PF008';
+    end if;
+    ids := array(
+        select f.id from unnest(chosen.organizations) o (id)
+         cross join lateral (
+             select c.id, c.resolved_at from pfa_sync_conflict c
+              where c.status <> 'unresolved' and c.organization_id = o.id
+                and (last_at is null or (c.resolved_at, c.id) < (last_at, find_resolved_conflicts.before))
+                and (chosen.authors is null or c.author = any (chosen.authors))
+                and (chosen.fields is null or c.conflict_fields && chosen.fields)
+                and (chosen.codes is null or c.code = any (chosen.codes))
+                and (chosen.pfa_ids is null or c.pfa_id = any (chosen.pfa_ids))
+                and (chosen.since is null or c.resolved_at >= chosen.since)
+                and (chosen.until is null or c.resolved_at <= chosen.until)
+              order by c.resolved_at desc, c.id desc limit max_rows) f
+         order by f.resolved_at desc, f.id desc limit max_rows);
+    return query
+        select v.* from pfa_sync.resolved_conflicts v where v.conflict_id = any (ids)
+         order by v.resolved_at desc, v.conflict_id desc;
+end
+$$;
+comment on function pfa_sync.find_resolved_conflicts(text, jsonb, bigint, int) is
+    'Resolved conflicts of an organization (id or code; null: all that are visible), the latest first. Keys of the '
+    'filter, all optional: authors, fields (that conflicted), codes, pfa_ids (arrays), since, until (of the '
+    'resolution). before: only conflicts that were resolved before that one; max_rows: 1000 at most. PF001: other keys '
+    'or values; PF008: no such organization or conflict.';
+
 -- Open dead letters, in the order of their ids.
 create function pfa_sync.find_dead_letters(organization text default null, filter jsonb default '{}',
                                            after bigint default null, max_rows int default 50)
