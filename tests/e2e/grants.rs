@@ -45,7 +45,12 @@ const SURFACE: &str = "
     function run_jobs - r - -         function stop_job a - i -            function continue_job a - i -
     function undo_job a - i -         function inverses_of a - i d         function rollback a - i -
     function rollback_preview a - i - function rollback_records a - i -    function restore_preview a - i -
-    function restore_version a - i -  function find_jobs a - i d";
+    function restore_version a - i -  function find_jobs a - i d
+    function save_drafts a - i -         function record a - i -              function record_facets a - i -
+    function save_view a - i -           function delete_view a - i -         function me a - i d
+    function find_batches a - i d        function find_conflicts a - i d      function find_dead_letters a - i d
+    function find_resolved_conflicts a - i d                                  function user_names a - i d
+    function saved_view_users a - i d    relation resolved_conflicts a - i d  relation saved_views a - i d";
 
 const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];

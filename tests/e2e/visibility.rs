@@ -100,6 +100,9 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
         format!("select pfa_sync.explain('{dead}')::text"),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.records('RIO') q".to_owned(),
         format!("select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.state(array['{dead}']) q"),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.record('RIO', '3') q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.find_conflicts('RIO') q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.find_dead_letters('RIO') q".to_owned(),
     ];
     let priced = |text: &str| text.contains("7771.25") || text.contains("8882.25");
     for read in &reads {
@@ -152,6 +155,13 @@ async fn what_belongs_to_another_organization_does_not_exist() -> Result<()> {
             format!("pfa_sync.timeline('{organization}', '1')"),
             format!("pfa_sync.records('{organization}')"),
             format!("pfa_sync.audit_page('{organization}')"),
+            format!("pfa_sync.save_drafts('{organization}', null, '[]')"),
+            format!("pfa_sync.record('{organization}', '1')"),
+            format!("pfa_sync.record_facets('{organization}')"),
+            format!("pfa_sync.find_conflicts('{organization}')"),
+            format!("pfa_sync.find_resolved_conflicts('{organization}')"),
+            format!("pfa_sync.find_dead_letters('{organization}')"),
+            format!("pfa_sync.find_batches('{organization}')"),
             format!("pfa_sync.pause('{organization}', 'x')"),
             format!("pfa_sync.resume('{organization}')"),
             format!("pfa_sync.set('max_retries', '1', '{organization}')"),

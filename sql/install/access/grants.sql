@@ -11,7 +11,7 @@ begin
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
     grant execute on function
-        explain(text), save_draft(text, text, text, jsonb, text, text),
+        explain(text), save_draft(text, text, text, jsonb, text, text, text[]), save_drafts(text, text, jsonb, text),
         commit_drafts(text, text, text[], text, boolean),
         discard_drafts(text, text, text[], text), withdraw(text[], text, text), state(text[]),
         resolve_conflict(bigint, text, text, jsonb, text), preview_resolution(jsonb, text, text),
@@ -21,6 +21,8 @@ begin
         write_sync(text, text[], int, text), preview_dead_letters(jsonb, text),
         requeue_dead_letters(jsonb, jsonb, text, text, int[], numeric), discard_dead_letters(jsonb, text, text, text),
         note_failure(text, text, text, text, text, text), records(text, jsonb, text, text, boolean, text, int, text),
+        record(text, text, text), record_facets(text, jsonb, text, text[], text),
+        save_view(text, text, jsonb, boolean, text), delete_view(text, text, text),
         rollback_preview(bigint, bigint, text), rollback_records(bigint, bigint, text, int, text),
         rollback(bigint, text, text, text, bigint), restore_preview(text, text, int, text),
         restore_version(text, text, int, text, text, text), undo_job(bigint, text, text), stop_job(bigint, text, text),
@@ -30,7 +32,9 @@ begin
         to pfa_sync_api;
     grant execute on function
         status(text, text, timestamptz, timestamptz, text), health(text), timeline(text, text), attempts(bigint),
-        progress(bigint), find_jobs(text, jsonb, bigint, int),
+        progress(bigint), find_jobs(text, jsonb, bigint, int), find_batches(text, jsonb, bigint, int),
+        find_conflicts(text, jsonb, bigint, int), find_resolved_conflicts(text, jsonb, bigint, int),
+        find_dead_letters(text, jsonb, bigint, int), me(text),
         kpis(text, timestamptz, timestamptz, interval), drain_forecast(text),
         audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
@@ -71,12 +75,12 @@ begin
     grant select on field_rules, settings, causes
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
     grant select on queue, conflicts, dead_letters, failures, jobs, bulk_jobs, bulk_items, batches, changes, pulls,
-        audit
+        audit, resolved_conflicts, saved_views
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     -- The functions that the views call are called with the rights of the view's reader.
     grant execute on function
         organization_of(text), priced_organizations(), masked(jsonb, boolean), masked(text, boolean),
-        numerals(), inverses_of(text, text)
+        numerals(), inverses_of(text, text), user_names(), saved_view_users(boolean)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     grant execute on function can_see(text, text), visible_organizations()
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;

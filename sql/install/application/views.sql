@@ -26,6 +26,7 @@ create function create_row_functions(app_schema name) returns setof name
 as $$
 declare
     permissions text;
+    full_name   text;
     translated  record;
 begin
     perform create_row_function('organization', 'organization_id text, code text, may_sync boolean',
@@ -34,9 +35,20 @@ begin
         format('%I.organizations', app_schema));
     return next 'organization';
 
-    perform create_row_function('users', 'user_id text, username text, email text, role text, active boolean',
+    -- First and last name, else the username, else the id. The columns of names may be missing.
+    select format('pg_catalog.btrim(pg_catalog.concat_ws('' '', %s))',
+                  coalesce(string_agg(format('%I::pg_catalog.text', a.attname), ', ' order by a.attname), 'null'))
+      into full_name
+      from pg_attribute a
+     where a.attrelid = to_regclass(format('%I.users', app_schema)) and a.attname in ('firstName', 'lastName')
+       and not a.attisdropped and format_type(a.atttypid, null) in ('text', 'character varying');
+    perform create_row_function('users',
+        'user_id text, username text, email text, role text, active boolean, name text',
         'id::pg_catalog.text, username::pg_catalog.text, email::pg_catalog.text, role::pg_catalog.text, '
-        '"isActive" and "serviceStatus" operator(pg_catalog.<>) ''suspended''',
+        '"isActive" and "serviceStatus" operator(pg_catalog.<>) ''suspended'', '
+        || format('case when %1$s operator(pg_catalog.<>) '''' then %1$s '
+                  'when username::pg_catalog.text operator(pg_catalog.<>) '''' then username::pg_catalog.text '
+                  'else id::pg_catalog.text end', full_name),
         format('%I.users', app_schema));
     return next 'users';
 

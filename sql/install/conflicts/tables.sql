@@ -42,6 +42,9 @@ create index pfa_sync_conflict_organization on pfa_sync_conflict (organization_i
 create index pfa_sync_conflict_resolved on pfa_sync_conflict (modification_id, resolved_at)
     where status = 'resolved_manual';
 create index pfa_sync_conflict_record on pfa_sync_conflict (mirror_id, id);
+-- For those that were resolved last.
+create index pfa_sync_conflict_ended on pfa_sync_conflict (organization_id, resolved_at, id)
+    where status <> 'unresolved';
 select pg_catalog.pg_extension_config_dump('pfa_sync_conflict', '');
 select pg_catalog.pg_extension_config_dump('pfa_sync_conflict_id_seq', '');
 
@@ -49,7 +52,10 @@ create view pfa_sync.conflicts with (security_barrier) as
     select c.id as conflict_id, c.organization_id, c.pfa_id, c.modification_id, c.author, c.detected, c.conflict_fields,
            masked(c.base_data, p.priced) as base, masked(c.local_data, p.priced) as ours,
            masked(c.pems_data, p.priced) as theirs, masked(c.message, p.priced) as message, c.created_at, c.code,
-           why.meaning, why.action
+           why.meaning, why.action, coalesce((select user_names())->>c.author, c.author) as author_name,
+           c.local_version, c.mirror_version, c.pems_version, c.status,
+           masked((select jsonb_object_agg(k, c.pems_data->k) from jsonb_object_keys(c.local_data) k), p.priced)
+               as theirs_fields
       from pfa_sync_conflict c
       left join cause why on why.code = c.code
      cross join lateral (
@@ -80,3 +86,10 @@ comment on column pfa_sync.conflicts.created_at is 'when the conflict was found'
 comment on column pfa_sync.conflicts.code is 'why it is a conflict: a code of the view causes';
 comment on column pfa_sync.conflicts.meaning is 'what the code means';
 comment on column pfa_sync.conflicts.action is 'what to do about a conflict of this code';
+comment on column pfa_sync.conflicts.author_name is 'name of the user whose edit it is';
+comment on column pfa_sync.conflicts.local_version is 'version of the record that the author saw';
+comment on column pfa_sync.conflicts.mirror_version is 'version of the record when the conflict was found';
+comment on column pfa_sync.conflicts.pems_version is 'PEMS'' own version of the record then; null: not known';
+comment on column pfa_sync.conflicts.status is 'unresolved';
+comment on column pfa_sync.conflicts.theirs_fields is
+    'of theirs, the fields that the edit changes, without prices for a session that may not see them';

@@ -11,11 +11,12 @@ create table setting_definition (
     per_field        boolean not null default false,
     description      text    not null,
     constraint setting_definition_pkey primary key (name),
-    constraint setting_definition_type check (type in ('interval', 'integer', 'choice')),
+    constraint setting_definition_type check (type in ('interval', 'integer', 'choice', 'text')),
     constraint setting_definition_bounds check ((type = 'choice') = (choices is not null)
         and (type <> 'choice') = (minimum is not null and maximum is not null))
 );
 comment on table setting_definition is 'Every setting with its default and bounds. Replaced by upgrades.';
+comment on column setting_definition.minimum is 'of a text, and maximum: of its length in characters';
 comment on column setting_definition.per_field is 'may also be set as name.field, for a single field';
 
 insert into setting_definition (name, type, default_value, minimum, maximum, per_organization, description) values
@@ -71,14 +72,20 @@ insert into setting_definition (name, type, default_value, minimum, maximum, per
     ('health_success_samples', 'integer', '100', '1', '1000000', true,
      'number of changes that must have ended in that hour before their share counts'),
     ('kpi_retention', 'interval', '400 days', '7 days', '3650 days', false,
-     'how long the figures behind kpis() are kept');
+     'how long the figures behind kpis() are kept'),
+    ('instance_name', 'text', '', '0', '80', false,
+     'name of this installation, as front ends show it; the bounds are those of its length in characters');
 insert into setting_definition (name, type, default_value, choices, per_organization, per_field, description) values
     ('auto_resolution', 'choice', 'ask', array['ask', 'use_pems', 'use_local', 'newest'], true, true,
      'how a conflict is resolved: by a person (ask), or by the rule that PEMS'' value, ours, or the later of both wins '
      '(PEMS'' where its time is not known)'),
     ('inbound', 'choice', 'off', array['relay', 'application', 'off'], true, false,
      'what reads PEMS'' changes into the mirror: the relay, the application''s own reader, or nothing; check() asks '
-     'for a choice');
+     'for a choice'),
+    ('instance_colour', 'choice', 'grey', array['grey', 'blue', 'green', 'teal', 'purple', 'orange', 'red'], false,
+     false, 'colour by which front ends tell this installation from others'),
+    ('production', 'choice', 'off', array['off', 'on'], false, false,
+     'whether edits here reach the PEMS that people work with; front ends show it');
 
 create table setting_value (
     name            text        not null,
@@ -187,6 +194,8 @@ create function require_setting(definition setting_definition, value text) retur
 as $$
 declare
     allowed text := case when definition.type = 'choice' then 'one of ' || array_to_string(definition.choices, ', ')
+                         when definition.type = 'text'
+                         then format('a text of %s to %s characters', definition.minimum, definition.maximum)
                          else format('an %s from %s to %s', definition.type, definition.minimum, definition.maximum)
                     end;
     inside  boolean;
@@ -194,6 +203,7 @@ begin
     inside := case definition.type
         when 'interval' then value::interval between definition.minimum::interval and definition.maximum::interval
         when 'integer' then value::int between definition.minimum::int and definition.maximum::int
+        when 'text' then length(value) between definition.minimum::int and definition.maximum::int
         else value = any (definition.choices)
     end;
     if inside is not true then

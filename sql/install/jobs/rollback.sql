@@ -57,7 +57,7 @@ comment on function pfa_sync.rollback_preview(bigint, bigint, text) is
 create function pfa_sync.rollback_records(job_id bigint, batch_id bigint default null, after text default null,
                                           max_rows int default 100, user_id text default null)
     returns table (pfa_id text, action text, current jsonb, restored jsonb, cause text, detail text, since timestamptz,
-                   changed_by text, withdrawn text[])
+                   changed_by text, withdrawn text[], changed_by_name text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -70,7 +70,8 @@ begin
     perform require_between('max_rows', max_rows, 1, 1000);
     return query
         select p.pfa_id, p.action, masked(p.current, priced), masked(p.restored, priced), p.cause,
-               masked(p.detail, priced), p.since, p.changed_by, p.withdrawn
+               masked(p.detail, priced), p.since, p.changed_by, p.withdrawn,
+               coalesce((select u.name from users u where u.user_id = p.changed_by), p.changed_by)
           from rollback_plan(job.job_id, rollback_records.batch_id,
                              array(select r.mirror_id from records_of_job(job.job_id, rollback_records.batch_id) r
                                     where rollback_records.after is null or r.pfa_id > rollback_records.after
@@ -82,9 +83,9 @@ $$;
 comment on function pfa_sync.rollback_records(bigint, bigint, text, int, text) is
     'What a rollback would do to each record, by their pfa_id, max_rows (1000 at most) after one: action (restore, '
     'withdraw, blocked), the changed fields as they are now (current) and as they would be (restored), why it is '
-    'blocked (cause, a code of the view causes, with detail), since when and by whom it was changed, and the '
-    'modifications that would go back to draft. Needs perm_ManageSettings. PF002: permission missing; PF008: no such '
-    'job.';
+    'blocked (cause, a code of the view causes, with detail), since when and by whom it was changed (id and name), and '
+    'the modifications that would go back to draft. Needs perm_ManageSettings. PF002: permission missing; PF008: no '
+    'such job.';
 
 -- Rolls a job back if everything is still as previewed.
 create function pfa_sync.rollback(job_id bigint, user_id text, reason text, digest text, batch_id bigint default null)

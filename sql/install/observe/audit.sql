@@ -7,7 +7,7 @@ create function pfa_sync.audit_page(organization text, filter jsonb default '{}'
                                     max_rows int default 50, export boolean default false)
     returns table (event_id bigint, at timestamptz, event_type text, organization_id text, user_id text, pfa_id text,
                    modification_id text, queue_id bigint, job_id bigint, batch_id bigint, changes jsonb,
-                   pems_response jsonb, success boolean, error_message text, cursor text)
+                   pems_response jsonb, success boolean, error_message text, cursor text, user_name text)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -40,7 +40,8 @@ begin
         select l.id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
                l.job_id, l.batch_id, masked(l.changes, priced), case when priced then l.pems_response end, l.success,
                masked(l.error_message, priced),
-               to_char(l.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '/' || l.id
+               to_char(l.at at time zone 'utc', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') || '/' || l.id,
+               coalesce((select u.name from users u where u.user_id = l.user_id), l.user_id)
           from pfa_audit_log l
          where (l.organization_id = scope or scope is null and l.organization_id is null)
            and (filter->>'event_type' is null or l.event_type = filter->>'event_type')
@@ -59,35 +60,12 @@ comment on function pfa_sync.audit_page(text, jsonb, text, int, boolean) is
     'of the page before; max_rows: 1000 at most. export: needs perm_Export. PF001: other keys or values; PF002: '
     'permission missing.';
 
--- Everything that happened to a record, oldest first. What PEMS answered may quote prices anywhere: without
--- perm_ViewFinancials it is left out as a whole.
-create function pfa_sync.timeline(organization text, pfa_id text)
-    returns table (at timestamptz, event_type text, user_id text, modification_id text, changes jsonb, success boolean,
-                   error_message text, pems_response jsonb)
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set row_security = off
-as $$
-#variable_conflict use_column
-declare
-    scope  text := organization_of(organization);
-    priced boolean := can_see(scope, 'perm_ViewFinancials');
-begin
-    return query
-        select l.at, l.event_type, l.user_id, l.modification_id, masked(l.changes, priced), l.success,
-               masked(l.error_message, priced), case when priced then l.pems_response end
-          from pfa_audit_log l
-         where l.organization_id = scope and l.pfa_id = timeline.pfa_id
-         order by l.at, l.id;
-end
-$$;
-comment on function pfa_sync.timeline(text, text) is
-    'The log entries of one record, oldest first. organization: id or code.';
-
 create view pfa_sync.audit with (security_barrier) as
     select l.id as event_id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,
            l.job_id, l.batch_id, masked(l.changes, p.priced) as changes,
            case when p.priced then l.pems_response end as pems_response, l.success,
-           masked(l.error_message, p.priced) as error_message
+           masked(l.error_message, p.priced) as error_message,
+           coalesce((select user_names())->>l.user_id, l.user_id) as user_name
       from pfa_audit_log l
      cross join lateral (
          select coalesce(l.organization_id, '') = any ((select priced_organizations())::text[])) p (priced)
@@ -114,3 +92,4 @@ comment on column pfa_sync.audit.pems_response is 'PEMS'' answer; null: none, or
 comment on column pfa_sync.audit.success is 'whether it succeeded; null: not known when the entry was written';
 comment on column pfa_sync.audit.error_message is
     'the error or the reason given; null: none. Numbers are shown as # to a session that may not see prices';
+comment on column pfa_sync.audit.user_name is 'name of that user; the id where the application has no such user';

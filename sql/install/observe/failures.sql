@@ -26,7 +26,9 @@ create view pfa_sync.failures with (security_barrier) as
                 else 'steady' end as trend,
            f.examples, k.note, k.owner,
            case when k.state = 'fixed' and greatest(f.last_at, s.last_at) > k.changed_at then 'open'
-                else coalesce(k.state, 'open') end as state, k.changed_by, k.changed_at
+                else coalesce(k.state, 'open') end as state, k.changed_by, k.changed_at,
+           coalesce((select user_names())->>k.owner, k.owner) as owner_name,
+           coalesce((select user_names())->>k.changed_by, k.changed_by) as changed_by_name
       from (select x.organization_id, x.code, count(*) filter (where x.dead) as open_dead_letters,
                    count(*) filter (where not x.dead) as failing_attempts, min(x.at) as first_at, max(x.at) as last_at,
                    (array_agg(x.queue_id order by x.at desc nulls last, x.queue_id))[1:5] as examples
@@ -81,6 +83,8 @@ comment on column pfa_sync.failures.state is
     'open, looking, known or fixed; fixed becomes open by itself with the next failure of the cause';
 comment on column pfa_sync.failures.changed_by is 'the user who changed note, owner or state last; null: none has';
 comment on column pfa_sync.failures.changed_at is 'when that was; null: none has';
+comment on column pfa_sync.failures.owner_name is 'the owner; where the note names a user by id, that user''s name';
+comment on column pfa_sync.failures.changed_by_name is 'name of that user';
 
 -- Notes something about a failure. An argument that is null leaves what there is, an empty one removes it.
 create function pfa_sync.note_failure(code text, organization text, note text default null, owner text default null,

@@ -2,7 +2,8 @@
 
 create view pfa_sync.jobs with (security_barrier) as
     select j.job_id, j.kind, j.organization_id, j.user_id, j.records, j.created_at, j.reason, j.origin_job_id,
-           j.origin_batch_id, s.state, inverses_of(j.kind, s.state) as inverses
+           j.origin_batch_id, s.state, inverses_of(j.kind, s.state) as inverses,
+           coalesce((select user_names())->>j.user_id, j.user_id) as user_name
       from sync_job j
       left join bulk_job b on b.job_id = j.job_id
      cross join lateral (
@@ -30,6 +31,7 @@ comment on column pfa_sync.jobs.state is
     'finished';
 comment on column pfa_sync.jobs.inverses is
     'what may reverse it: undo (undo_job()), as long as its changes were not sent, and rollback (rollback())';
+comment on column pfa_sync.jobs.user_name is 'name of that user';
 
 -- Jobs, newest first, before an id. Keys of the filter, all optional: kinds (array), user_id, state, pfa_id, since,
 -- until. Each way of choosing looks rows up by an index: a fleet has millions of commits.
@@ -94,7 +96,8 @@ comment on function pfa_sync.find_jobs(text, jsonb, bigint, int) is
 create view pfa_sync.bulk_jobs with (security_barrier) as
     select j.job_id, j.kind, j.organization_id, j.user_id, j.reason, j.origin_job_id, j.created_at, b.state,
            b.changed_by, b.changed_at, b.note, b.stages, b.stop_at, b.slices, j.records as items, c.waiting, c.done,
-           c.skipped, c.failed
+           c.skipped, c.failed, coalesce((select user_names())->>j.user_id, j.user_id) as user_name,
+           coalesce((select user_names())->>b.changed_by, b.changed_by) as changed_by_name
       from bulk_job b
       join sync_job j on j.job_id = b.job_id
      cross join lateral (
@@ -129,6 +132,8 @@ comment on column pfa_sync.bulk_jobs.waiting is 'number of items that are still 
 comment on column pfa_sync.bulk_jobs.done is 'number of items that were done';
 comment on column pfa_sync.bulk_jobs.skipped is 'number of items that were left, since something had changed';
 comment on column pfa_sync.bulk_jobs.failed is 'number of items that could not be done';
+comment on column pfa_sync.bulk_jobs.user_name is 'name of the user who started it';
+comment on column pfa_sync.bulk_jobs.changed_by_name is 'name of the user who stopped or continued it last';
 
 create view pfa_sync.bulk_items with (security_barrier) as
     select i.job_id, i.item, j.organization_id, i.pfa_id, i.target, i.modification_id, i.outcome, i.cause, why.meaning,
@@ -172,13 +177,16 @@ comment on column pfa_sync.batches.sent_at is 'when it was marked as sent; null:
 create view pfa_sync.changes with (security_barrier) as
     select c.id as queue_id, c.organization_id, c.job_id, c.batch_id, c.pfa_id, c.modification_id, c.author,
            c.operation, masked(c.payload, p.priced) as changes, c.status, c.retry_count, c.created_at, c.completed_at,
-           masked(c.last_error, p.priced) as last_error
+           masked(c.last_error, p.priced) as last_error,
+           coalesce((select user_names())->>c.author, c.author) as author_name,
+           masked(c.reason, p.priced) as reason, masked(c.base, p.priced) as base,
+           (select coalesce(c.sent_at, b.sent_at) from sync_batch b where b.batch_id = c.batch_id) as last_attempt_at
       from (select id, organization_id, job_id, batch_id, pfa_id, modification_id, author, operation, status,
-                   retry_count, created_at, completed_at, payload, last_error
+                   retry_count, created_at, completed_at, payload, last_error, reason, base, sent_at
               from pfa_write_queue
             union all
             select id, organization_id, job_id, batch_id, pfa_id, modification_id, author, operation, status,
-                   retry_count, created_at, completed_at, payload, last_error
+                   retry_count, created_at, completed_at, payload, last_error, reason, base, sent_at
               from pfa_write_queue_archive) c
      cross join lateral (select c.organization_id = any ((select priced_organizations())::text[])) p (priced)
      where c.organization_id = any ((select visible_organizations())::text[]);
@@ -201,6 +209,13 @@ comment on column pfa_sync.changes.completed_at is 'when it ended; null: it is l
 comment on column pfa_sync.changes.last_error is
     'error of the last failed attempt; null: none failed. Numbers are shown as # to a session that may not see '
     'prices';
+comment on column pfa_sync.changes.author_name is 'name of the user whose edit it is';
+comment on column pfa_sync.changes.reason is
+    'the reason that the author gave; null: none. Numbers are shown as # to a session that may not see prices';
+comment on column pfa_sync.changes.base is
+    'the changed fields as the author saw them, without prices for a session that may not see them; null: not known';
+comment on column pfa_sync.changes.last_attempt_at is
+    'when a request for it was sent last, as its last batch tells; null: that batch sent none, or there was none';
 
 -- How many changes of a job stand where. write-sync raises the priority of other jobs' changes; it owns none.
 create function pfa_sync.progress(job_id bigint)

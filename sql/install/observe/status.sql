@@ -84,7 +84,14 @@ create view pfa_sync.queue with (security_barrier) as
     select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation,
            masked(q.payload, p.priced) as changes, q.status,
            q.priority, q.retry_count, q.head, q.scheduled_at, q.created_at, q.relay, q.lease_until, q.sent_at,
-           masked(q.last_error, p.priced) as last_error
+           masked(q.last_error, p.priced) as last_error,
+           coalesce((select user_names())->>q.author, q.author) as author_name,
+           (select coalesce((select v.value from setting_value v
+                              where v.name = d.name and v.organization_id in (q.organization_id, '')
+                              order by v.organization_id = '' limit 1), d.default_value)::int
+              from setting_definition d where d.name = 'max_retries') as max_retries,
+           (select coalesce(q.sent_at, b.sent_at) from sync_batch b where b.batch_id = q.batch_id) as last_attempt_at,
+           q.completed_at, masked(q.reason, p.priced) as reason
       from pfa_write_queue q
      cross join lateral (select q.organization_id = any ((select priced_organizations())::text[])) p (priced)
      where q.organization_id = any ((select visible_organizations())::text[]);
@@ -110,3 +117,10 @@ comment on column pfa_sync.queue.sent_at is
 comment on column pfa_sync.queue.last_error is
     'error of the last failed attempt; null: none failed. Numbers are shown as # to a session that may not see '
     'prices';
+comment on column pfa_sync.queue.author_name is 'name of the user whose edit it is';
+comment on column pfa_sync.queue.max_retries is 'retries that it may use up: the setting max_retries';
+comment on column pfa_sync.queue.last_attempt_at is
+    'when a request for it was sent last, as its last batch tells; null: that batch sent none, or there was none';
+comment on column pfa_sync.queue.completed_at is 'null: it is live. The view changes has those that have ended';
+comment on column pfa_sync.queue.reason is
+    'the reason that the author gave; null: none. Numbers are shown as # to a session that may not see prices';

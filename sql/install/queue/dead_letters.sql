@@ -11,7 +11,7 @@ create view pfa_sync.dead_letters with (security_barrier) as
            (select count(*) from pfa_write_queue q where q.mirror_id = a.mirror_id and q.id > a.id) as later_queued,
            (select count(*) from pfa_write_queue_archive l
              where l.mirror_id = a.mirror_id and l.id > a.id and l.status = 'completed') as later_written,
-           why.meaning, why.action
+           why.meaning, why.action, coalesce((select user_names())->>a.author, a.author) as author_name
       from pfa_write_queue_dlq d
       join pfa_write_queue_archive a on a.id = d.queue_id
       left join cause why on why.code = d.code
@@ -38,6 +38,7 @@ comment on column pfa_sync.dead_letters.later_queued is 'number of later changes
 comment on column pfa_sync.dead_letters.later_written is 'number of later changes of the record that PEMS confirmed';
 comment on column pfa_sync.dead_letters.meaning is 'what the code means';
 comment on column pfa_sync.dead_letters.action is 'what to do about a dead letter of this code';
+comment on column pfa_sync.dead_letters.author_name is 'name of the user whose edit it is';
 
 -- Every try of a change: what was asked of PEMS, and what it answered. The last one of a change that is still in flight
 -- has no answer.

@@ -126,6 +126,13 @@ impl Scenario {
         Ok(self.client.query_one(select, &[&RIO, &pfa_id]).await?.get(0))
     }
 
+    /// A session of the API that acts for a user.
+    pub async fn acting(&self, user: &str) -> Result<Client> {
+        let session = self.database.client_as(Login::Api).await?;
+        session.execute("select set_config('pfa_sync.user_id', $1, false)", &[&user]).await?;
+        Ok(session)
+    }
+
     /// Fails the test when an invariant of the database is broken.
     pub async fn check(&self) -> Result<()> {
         let broken = self.client.query("select invariant, object, detail from pfa_sync.check()", &[]).await?;
