@@ -50,7 +50,8 @@ const SURFACE: &str = "
     function save_view a - i -           function delete_view a - i -         function me a - i d
     function find_batches a - i d        function find_conflicts a - i d      function find_dead_letters a - i d
     function find_resolved_conflicts a - i d                                  function user_names a - i d
-    function saved_view_users a - i d    relation resolved_conflicts a - i d  relation saved_views a - i d";
+    function saved_view_users a - i d    relation resolved_conflicts a - i d  relation saved_views a - i d
+    function cost a r i d";
 
 const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];

@@ -19,6 +19,16 @@ const ROUTES: &str = r#"
     POST /api/pfa-data/commit-drafts                            401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/discard-drafts                           401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/withdraw                                 401 200 200 200 200 {"modificationIds": ["{modificationId}"]}
+    POST /api/pfa-data/save-drafts                              401 404 403 200 200 {"organizationId": "HARBOUR", "drafts": [{"pfaId": "2", "delta": {"model": "X"}}]}
+    POST /api/pfa-data/states                                   401 200 200 200 200 {"modificationIds": ["{modificationId}"]}
+    POST /api/pfa-data/search                                   401 404 200 200 200 {"organizationId": "HARBOUR", "filter": {"category": ["Crane", "Dozer"]}}
+    POST /api/pfa-data/facets                                   401 404 200 200 200 {"organizationId": "HARBOUR"}
+    GET  /api/pfa-data/records/{pfaId}                          401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/me                                           401 200 200 200 200
+    GET  /api/pems/views                                        401 200 200 200 200
+    PUT  /api/pems/views/{page}/{name}                          401 200 200 200 200 {"setup": {"sort": "pfaId"}}
+    DELETE /api/pems/views/{page}/{name}                        401 204 204 204 204
+    GET  /api/pems/resolved-conflicts                           401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/audit                                        401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/audit.csv                                    401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pfa-data                                          401 404 200 200 200 ?organizationId=HARBOUR
@@ -86,7 +96,7 @@ fn rows() -> impl Iterator<Item = Row> {
 }
 
 /// The values of the parameters of routes and bodies: things of HARBOUR.
-async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 8]> {
+async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 9]> {
     let least = async |id: &str, view: &str| -> Result<String> {
         let query = format!("select min({id})::text from pfa_sync.{view} where organization_id = 'org_HARBOUR_7'");
         scenario.value(&query).await
@@ -97,6 +107,7 @@ async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 8]> 
         ("{queueId}", least("queue_id", "dead_letters").await?),
         ("{jobId}", least("job_id", "jobs").await?),
         ("{pfaId}", "2".to_owned()),
+        ("{page}", "records".to_owned()),
         ("{code}", "REJECTED".to_owned()),
         ("{version}", "1".to_owned()),
         ("{name}", "max_retries".to_owned()),

@@ -9,10 +9,10 @@ use axum::{
     http::{header, request::Parts},
 };
 use serde::{
-    Deserialize, Deserializer,
+    Deserialize, Deserializer, Serialize, Serializer,
     de::{DeserializeOwned, Error, IntoDeserializer, MapAccess, Visitor, value::MapAccessDeserializer},
 };
-use serde_json::{Number, Value};
+use serde_json::{Map, Number, Value};
 
 use super::{malformed::fault, problem::Problem, text::check_body};
 
@@ -138,4 +138,33 @@ pub(crate) fn given(mut filter: Value) -> Value {
         keys.retain(|_, value| !value.is_null());
     }
     filter
+}
+
+/// Writes an object, or a list of objects, of the database with keys as the API spells them: `user_id` as `userId`. Keys
+/// within their values are left, since they may be fields of a record.
+pub(crate) fn camel_keys<S: Serializer>(value: &Value, serializer: S) -> Result<S::Ok, S::Error> {
+    let object = |fields: &Map<String, Value>| {
+        Value::Object(fields.iter().map(|(key, value)| (camel(key), value.clone())).collect::<Map<_, _>>())
+    };
+    let spelled = match value {
+        Value::Object(fields) => object(fields),
+        Value::Array(values) => values.iter().map(|value| value.as_object().map_or_else(|| value.clone(), object)).collect(),
+        other => other.clone(),
+    };
+    spelled.serialize(serializer)
+}
+
+/// The same where there may be none.
+pub(crate) fn camel_keys_if_any<S: Serializer>(value: &Option<Value>, serializer: S) -> Result<S::Ok, S::Error> {
+    camel_keys(value.as_ref().unwrap_or(&Value::Null), serializer)
+}
+
+fn camel(key: &str) -> String {
+    let mut words = key.split('_');
+    let first = words.next().unwrap_or_default().to_owned();
+    words.fold(first, |spelled, word| {
+        let mut letters = word.chars();
+        let capital = letters.next().into_iter().flat_map(char::to_uppercase);
+        spelled.chars().chain(capital).chain(letters).collect()
+    })
 }

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use crate::{
     auth::caller::Caller,
     http::{
-        body::{Body, Parameters, given},
+        body::{Body, Parameters, camel_keys, camel_keys_if_any, given},
         id::Id,
         page::page_limit,
         problem::Problem,
@@ -73,6 +73,7 @@ pub(super) struct Record {
     conflicts: Option<Value>,
     reason: Option<String>,
     /// The users with a change of the record.
+    #[serde(serialize_with = "camel_keys_if_any")]
     #[schema(value_type = Vec<Object>)]
     authors: Option<Value>,
     conflict_id: Option<Id>,
@@ -176,15 +177,15 @@ pub(super) struct Facets {
     total: i64,
     /// There may be more than were counted.
     at_least: bool,
-    /// For each field its 50 commonest values, with their number.
-    #[schema(value_type = Object)]
+    /// For each field its 50 commonest values, with their number, and how many there are.
+    #[schema(value_type = Vec<Object>)]
     facets: Value,
 }
 
 /// Count the records of a search, in all and by value
 #[utoipa::path(post, operation_id = "countRecords", path = "/api/pfa-data/facets", tag = "edits", request_body = FacetRequest, responses((status = OK, body = Facets)))]
 pub(super) async fn facets(caller: Caller, Body(wanted): Body<FacetRequest>) -> Result<Json<Facets>, Problem> {
-    let query = "select * from pfa_sync.record_facets($1, $2, $3, coalesce($4, '{category,class,source,state}'))";
+    let query = "select * from pfa_sync.record_facets($1, $2, $3, coalesce($4::text[], '{category,class,source,state}'))";
     let FacetRequest { organization_id, filter, search, fields } = wanted;
     Ok(Json(caller.row(query, &[&organization_id, &filter, &search, &fields]).await?))
 }
@@ -220,12 +221,15 @@ pub(super) struct WholeRecord {
     states: Vec<String>,
     changed_fields: Vec<String>,
     /// The caller's draft, with base, errors and conflicts.
+    #[serde(serialize_with = "camel_keys_if_any")]
     #[schema(value_type = Option<Object>)]
     draft: Option<Value>,
     /// Pending edits of other users, without values.
+    #[serde(serialize_with = "camel_keys")]
     #[schema(value_type = Vec<Object>)]
     others: Value,
     /// Its changes in the queue, in order.
+    #[serde(serialize_with = "camel_keys")]
     #[schema(value_type = Vec<Object>)]
     queue: Value,
     conflict_id: Option<Id>,

@@ -7,7 +7,8 @@ as $$
 begin
     grant usage on schema pfa_sync to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
-    grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, jsonb, jsonb), canonical(jsonb)
+    grant execute on function validate(jsonb, jsonb, text), three_way(jsonb, jsonb, jsonb, jsonb), canonical(jsonb),
+        cost(jsonb)
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 
     grant execute on function

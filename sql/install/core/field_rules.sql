@@ -128,8 +128,8 @@ create function pfa_sync.cost(record jsonb) returns numeric
     parallel safe as 'MODULE_PATHNAME', 'cost_wrapper';
 comment on function pfa_sync.cost(jsonb) is
     'The forecast cost of a record, to two decimals: of a Rental, the days from forecastStart to forecastEnd as months '
-    'of 30.44 days, times monthlyRate; of a Purchase, purchasePrice. Null: a value that it takes is missing or cannot be '
-    'read.';
+    'of 30.44 days, times monthlyRate; of a Purchase, purchasePrice. Null: a value that it takes is missing or '
+    'cannot be read.';
 
 create function typed(record jsonb) returns table (data jsonb, problem text)
     language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'typed_wrapper';
