@@ -32,7 +32,9 @@ use crate::support::scenario::{Scenario, refusal};
 #[case::session("save_draft('RIO', 'usr_editor', '1', '{\"model\": \"X\"}', null, repeat('x', 201))")]
 #[case::drafts("save_drafts('RIO', 'usr_editor', (select jsonb_agg('{}'::jsonb) from generate_series(1, 1001)))")]
 #[case::no_drafts("save_drafts('RIO', 'usr_editor', null)")]
-#[case::draft_reason("save_drafts('RIO', 'usr_editor', jsonb_build_array(jsonb_build_object('pfaId', '1', 'delta', '{}'::jsonb, 'reason', repeat('x', 2001))))")]
+#[case::draft_reason(
+    "save_drafts('RIO', 'usr_editor', jsonb_build_array(jsonb_build_object('pfaId', '1', 'delta', '{}'::jsonb, 'reason', repeat('x', 2001))))"
+)]
 #[case::records_filter("records('RIO', jsonb_build_object('model', repeat('x', 70000)))")]
 #[case::records_digits("records('RIO', '{\"monthlyRate\": 1e131071}')")]
 #[case::records_values("records('RIO', jsonb_build_object('model', (select jsonb_agg(n::text) from generate_series(1, 101) n)))")]
