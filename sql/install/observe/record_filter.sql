@@ -79,7 +79,7 @@ begin
     if value is null or value = 'null' then
         return null;
     end if;
-    if value @? 'lax $[*] ? (@.type() != "string")' or jsonb_typeof(value) not in ('string', 'array') then
+    if jsonb_typeof(value) not in ('string', 'array') or value @? 'strict $[*] ? (@.type() != "string")' then
         raise exception '% is a text or an array of texts', name using errcode = 'PF001';
     end if;
     if jsonb_typeof(value) = 'array' then
