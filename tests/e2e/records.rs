@@ -204,6 +204,24 @@ async fn one_record_is_shown_with_all_that_is_known_of_it() -> Result<()> {
     Ok(())
 }
 
+/// The application may write a draft that is no object: it is shown as what it is, and hides no record.
+#[tokio::test]
+async fn a_draft_that_is_no_object_hides_nothing() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.application().draft(EDITOR, RIO, "1", json!([1])).await?;
+    let session = scenario.acting(EDITOR).await?;
+    let rows = session.query("select * from pfa_sync.records('RIO')", &[]).await?;
+    assert_eq!(rows.len(), 3);
+    assert_eq!(rows[0].get::<_, Value>("errors")[0]["code"], "INVALID_TYPE");
+    assert_eq!(rows[0].get::<_, Vec<String>>("states"), ["draft"]);
+    let row = session.query_one("select * from pfa_sync.record('RIO', '1')", &[]).await?;
+    assert_eq!(row.get::<_, Value>("merged")["model"], json!("LTM 1100"));
+    assert_eq!(row.get::<_, Vec<String>>("states"), ["draft"]);
+    let row = scenario.acting(SECOND).await?.query_one("select * from pfa_sync.record('RIO', '1')", &[]).await?;
+    assert_eq!(row.get::<_, Value>("others")[0]["fields"], json!([]));
+    Ok(())
+}
+
 /// Open conflicts, dead letters and batches by their filters, page by page, with their number.
 #[tokio::test]
 async fn lists_are_filtered_counted_and_paged() -> Result<()> {

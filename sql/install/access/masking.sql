@@ -38,7 +38,7 @@ begin
         when 'object' then (
             select coalesce(jsonb_object_agg(e.key, without_fields(e.value, names, depth - 1)), '{}')
               from jsonb_each(data) e
-             where e.key <> all (names) and not (about_hidden and e.key in ('base', 'ours', 'theirs', 'merged')))
+             where e.key <> all (names) and not (about_hidden and e.key in ('base', 'ours', 'theirs')))
             || case when about_hidden and data ?| array['base', 'ours', 'theirs'] then '{"hidden": true}'
                     else '{}' end::jsonb
         else data

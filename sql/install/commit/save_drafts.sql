@@ -142,7 +142,11 @@ begin
         ids := array(select e.draft_id from unnest(edits) e where e.draft_id is not null);
         exit when ids <@ held;
         -- The application may have changed or committed one of them meanwhile: they are looked at again.
-        perform lock_together(ids, '{}');
+        if cardinality(ids) = 1 then
+            perform lock_modifications(ids);
+        else
+            perform lock_together(ids, '{}');
+        end if;
         held := held || ids;
     end loop;
     edits := array(
@@ -165,7 +169,10 @@ begin
         select jsonb_agg(jsonb_build_object('id', e.draft_id, 'delta', e.after,
                                             'changeReason', coalesce(e.reason, e.reason_before)))
           from unnest(edits) e where e.draft_id is not null and e.state = 'draft'));
-    perform set_sync_state(array(select e.draft_id from unnest(edits) e where e.state = 'discarded'), 'discarded');
+    ids := array(select e.draft_id from unnest(edits) e where e.state = 'discarded');
+    if cardinality(ids) > 0 then
+        perform set_sync_state(ids, 'discarded');
+    end if;
     return query
         select e.place, e.pfa_id, e.saved_id,
                case when coalesce(j.conflicts, '{}') = '{}' then '[]'

@@ -7,12 +7,16 @@ create view pfa_sync.resolved_conflicts with (security_barrier) as
            coalesce((select user_names())->>c.resolved_by, c.resolved_by) as resolved_by_name, c.resolved_at,
            c.created_at, c.local_version, c.mirror_version, c.pems_version,
            masked((select jsonb_agg(jsonb_build_object('field', k, 'conflict', k = any (c.conflict_fields),
-                              'base', c.base_data->k, 'ours', c.local_data->k, 'theirs', c.pems_data->k,
-                              'merged', case when c.resolution = 'use_pems' then c.pems_data->k
-                                             when c.merged_data is not null
-                                             then coalesce(c.merged_data->k, c.pems_data->k)
-                                             when c.resolution is not null then c.local_data->k end)
-                              order by k)
+                              'base', c.base_data->k, 'ours', c.local_data->k, 'theirs', c.pems_data->k)
+                              -- masked() knows the three sides alone.
+                              || case when p.priced
+                                           or k <> all (array(select f.name from field_rules f where f.price))
+                                      then jsonb_build_object('merged',
+                                          case when c.resolution = 'use_pems' then c.pems_data->k
+                                               when c.merged_data is not null
+                                               then coalesce(c.merged_data->k, c.pems_data->k)
+                                               when c.resolution is not null then c.local_data->k end)
+                                      else '{}' end order by k)
                      from jsonb_object_keys(c.local_data) k), p.priced) as fields
       from pfa_sync_conflict c
      cross join lateral (

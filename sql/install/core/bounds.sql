@@ -69,7 +69,7 @@ create function require_objects(name text, value jsonb) returns void
     language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    if jsonb_typeof(value) is distinct from 'array' or value @? '$[*] ? (@.type() != "object")' then
+    if jsonb_typeof(value) is distinct from 'array' or value @? 'strict $[*] ? (@.type() != "object")' then
         raise exception '% is a JSON array of objects, not %', name, left(coalesce(value::text, 'null'), 40)
             using errcode = 'PF001';
     end if;

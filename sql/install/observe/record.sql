@@ -25,19 +25,18 @@ begin
     return query
     with change as materialized (
         select m.*, sync_status_of(m.sync_state) as word, u.name,
-               m.sync_state in ('committed', 'syncing') or m.sync_state = 'draft' and m.user_id = actor as laid
+               m.sync_state <> 'draft' or m.user_id = actor as shown, jsonb_typeof(m.delta) = 'object' as laid
           from modification m
           left join users u on u.user_id = m.user_id
          where m.mirror_id = found.mirror_id
            and m.sync_state in ('draft', 'committed', 'syncing', 'conflict', 'sync_error')),
     whole as (
         select jsonb_overlay(c.delta order by c.sync_state = 'draft', c.committed_at, c.created_at, c.modification_id)
-                   filter (where c.laid) as delta,
-               case when bool_or(c.laid and c.sync_state = 'syncing') then 'syncing'
-                    when bool_or(c.laid and c.sync_state = 'committed') then 'committed'
-                    when bool_or(c.laid) then 'draft' end as state,
-               coalesce(array_agg(distinct c.word order by c.word)
-                            filter (where c.laid or c.sync_state in ('conflict', 'sync_error')), '{synced}') as states
+                   filter (where c.laid and c.shown and c.sync_state in ('draft', 'committed', 'syncing')) as delta,
+               case when bool_or(c.sync_state = 'syncing') then 'syncing'
+                    when bool_or(c.sync_state = 'committed') then 'committed'
+                    when bool_or(c.shown and c.sync_state = 'draft') then 'draft' end as state,
+               coalesce(array_agg(distinct c.word order by c.word) filter (where c.shown), '{synced}') as states
           from change c)
     select scope, found.version, masked(found.data, priced), masked(found.data || w.delta, priced),
            w.state, w.states, array(select k from jsonb_object_keys(w.delta) k order by k),
@@ -47,12 +46,14 @@ begin
                               'missing_permissions', to_jsonb(j.missing), 'reason', c.change_reason,
                               'session_id', c.session_id, 'saved_at', c.updated_at at time zone 'utc'), priced)
               from change c
-             cross join lateral unnest(judge_modifications(array[c.modification_id])) j
+             cross join lateral unnest(judged_drafts(array[c.modification_id])) j
              where c.user_id = actor and c.sync_state = 'draft'
              order by c.created_at desc, c.modification_id limit 1),
            (select coalesce(jsonb_agg(user_in_json(c.user_id, c.name)
                        || jsonb_build_object('modification_id', c.modification_id, 'state', c.word,
-                              'fields', array(select k from jsonb_object_keys(c.delta) k order by k),
+                              'fields', array(
+                                  select k from jsonb_object_keys(
+                                      case when jsonb_typeof(c.delta) = 'object' then c.delta end) k order by k),
                               'changed_at', c.updated_at at time zone 'utc')
                        order by c.created_at, c.modification_id), '[]')
               from change c where c.user_id <> actor),

@@ -79,7 +79,7 @@ begin
     if value is null or value = 'null' then
         return null;
     end if;
-    if value @? 'lax $[*] ? (@.type() != "string")' or jsonb_typeof(value) not in ('string', 'array') then
+    if jsonb_typeof(value) not in ('string', 'array') or value @? 'strict $[*] ? (@.type() != "string")' then
         raise exception '% is a text or an array of texts', name using errcode = 'PF001';
     end if;
     if jsonb_typeof(value) = 'array' then
@@ -162,11 +162,37 @@ begin
                array_agg(m.modification_id) filter (where m.sync_state = 'conflict'),
                array_agg(m.modification_id) filter (where m.sync_state = 'sync_error')
           from modification m
-         cross join lateral (select m.sync_state in ('committed', 'syncing', 'draft')) l (laid)
+         -- The application writes what it will: what is no object is not laid over a record.
+         cross join lateral (
+             select m.sync_state in ('committed', 'syncing', 'draft') and jsonb_typeof(m.delta) = 'object') l (laid)
          where m.organization_id = open_changes.organization_id
            and (m.sync_state in ('committed', 'syncing', 'conflict', 'sync_error')
                 or m.sync_state = 'draft' and m.user_id = actor)
          group by m.mirror_id;
+end
+$$;
+
+-- Judges drafts that are shown. One that raises an error gets it as its own, and does not keep the others from being
+-- shown.
+create function judged_drafts(modification_ids text[]) returns judgement[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    unreadable judgement;
+begin
+    return judge_modifications(modification_ids);
+exception when others then
+    if is_transient(sqlstate) then
+        raise;
+    end if;
+    if cardinality(modification_ids) > 1 then
+        return array(select j from unnest(modification_ids) i (id)
+                      cross join lateral unnest(judged_drafts(array[i.id])) j);
+    end if;
+    unreadable := jsonb_populate_record(null::judgement, jsonb_build_object('modification_id', modification_ids[1],
+        'conflicts', '[]'::jsonb, 'errors', jsonb_build_array(jsonb_build_object(
+            'field', null, 'code', 'UNREADABLE', 'message', 'the draft cannot be judged'))));
+    return array[unreadable];
 end
 $$;
 

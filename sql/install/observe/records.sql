@@ -59,7 +59,7 @@ begin
                (select max(l.queue_id) from pfa_write_queue_dlq l
                  where l.modification_id = any (p.failed) and l.status = 'open')
           from page p
-          left join unnest(judge_modifications(array(select p.draft_id from page p where p.draft_id is not null))) j
+          left join unnest(judged_drafts(array(select p.draft_id from page p where p.draft_id is not null))) j
             on j.modification_id = p.draft_id
          order by p.place %4$s, p.pfa_id %4$s $query$,
         key, case when descending then '<' else '>' end, case when sort = 'pfaId' then '$8->>0' else '$8->0' end,
@@ -75,6 +75,7 @@ comment on function pfa_sync.records(text, jsonb, text, text, boolean, text, int
     'search: text in the id or a describing field; sort: a field, records without it first; after: cursor of the last '
     'row of the page before; max_rows: 1000 at most. state is that of the farthest change (syncing, committed, draft; '
     'null: none), states all that the record is. Beside a draft of the user''s: its modification_id, reason, the '
-    'changed fields as they were (base), and the conflicts and errors that a commit would have now. authors: users '
-    'with a change of the record; conflict_id, dead_letter_id: its latest open ones. Needs perm_Read; to filter or '
-    'sort by a price, perm_ViewFinancials. PF001: unknown field, or not a cursor; PF002: permission missing.';
+    'changed fields as they were (base), and the conflicts and errors that a commit would have now (UNREADABLE: it '
+    'cannot be judged). authors: users with a change of the record; conflict_id, dead_letter_id: its latest open ones. '
+    'Needs perm_Read; to filter or sort by a price, perm_ViewFinancials. PF001: unknown field, or not a cursor; PF002: '
+    'permission missing.';
