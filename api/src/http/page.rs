@@ -16,8 +16,6 @@ const MAX_LIMIT: i64 = 200;
 #[into_params(parameter_in = Query)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Page {
-    /// Only this organization, by id or code.
-    pub(crate) organization_id: Option<String>,
     /// The `next` of the previous page.
     #[serde(default)]
     pub(crate) after: Id,

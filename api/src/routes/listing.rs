@@ -1,4 +1,4 @@
-//! Lists of decisions that wait, chosen by filters: conflicts and dead letters.
+//! Lists that are chosen by filters: conflicts and dead letters.
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ use crate::{
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct WantedRows {
     /// Only this organization, by id or code.
-    organization_id: Option<String>,
+    pub(super) organization_id: Option<String>,
     /// Only changes of these users.
     author: Option<String>,
     /// Only changes of these fields.
@@ -30,7 +30,7 @@ pub(super) struct WantedRows {
     end_date: Option<String>,
     /// The `next` of the previous page.
     #[serde(default)]
-    after: Id,
+    pub(super) after: Id,
     /// Rows in a page, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -57,7 +57,7 @@ pub(super) async fn list<T: DeserializeOwned>(
     function: &str,
     id_of: impl Fn(&T) -> Id,
 ) -> Result<(Vec<T>, Option<Id>, i64), Problem> {
-    let limit = page_limit(wanted.limit)?;
+    let limit = wanted.limit()?;
     let query = format!("select * from {function}($1, $2, $3, $4::bigint::int)");
     let rows: Vec<Counted<T>> = caller.rows(&query, &[&wanted.organization_id, &wanted.filter(), &wanted.after, &limit]).await?;
     let total = rows.first().map_or(0, |counted| counted.total);
@@ -68,7 +68,13 @@ pub(super) async fn list<T: DeserializeOwned>(
 }
 
 impl WantedRows {
-    fn filter(&self) -> Value {
+    /// Rows in the page.
+    pub(super) fn limit(&self) -> Result<i64, Problem> {
+        page_limit(self.limit)
+    }
+
+    /// The filter as the functions of the database expect it.
+    pub(super) fn filter(&self) -> Value {
         given(json!({
             "authors": several(self.author.as_deref()), "fields": several(self.field.as_deref()),
             "codes": several(self.code.as_deref()), "pfa_ids": several(self.pfa_id.as_deref()), "since": self.start_date,

@@ -3,11 +3,13 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio_postgres::types::ToSql;
 use utoipa::ToSchema;
 
+use super::listing::WantedRows;
 use crate::{
     auth::caller::Caller,
-    http::{body::Parameters, id::Id, page::Page, problem::Problem},
+    http::{body::Parameters, id::Id, problem::Problem},
 };
 
 /// A resolved conflict.
@@ -49,12 +51,16 @@ pub(super) struct ResolvedConflictPage {
     next: Option<Id>,
 }
 
-/// Resolved conflicts, newest first
-#[utoipa::path(get, operation_id = "listResolvedConflicts", path = "/api/pems/resolved-conflicts", tag = "conflicts", params(Page), responses((status = OK, body = ResolvedConflictPage)))]
-pub(super) async fn list(caller: Caller, Parameters(page): Parameters<Page>) -> Result<Json<ResolvedConflictPage>, Problem> {
-    let query = "select * from pfa_sync.resolved_conflicts c \
-                  where ($1::text is null or organization_id = (select pfa_sync.organization_of($1))) \
-                    and ($2::bigint = 0 or conflict_id < $2) order by conflict_id desc limit $3";
-    let conflicts: Vec<ResolvedConflict> = caller.rows(query, &[&page.organization_id, &page.after, &page.limit()?]).await?;
-    Ok(Json(ResolvedConflictPage { next: page.next(&conflicts, |conflict| conflict.conflict_id), conflicts }))
+/// Resolved conflicts, the latest first
+#[utoipa::path(get, operation_id = "listResolvedConflicts", path = "/api/pems/resolved-conflicts", tag = "conflicts", params(WantedRows), responses((status = OK, body = ResolvedConflictPage)))]
+pub(super) async fn list(
+    caller: Caller,
+    Parameters(wanted): Parameters<WantedRows>,
+) -> Result<Json<ResolvedConflictPage>, Problem> {
+    let limit = wanted.limit()?;
+    let query = "select * from pfa_sync.find_resolved_conflicts($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
+    let arguments: [&(dyn ToSql + Sync); 4] = [&wanted.organization_id, &wanted.filter(), &wanted.after, &limit];
+    let conflicts: Vec<ResolvedConflict> = caller.rows(query, &arguments).await?;
+    let full = conflicts.len() as i64 >= limit;
+    Ok(Json(ResolvedConflictPage { next: conflicts.last().map(|conflict| conflict.conflict_id).filter(|_| full), conflicts }))
 }

@@ -30,7 +30,7 @@ impl Api {
         let mut process = Process::start("pfa-api", |command| {
             command
                 .arg("serve")
-                .args(["--listen", "127.0.0.1:0", "--body-limit", "10000", "--allowed-origins", "https://pfa.example.com"])
+                .args(["--listen", "127.0.0.1:0", "--body-limit", "40000", "--allowed-origins", "https://pfa.example.com"])
                 .args(arguments)
                 .env("DATABASE_URL", scenario.database.url_as(Login::Api))
                 .env("PFA_API_JWT_SECRET", SECRET)
