@@ -11,6 +11,7 @@ mod events;
 mod examples;
 mod http;
 mod openapi;
+mod permissions;
 mod routes;
 mod server;
 mod session;

@@ -15,7 +15,7 @@ use crate::{
         problem::{self, Problem},
         text::longest,
     },
-    routes,
+    permissions, routes,
 };
 
 /// The parts that belong to no single route.
@@ -57,6 +57,9 @@ pub fn document() -> Value {
     for operation in paths.values_mut().flat_map(|path| path.as_object_mut().expect("a path has operations").values_mut()) {
         describe_parameters(operation);
         examples::add(&examples, operation);
+        if let Some(permission) = operation["operationId"].as_str().and_then(permissions::of) {
+            operation["x-permission"] = permission.into();
+        }
         let statuses = refusals(operation);
         let answers = operation["responses"].as_object_mut().expect("an operation has answers");
         for answer in answers.values_mut() {
@@ -166,4 +169,21 @@ fn described_problem((status, title): (u16, String)) -> (String, Value) {
     let headers: Map<String, Value> = iter::once("X-Request-Id").chain(own).map(header).collect();
     let content = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
     (component(status), json!({"description": title, "headers": headers, "content": content}))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::document;
+    use crate::permissions;
+
+    #[test]
+    fn every_operation_says_what_permission_it_needs() {
+        let document = document();
+        let paths = document["paths"].as_object().expect("paths");
+        let operations = paths.values().flat_map(|path| path.as_object().expect("operations").values());
+        let described: BTreeSet<&str> = operations.filter_map(|operation| operation["operationId"].as_str()).collect();
+        assert_eq!(described, permissions::operations().collect());
+    }
 }

@@ -61,6 +61,7 @@ mod refusals;
 mod relay_start;
 mod resolution;
 mod resolved;
+mod restore_version;
 mod rollback;
 mod rollback_road;
 mod rollups;

@@ -1,8 +1,11 @@
 //! Rollback of jobs, and records set back to a version: what is previewed is done, and nothing written since is overwritten.
 
-use anyhow::Result;
+use std::process::Stdio;
+
+use anyhow::{Result, ensure};
 use serde_json::{Value, json};
 use testbed::application::{EDITOR, RIO, SECOND, pems_record};
+use testbed::cluster::{Database, Template};
 use tokio_postgres::Row;
 
 use crate::support::scenario::{Scenario, refusal};
@@ -46,6 +49,11 @@ async fn a_rollback_sets_confirmed_values_back_and_can_itself_be_rolled_back() -
     let job = job_of(&scenario, &id).await?;
     let before = preview(&scenario, job).await?;
     assert_eq!(counts(&before), [1, 1, 0, 0]);
+    // 364 days are 11.958 months; the rate goes back from 13,000 to 12,500.
+    let cost = "select p.cost_change::text || ' ' || r.current_cost || ' ' || r.restored_cost \
+                  from pfa_sync.rollback_preview($1, null, $2) p, pfa_sync.rollback_records($1, user_id => $2) r";
+    let cost: String = scenario.client.query_one(cost, &[&job, &ADMIN]).await?.get(0);
+    assert_eq!(cost, "-5978.97 155453.35 149474.38");
     let record = scenario
         .client
         .query_one("select current, restored, action from pfa_sync.rollback_records($1, user_id => $2)", &[&job, &ADMIN])
@@ -239,31 +247,37 @@ async fn a_rollback_that_pems_overtakes_is_a_conflict() -> Result<()> {
     scenario.check().await
 }
 
+/// A database that was restored from a dump knows what its jobs did, and a job that is under way there is carried on.
 #[tokio::test]
-async fn a_record_is_set_back_to_a_version() -> Result<()> {
-    let scenario = Scenario::new().await?;
-    for model in ["A", "B", "C"] {
-        scenario.edit("1", json!({"model": model})).await?;
-        scenario.deliver().await?;
+async fn a_restored_database_rolls_back_what_its_original_did() -> Result<()> {
+    let scenario = scenario_of(250).await?;
+    let mut id = String::new();
+    for record in 1..=250 {
+        id = scenario.application().draft(EDITOR, RIO, &format!("{record:04}"), json!({"model": "Wrong"})).await?;
     }
-    let digest: String = {
-        let row = scenario.client.query_one("select * from pfa_sync.restore_preview('RIO', '1', 2, $1)", &[&ADMIN]).await?;
-        assert_eq!(
-            (row.get::<_, Value>("current"), row.get::<_, Value>("restored")),
-            (json!({"model": "C"}), json!({"model": "A"}))
-        );
-        row.get("digest")
-    };
-    let call = "select * from pfa_sync.restore_version('RIO', '1', 2, $1, $2, $3)";
-    scenario.client.execute(call, &[&ADMIN, &REASON, &Some(digest.clone())]).await?;
-    let stale = scenario.client.execute(call, &[&ADMIN, &REASON, &Some(digest)]).await.unwrap_err();
-    assert_eq!(refusal(&stale.into()).0, "PF006");
-    assert_eq!(scenario.deliver().await?, 1);
-    assert_eq!(scenario.mirror("1").await?["model"], json!("A"));
-    for (version, code) in [(77, "PF006"), (5, "PF006")] {
-        let call = format!("select * from pfa_sync.restore_version('RIO', '1', {version}, $1, $2)");
-        let error = scenario.client.execute(&call, &[&ADMIN, &REASON]).await.unwrap_err();
-        assert_eq!(refusal(&error.into()).0, code, "version {version}");
-    }
+    scenario.application().commit(EDITOR, RIO).await?;
+    scenario.deliver().await?;
+    roll_back(&scenario, job_of(&scenario, &id).await?).await?;
+    let server = scenario.database.server();
+    let copy = Database::create(server, Template::Empty).await?;
+    let dump = server.program_on("pg_dump", scenario.database.name()).stdout(Stdio::piped()).spawn()?;
+    let restored = server
+        .program_on("psql", copy.name())
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
+        .stdin(dump.stdout.expect("a pipe"))
+        .stdout(Stdio::null())
+        .output()?;
+    ensure!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let scenario = Scenario::of(copy).await?;
+    let copied = scenario.client.query("select * from pfa_sync.run_jobs()", &[]).await.unwrap_err();
+    assert_eq!(refusal(&copied.into()).0, "PF005", "a copy carries out no job");
+    scenario.client.batch_execute("select pfa_sync.adopt()").await?;
+    while !scenario.client.query("select * from pfa_sync.run_jobs()", &[]).await?.is_empty() {}
+    assert_eq!(scenario.deliver().await?, 250);
+    let undo: i64 = scenario.value("select max(job_id) from pfa_sync.jobs where kind = 'rollback'").await?;
+    roll_back(&scenario, undo).await?;
+    while !scenario.client.query("select * from pfa_sync.run_jobs()", &[]).await?.is_empty() {}
+    assert_eq!(scenario.deliver().await?, 250);
+    assert_eq!(scenario.mirror("0250").await?["model"], json!("Wrong"));
     scenario.check().await
 }

@@ -41,6 +41,9 @@ pub(super) struct RollbackPreview {
     #[schema(value_type = Object)]
     by_reason: Value,
     digest: String,
+    /// By how much the forecast cost of the records would change, for users who may see prices.
+    #[schema(value_type = Option<f64>)]
+    cost_change: Option<Value>,
 }
 
 /// What a rollback of a job would do
@@ -81,6 +84,12 @@ pub(super) struct RollbackRecord {
     changed_by_name: Option<String>,
     /// Modifications that would be drafts again.
     withdrawn: Vec<String>,
+    /// The forecast cost of a record that is restored, for users who may see prices.
+    #[schema(value_type = Option<f64>)]
+    current_cost: Option<Value>,
+    /// Its cost as it would be.
+    #[schema(value_type = Option<f64>)]
+    restored_cost: Option<Value>,
 }
 
 #[derive(Serialize, ToSchema)]

@@ -101,6 +101,33 @@ create function application_views() returns name[]
     language sql immutable security invoker
     return '{organization,users,member,mirror,mirror_history,modification}'::name[];
 
+-- Locks the views, all of them or none: a session that reads one and then another would deadlock with a session that
+-- drops them one by one. What it has locked is given back before each further try.
+create function lock_application_views() returns void
+    language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    give_up   timestamptz := clock_timestamp() + interval '10 s';
+    view_name name;
+begin
+    loop
+        begin
+            foreach view_name in array application_views() loop
+                continue when to_regclass(format('pfa_sync_private.%I', view_name)) is null;
+                execute format('lock table pfa_sync_private.%I in access exclusive mode nowait', view_name);
+            end loop;
+            return;
+        exception when lock_not_available then
+            if clock_timestamp() > give_up then
+                raise exception 'other sessions read the application''s tables all the time'
+                    using errcode = 'serialization_failure', hint = 'Stop relays and services, then try again.';
+            end if;
+        end;
+        perform pg_sleep(0.01);
+    end loop;
+end
+$$;
+
 -- Drops the views and the functions under them; their names.
 create function drop_application_views() returns setof name
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -108,6 +135,7 @@ as $$
 declare
     view_name name;
 begin
+    perform lock_application_views();
     foreach view_name in array application_views() loop
         execute format('drop view if exists pfa_sync_private.%I', view_name);
         execute format('drop function if exists pfa_sync_private.%I()', 'rows_of_' || view_name);

@@ -30,34 +30,42 @@ $$;
 
 -- Counts of a plan, with the digest that rollback() takes.
 create function pfa_sync.rollback_preview(job_id bigint, batch_id bigint default null, user_id text default null)
-    returns table (records bigint, restores bigint, withdraws bigint, blocked bigint, by_reason jsonb, digest text)
+    returns table (records bigint, restores bigint, withdraws bigint, blocked bigint, by_reason jsonb, digest text,
+                   cost_change numeric)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
 declare
     actor text := acting_user(user_id);
-    plans rollback_record[] := plans_of_job(job_to_roll_back(job_id, actor), batch_id, actor);
+    job   sync_job := job_to_roll_back(job_id, actor);
+    plans rollback_record[] := plans_of_job(job, batch_id, actor);
 begin
     return query
         select count(*), count(*) filter (where p.action = 'restore'), count(*) filter (where p.action = 'withdraw'),
                count(*) filter (where p.action = 'blocked'),
                (select coalesce(jsonb_object_agg(c.cause, c.n), '{}')
                   from (select b.cause, count(*) as n from unnest(plans) b where b.cause is not null group by 1) c),
-               plans_digest(plans)
-          from unnest(plans) p;
+               plans_digest(plans),
+               case when can_see(job.organization_id, 'perm_ViewFinancials')
+                    then coalesce(sum(cost(c.theirs || p.restored) - cost(c.theirs))
+                                      filter (where p.action = 'restore'), 0) end
+          from unnest(plans) p
+         cross join lateral (select (p.judged).theirs) c (theirs);
 end
 $$;
 comment on function pfa_sync.rollback_preview(bigint, bigint, text) is
     'What a rollback of a job, or of one batch of it, would do: number of records, of those whose values it would '
     'restore, whose queued changes it would withdraw, and that are blocked, the blocked ones by the code of the '
-    'reason, and the digest to pass to rollback(). Stores nothing. rollback_records() lists the records. Needs '
+    'reason, the digest to pass to rollback(), and by how much the forecast cost of the records would change (null: '
+    'the session may not see prices). Stores nothing. rollback_records() lists the records. Needs '
     'perm_ManageSettings. PF002: permission missing; PF008: no such job.';
 
 -- A page of a plan, record by record.
 create function pfa_sync.rollback_records(job_id bigint, batch_id bigint default null, after text default null,
                                           max_rows int default 100, user_id text default null)
     returns table (pfa_id text, action text, current jsonb, restored jsonb, cause text, detail text, since timestamptz,
-                   changed_by text, withdrawn text[], changed_by_name text)
+                   changed_by text, withdrawn text[], changed_by_name text, current_cost numeric,
+                   restored_cost numeric)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -71,12 +79,14 @@ begin
     return query
         select p.pfa_id, p.action, masked(p.current, priced), masked(p.restored, priced), p.cause,
                masked(p.detail, priced), p.since, p.changed_by, p.withdrawn,
-               coalesce((select u.name from users u where u.user_id = p.changed_by), p.changed_by)
+               coalesce((select u.name from users u where u.user_id = p.changed_by), p.changed_by),
+               case when priced then cost(c.theirs) end, case when priced then cost(c.theirs || p.restored) end
           from rollback_plan(job.job_id, rollback_records.batch_id,
                              array(select r.mirror_id from records_of_job(job.job_id, rollback_records.batch_id) r
                                     where rollback_records.after is null or r.pfa_id > rollback_records.after
                                     order by r.pfa_id limit max_rows),
                              acting_permissions(actor, job.organization_id)) p
+         cross join lateral (select (p.judged).theirs) c (theirs)
          order by p.pfa_id;
 end
 $$;
@@ -84,8 +94,8 @@ comment on function pfa_sync.rollback_records(bigint, bigint, text, int, text) i
     'What a rollback would do to each record, by their pfa_id, max_rows (1000 at most) after one: action (restore, '
     'withdraw, blocked), the changed fields as they are now (current) and as they would be (restored), why it is '
     'blocked (cause, a code of the view causes, with detail), since when and by whom it was changed (id and name), and '
-    'the modifications that would go back to draft. Needs perm_ManageSettings. PF002: permission missing; PF008: no '
-    'such job.';
+    'the modifications that would go back to draft; of a record that is restored, its forecast cost now and then. '
+    'Needs perm_ManageSettings. PF002: permission missing; PF008: no such job.';
 
 -- Rolls a job back if everything is still as previewed.
 create function pfa_sync.rollback(job_id bigint, user_id text, reason text, digest text, batch_id bigint default null)
