@@ -195,6 +195,7 @@ async fn the_owner_is_no_superuser() -> Result<()> {
         "is_copy",
         "is_guarded",
         "other_grantees",
+        "lock_application_views",
         "owner_faults",
         "refresh_application_functions",
         "refuse_foreign_code",

@@ -30,15 +30,17 @@ begin
                'attach', 'detach', 'application_columns', 'application_faults', 'owner_faults', 'foreign_code',
                'fitting_types',
                'translated_columns', 'all_permissions', 'typed_field_columns', 'add_application_columns',
-               'create_application_views', 'application_views', 'drop_application_views', 'lock_application_views', '
-               ''create_row_functioncreate_row_functions', 'create_lock_function', 'create_lock_functions', '
-               ''create_write_functioncreate_write_functions', 'create_application_triggers', '
-               ''application_triggers', 'triggers_in_placeadded_column_comment', '
-               ''drop_added_columnsdrop_application_triggers', 'foreign_queue', 'create_foreign_queue_function', '
-               ''grant_applicationtrigger_owners', 'refresh_application_functions', '
-               ''follow_application_changerefuse_foreign_code', 'is_guardedapplication_changed', '
-               ''extension_dropped', 'is_copy', 'system_identifierinstalled_version', 'database_oid', '
-               ''become_table_owner', 'revoke_grants', 'other_granteesgrant_surface'')
+               'create_application_views', 'application_views', 'drop_application_views', 'lock_application_views',
+               'create_row_function',
+               'create_row_functions', 'create_lock_function', 'create_lock_functions', 'create_write_function',
+               'create_write_functions', 'create_application_triggers', 'application_triggers', 'triggers_in_place',
+               'added_column_comment', 'drop_added_columns',
+               'drop_application_triggers', 'foreign_queue', 'create_foreign_queue_function', 'grant_application',
+               'trigger_owners', 'refresh_application_functions', 'follow_application_change',
+               'refuse_foreign_code', 'is_guarded',
+               'application_changed', 'extension_dropped', 'is_copy', 'system_identifier',
+               'installed_version', 'database_oid', 'become_table_owner', 'revoke_grants', 'other_grantees',
+               'grant_surface'])
     loop
         execute format('alter %s owner to pfa_sync_owner', owned.object);
     end loop;
