@@ -100,7 +100,7 @@ impl Cluster {
         options: &Options,
         make: impl FnOnce(OsUser, &Installation, &Path, &str) -> Result<()>,
     ) -> Result<Self> {
-        let (directory, held) = work_dir.new_directory()?;
+        let (directory, held) = work_dir.new_directory(options.is_durable())?;
         make(work_dir.os_user(), &installation, &directory, &password)?;
         options.append_to(&directory.join("data/postgresql.conf"))?;
         let mut cluster = Self {

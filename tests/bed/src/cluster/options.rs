@@ -30,6 +30,10 @@ impl Options {
         self.set("fsync", "on").set("full_page_writes", "on")
     }
 
+    pub(super) fn is_durable(&self) -> bool {
+        self.settings.iter().rfind(|(name, _)| name == "fsync").is_some_and(|(_, value)| value == "on")
+    }
+
     /// Loads the extension at the start of the server.
     #[must_use]
     pub fn preloaded(self) -> Self {
