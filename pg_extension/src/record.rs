@@ -1,8 +1,8 @@
 //! SQL functions on records: validate, merge, spell, judge. Declared and explained in `sql/install/core/field_rules.sql`.
 
 use pfa_rules::{Map, Problem, Value};
+use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
-use pgrx::{JsonB, iter::TableIterator};
 
 use crate::{document::Document, rules};
 
@@ -12,14 +12,7 @@ const COMMIT: &str = "perm_Sync";
 const SEE_PRICES: &str = "perm_ViewFinancials";
 
 fn object(value: Option<Document>) -> Option<Map> {
-    match value {
-        Some(Document(Value::Object(map))) => Some(map),
-        _ => None,
-    }
-}
-
-fn json(map: Map) -> JsonB {
-    JsonB(Value::Object(map))
+    value.and_then(|value| value.fields(|_| true))
 }
 
 fn problem_json(problem: &Problem) -> Value {
@@ -32,7 +25,7 @@ fn validate(
     delta: Option<Document>,
     severity: Option<&str>,
 ) -> TableIterator<'static, (name!(field, Option<String>), name!(code, String), name!(message, String))> {
-    let delta = delta.map_or(Value::Null, |d| d.0);
+    let delta = delta.map_or(Value::Null, |delta| delta.read().0);
     let report = pfa_rules::validate(&rules::current(), &object(record).unwrap_or_default(), &delta);
     let problems = match severity {
         Some("warning") => report.warnings,
@@ -42,14 +35,20 @@ fn validate(
 }
 
 #[pg_extern(sql = false)]
-fn canonical(delta: Document) -> JsonB {
-    json(pfa_rules::canonical(&rules::current(), &delta.0))
+fn canonical(delta: Document) -> Document {
+    Document::of(&pfa_rules::canonical(&rules::current(), &delta.read().0))
 }
 
 #[pg_extern(sql = false)]
-fn typed(record: Document) -> TableIterator<'static, (name!(data, JsonB), name!(problem, Option<String>))> {
-    let typed = pfa_rules::typed(&rules::current(), &object(Some(record)).unwrap_or_default());
-    TableIterator::once((json(typed.data), typed.problem.map(|p| p.message)))
+fn typed(record: Document) -> TableIterator<'static, (name!(data, Document), name!(problem, Option<String>))> {
+    let (value, exact) = record.read();
+    let Value::Object(fields) = value else {
+        return TableIterator::once((Document::of(&Map::new()), None));
+    };
+    let typed = pfa_rules::typed(&rules::current(), &fields);
+    // Most records are in canonical form already.
+    let data = if exact && typed.data == fields { record } else { Document::of(&typed.data) };
+    TableIterator::once((data, typed.problem.map(|p| p.message)))
 }
 
 /// Whether a JSON text can be read: it is not nested too deeply, and its numbers are numbers.
@@ -64,7 +63,7 @@ fn three_way(
     ours: Option<Document>,
     theirs: Option<Document>,
     accepted: Option<Document>,
-) -> TableIterator<'static, (name!(apply, JsonB), name!(same, Vec<String>), name!(conflicts, Vec<String>))> {
+) -> TableIterator<'static, (name!(apply, Document), name!(same, Vec<String>), name!(conflicts, Vec<String>))> {
     let merge = pfa_rules::three_way(
         &rules::current(),
         object(base).as_ref(),
@@ -73,7 +72,7 @@ fn three_way(
         &object(theirs).unwrap_or_default(),
         true,
     );
-    TableIterator::once((json(merge.apply), merge.same, merge.conflicts))
+    TableIterator::once((Document::of(&merge.apply), merge.same, merge.conflicts))
 }
 
 #[pg_extern(sql = false)]
@@ -88,27 +87,31 @@ fn judge(
 ) -> TableIterator<
     'static,
     (
-        name!(errors, JsonB),
+        name!(errors, Document),
         name!(missing, Vec<String>),
         name!(operation, &'static str),
-        name!(delta, JsonB),
-        name!(base, Option<JsonB>),
-        name!(seen, JsonB),
-        name!(to_send, JsonB),
+        name!(delta, Document),
+        name!(base, Option<Document>),
+        name!(seen, Document),
+        name!(to_send, Document),
         name!(conflicts, Vec<String>),
     ),
 > {
     let rules = rules::current();
-    let record = object(record).unwrap_or_default();
-    let delta = delta.map_or(Value::Null, |d| d.0);
+    let (asked, exact) = delta.map_or((Value::Null, false), Document::read);
+    let named = |name: &str| asked.get(name).is_some();
+    // Of a record, only what the judgement looks at.
+    let record = record.and_then(|record| record.fields(|name| named(name) || pfa_rules::spans_fields(name)));
+    let record = record.unwrap_or_default();
     let unmoved = unmoved == Some(true);
-    let base = object(base);
+    let base = base.filter(|_| !unmoved).and_then(|base| base.fields(named));
     let base = if unmoved { Some(&record) } else { base.as_ref() };
+    let accepted = accepted.and_then(|accepted| accepted.fields(named));
 
     let sees_prices = granted.as_ref().is_none_or(|granted| granted.iter().any(|permission| permission == SEE_PRICES));
-    let errors = pfa_rules::errors(&rules, &record, &delta, sees_prices);
-    let changes = pfa_rules::canonical(&rules, &delta);
-    let merge = pfa_rules::three_way(&rules, base, object(accepted).as_ref(), &changes, &record, sees_prices);
+    let errors = pfa_rules::errors(&rules, &record, &asked, sees_prices);
+    let changes = pfa_rules::canonical(&rules, &asked);
+    let merge = pfa_rules::three_way(&rules, base, accepted.as_ref(), &changes, &record, sees_prices);
     let missing = granted.map_or_else(Vec::new, |granted| {
         let mut needed = pfa_rules::required_permissions(&rules, &record, &changes);
         needed.insert(COMMIT.to_owned());
@@ -116,15 +119,18 @@ fn judge(
     });
     let of_changes =
         |from: &Map| changes.keys().map(|name| (name.clone(), from.get(name).cloned().unwrap_or(Value::Null))).collect::<Map>();
+    // What is as it was given is not written again: most deltas are canonical, and most are sent as a whole.
+    let written = delta.filter(|_| exact && asked.as_object() == Some(&changes)).unwrap_or_else(|| Document::of(&changes));
+    let to_send = if merge.apply.len() == changes.len() { written } else { Document::of(&merge.apply) };
     TableIterator::once((
-        JsonB(errors.iter().map(problem_json).collect()),
+        Document::new(&Value::Array(errors.iter().map(problem_json).collect())),
         missing,
         pfa_rules::operation(&changes).as_str(),
-        json(changes.clone()),
-        // Written once: the caller knows that they are the same.
-        base.filter(|_| !unmoved).map(of_changes).map(json),
-        json(of_changes(&record)),
-        json(merge.apply),
+        written,
+        // Left out where the caller knows that it is seen.
+        base.filter(|_| !unmoved).map(|base| Document::of(&of_changes(base))),
+        Document::of(&of_changes(&record)),
+        to_send,
         merge.conflicts,
     ))
 }

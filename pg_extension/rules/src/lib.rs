@@ -23,6 +23,7 @@ mod unreadable;
 mod validation;
 
 pub use change::{Operation, operation, required_permissions};
+pub use consistency::spans_fields;
 pub use field::{Rules, RulesError};
 pub use json::read;
 pub use merge::{Merge, three_way};

@@ -47,12 +47,13 @@ create function change_mirrors(changes mirror_change[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    archived jsonb := (select jsonb_agg(jsonb_build_object('id', c.mirror_id, 'changedBy', c.changed_by,
-                                                           'reason', c.reason))
-                         from unnest(changes) c where c.new_version);
+    archived record;
 begin
-    if archived is not null then
-        perform write_history(archived);
+    select array_agg(c.mirror_id) as ids, array_agg(c.changed_by) as authors, array_agg(c.reason) as reasons
+      into archived
+      from unnest(changes) c where c.new_version;
+    if archived.ids is not null then
+        perform write_history(archived.ids, archived.authors, archived.reasons);
     end if;
     if cardinality(changes) > 0 then
         perform write_mirrors(array_agg(c.mirror_id), array_agg(c.data), array_agg(t.data), array_agg(c.pems_stamp),

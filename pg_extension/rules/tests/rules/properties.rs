@@ -1,7 +1,7 @@
 //! What holds for all records and edits, however strange.
 
 use jiff::Timestamp;
-use pfa_rules::{Map, Value, canonical, errors, required_permissions, three_way, typed, validate};
+use pfa_rules::{Map, Value, canonical, errors, required_permissions, spans_fields, three_way, typed, validate};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rust_decimal::Decimal;
@@ -116,6 +116,20 @@ proptest! {
         let delta = fields_of(delta);
         required_permissions(rules(), &record, &delta);
         three_way(rules(), Some(&delta), None, &record, &delta, true);
+    }
+
+    /// The judgement of an edit looks at no other fields of the record than the edited ones and those that rules span.
+    #[test]
+    fn the_other_fields_of_a_record_do_not_matter(record in record(), delta in prop_oneof![plausible(), record()]) {
+        let mut part = record.clone();
+        part.retain(|name, _| delta.contains_key(name) || spans_fields(name));
+        let edit = Value::Object(delta.clone());
+        for sees_prices in [true, false] {
+            prop_assert_eq!(errors(rules(), &part, &edit, sees_prices), errors(rules(), &record, &edit, sees_prices));
+            let merge = |record: &Map| three_way(rules(), Some(record), None, &delta, record, sees_prices);
+            prop_assert_eq!(merge(&part), merge(&record));
+        }
+        prop_assert_eq!(required_permissions(rules(), &part, &delta), required_permissions(rules(), &record, &delta));
     }
 
     #[test]
