@@ -4,7 +4,9 @@ use pfa_rules::{Map, Problem, Value};
 use pgrx::iter::TableIterator;
 use pgrx::prelude::*;
 
-use crate::{document::Document, rules};
+use crate::document::Document;
+use crate::row::{Row, texts};
+use crate::rules;
 
 /// The permission that every commit needs, whatever its fields.
 const COMMIT: &str = "perm_Sync";
@@ -40,15 +42,30 @@ fn canonical(delta: Document) -> Document {
 }
 
 #[pg_extern(sql = false)]
-fn typed(record: Document) -> TableIterator<'static, (name!(data, Document), name!(problem, Option<String>))> {
+fn typed(record: Document, call: pg_sys::FunctionCallInfo) -> Row {
     let (value, exact) = record.read();
-    let Value::Object(fields) = value else {
-        return TableIterator::once((Document::of(&Map::new()), None));
-    };
+    let fields = if let Value::Object(fields) = value { fields } else { Map::new() };
     let typed = pfa_rules::typed(&rules::current(), &fields);
     // Most records are in canonical form already.
     let data = if exact && typed.data == fields { record } else { Document::of(&typed.data) };
-    TableIterator::once((data, typed.problem.map(|p| p.message)))
+    Row::new(call, [data.into_datum(), typed.problem.and_then(|problem| problem.message.into_datum())])
+}
+
+/// A record with PEMS' derived fields as the dates that they follow make them.
+#[pg_extern(sql = false)]
+fn with_derived(record: Document) -> Document {
+    const DERIVED: [(&str, [&str; 2]); 2] =
+        [("hasPlan", ["originalStart", "originalEnd"]), ("hasActuals", ["actualStart", "actualEnd"])];
+    let of_interest = |name: &str| DERIVED.iter().any(|(derived, dates)| name == *derived || dates.contains(&name));
+    let Some(fields) = record.fields(of_interest) else { return record };
+    let is_set = |name: &&str| fields.get(*name).is_some_and(|value| !value.is_null());
+    let derived = DERIVED.map(|(name, dates)| (name, Value::Bool(dates.iter().all(is_set))));
+    if derived.iter().all(|(name, value)| fields.get(*name) == Some(value)) {
+        return record;
+    }
+    let Some(mut whole) = record.fields(|_| true) else { return record };
+    whole.extend(derived.map(|(name, value)| (name.to_owned(), value)));
+    Document::of(&whole)
 }
 
 /// Whether a JSON text can be read: it is not nested too deeply, and its numbers are numbers.
@@ -76,27 +93,15 @@ fn three_way(
 }
 
 #[pg_extern(sql = false)]
-#[allow(clippy::type_complexity)]
 fn judge(
     record: Option<Document>,
     delta: Option<Document>,
     base: Option<Document>,
     accepted: Option<Document>,
-    granted: Option<Vec<String>>,
+    granted: Option<Array<'_, &str>>,
     unmoved: Option<bool>,
-) -> TableIterator<
-    'static,
-    (
-        name!(errors, Document),
-        name!(missing, Vec<String>),
-        name!(operation, &'static str),
-        name!(delta, Document),
-        name!(base, Option<Document>),
-        name!(seen, Document),
-        name!(to_send, Document),
-        name!(conflicts, Vec<String>),
-    ),
-> {
+    call: pg_sys::FunctionCallInfo,
+) -> Row {
     let rules = rules::current();
     let (asked, exact) = delta.map_or((Value::Null, false), Document::read);
     let named = |name: &str| asked.get(name).is_some();
@@ -108,29 +113,35 @@ fn judge(
     let base = if unmoved { Some(&record) } else { base.as_ref() };
     let accepted = accepted.and_then(|accepted| accepted.fields(named));
 
-    let sees_prices = granted.as_ref().is_none_or(|granted| granted.iter().any(|permission| permission == SEE_PRICES));
+    let granted = granted.as_ref().map(|granted| granted.iter().flatten().collect::<Vec<_>>());
+    let sees_prices = granted.as_ref().is_none_or(|granted| granted.contains(&SEE_PRICES));
     let errors = pfa_rules::errors(&rules, &record, &asked, sees_prices);
     let changes = pfa_rules::canonical(&rules, &asked);
     let merge = pfa_rules::three_way(&rules, base, accepted.as_ref(), &changes, &record, sees_prices);
     let missing = granted.map_or_else(Vec::new, |granted| {
         let mut needed = pfa_rules::required_permissions(&rules, &record, &changes);
         needed.insert(COMMIT.to_owned());
-        needed.into_iter().filter(|permission| !granted.contains(permission)).collect()
+        needed.into_iter().filter(|permission| !granted.contains(&permission.as_str())).collect()
     });
     let of_changes =
         |from: &Map| changes.keys().map(|name| (name.clone(), from.get(name).cloned().unwrap_or(Value::Null))).collect::<Map>();
     // What is as it was given is not written again: most deltas are canonical, and most are sent as a whole.
     let written = delta.filter(|_| exact && asked.as_object() == Some(&changes)).unwrap_or_else(|| Document::of(&changes));
     let to_send = if merge.apply.len() == changes.len() { written } else { Document::of(&merge.apply) };
-    TableIterator::once((
-        Document::new(&Value::Array(errors.iter().map(problem_json).collect())),
-        missing,
-        pfa_rules::operation(&changes).as_str(),
-        written,
-        // Left out where the caller knows that it is seen.
-        base.filter(|_| !unmoved).map(|base| Document::of(&of_changes(base))),
-        Document::of(&of_changes(&record)),
-        to_send,
-        merge.conflicts,
-    ))
+    let errors = Value::Array(errors.iter().map(problem_json).collect());
+    // Left out where the caller knows that it is seen.
+    let base = base.filter(|_| !unmoved).map(|base| Document::of(&of_changes(base)));
+    Row::new(
+        call,
+        [
+            Document::new(&errors).into_datum(),
+            texts(missing),
+            pfa_rules::operation(&changes).as_str().into_datum(),
+            written.into_datum(),
+            base.into_datum(),
+            Document::of(&of_changes(&record)).into_datum(),
+            to_send.into_datum(),
+            texts(merge.conflicts),
+        ],
+    )
 }

@@ -64,9 +64,8 @@ begin
 end
 $$;
 
--- A record with PEMS' derived fields as the dates that they follow make them.
-create function with_derived(data jsonb) returns jsonb
-    language sql stable security invoker
-    return data || jsonb_build_object(
-        'hasPlan', data->>'originalStart' is not null and data->>'originalEnd' is not null,
-        'hasActuals', data->>'actualStart' is not null and data->>'actualEnd' is not null);
+-- A record with PEMS' derived fields, hasPlan and hasActuals, as the dates that they follow make them.
+create function with_derived(record jsonb) returns jsonb
+    language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'with_derived_wrapper';
+comment on function with_derived(jsonb) is
+    'A record with hasPlan and hasActuals as its dates make them: whether it has both of a plan, or of actuals.';

@@ -44,9 +44,10 @@ begin
     perform refresh_plans();
     free := lock_for_claim(array(select i.queue_id from unnest(items) i));
     return array(
-        select q.id from pfa_write_queue q
-          join unnest(items) i on i.queue_id = q.id and i.fencing_token = q.fencing_token
-         where q.id = any (free) and q.lease_until is not null
+        select q.id from unnest(items) i
+         cross join lateral (
+             select q.id, q.fencing_token, q.lease_until from pfa_write_queue q where q.id = i.queue_id offset 0) q
+         where q.id = any (free) and q.fencing_token = i.fencing_token and q.lease_until is not null
          order by q.id);
 end
 $$;
