@@ -43,11 +43,13 @@ fn canonical(delta: Document) -> Document {
 
 #[pg_extern(sql = false)]
 fn typed(record: Document, call: pg_sys::FunctionCallInfo) -> Row {
-    let (value, exact) = record.read();
-    let fields = if let Value::Object(fields) = value { fields } else { Map::new() };
-    let typed = pfa_rules::typed(&rules::current(), &fields);
+    let rules = rules::current();
     // Most records are in canonical form already.
-    let data = if exact && typed.data == fields { record } else { Document::of(&typed.data) };
+    if record.all_fields(|name, value| pfa_rules::is_typed(&rules, name, value)) {
+        return Row::new(call, [record.into_datum(), None]);
+    }
+    let typed = pfa_rules::typed(&rules, &object(Some(record)).unwrap_or_default());
+    let data = Document::of(&typed.data);
     Row::new(call, [data.into_datum(), typed.problem.and_then(|problem| problem.message.into_datum())])
 }
 
@@ -72,6 +74,16 @@ fn with_derived(record: Document) -> Document {
 #[pg_extern(sql = false)]
 fn readable(json: &str) -> bool {
     serde_json::from_str::<Value>(json).is_ok()
+}
+
+/// Declared in `sql/install/access/masking.sql`.
+#[pg_extern(sql = false)]
+fn masked(data: Option<Document>, priced: Option<bool>) -> Option<Document> {
+    if priced == Some(true) {
+        return data;
+    }
+    let (value, _) = data?.read();
+    Some(Document::new(&pfa_rules::without_prices(&rules::current(), value)))
 }
 
 #[pg_extern(sql = false)]

@@ -48,6 +48,11 @@ impl Document {
         }
     }
 
+    /// Whether it is an object whose fields all pass.
+    pub fn all_fields(self, pass: impl Fn(&str, &Value) -> bool) -> bool {
+        reading::all_fields(self.bytes(), pass)
+    }
+
     /// By its text: it is nested deeper than serde_json reads, or has a key that serde_json reserves.
     fn read_text(self) -> Value {
         // SAFETY: it is a jsonb; jsonb_out returns a text in the memory context of the call.

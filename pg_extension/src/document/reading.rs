@@ -8,8 +8,8 @@ use pfa_rules::{Map, Value};
 use pgrx::{direct_function_call, prelude::*};
 
 use super::writing::{
-    ARRAY, COUNT, END_NOT_LENGTH, LENGTH, OBJECT, SCALAR, TYPE, TYPE_CONTAINER, TYPE_FALSE, TYPE_NULL, TYPE_NUMERIC,
-    TYPE_STRING, TYPE_TRUE,
+    ARRAY, COUNT, END_NOT_LENGTH, LENGTH, OBJECT, SCALAR, TYPE, TYPE_CONTAINER, TYPE_FALSE, TYPE_NULL, TYPE_NUMERIC, TYPE_STRING,
+    TYPE_TRUE,
 };
 
 /// Deepest nesting that is read here; deeper values are left to [`pfa_rules::read`].
@@ -32,6 +32,15 @@ pub(super) fn fields(jsonb: &[u8], wanted: &impl Fn(&str) -> bool) -> Option<Map
     if root.header & OBJECT == 0 { None } else { root.object(DEEPEST, wanted) }
 }
 
+/// Whether it is an object whose fields all pass; false, too, where one is to be read by its text.
+pub(super) fn all_fields(jsonb: &[u8], pass: impl Fn(&str, &Value) -> bool) -> bool {
+    let passes = |(name, value): (Child, Child)| {
+        let value = value.value(DEEPEST);
+        value.is_some_and(|value| pass(&String::from_utf8_lossy(name.bytes), &value))
+    };
+    Container::of(jsonb).is_some_and(|root| root.header & OBJECT != 0 && root.fields().all(passes))
+}
+
 struct Container<'a> {
     header: u32,
     entries: &'a [u8],
@@ -51,6 +60,16 @@ impl<'a> Container<'a> {
         Children { entries: self.entries, children: self.children, at: 0 }
     }
 
+    /// The keys of an object with their values.
+    fn fields(&self) -> impl Iterator<Item = (Child<'a>, Child<'a>)> {
+        let mut values = self.children();
+        let count = (self.header & COUNT) as usize;
+        if count > 0 {
+            values.nth(count - 1);
+        }
+        self.children().take(count).zip(values)
+    }
+
     fn value(&self, depth: usize) -> Option<Value> {
         match self.header & (ARRAY | OBJECT) {
             ARRAY => self.children().map(|child| child.value(depth)).collect::<Option<_>>().map(Value::Array),
@@ -60,14 +79,9 @@ impl<'a> Container<'a> {
     }
 
     fn object(&self, depth: usize, wanted: &impl Fn(&str) -> bool) -> Option<Map> {
-        let mut keys = self.children();
-        let mut values = self.children();
-        let count = (self.header & COUNT) as usize;
-        values.nth(count.checked_sub(1).unwrap_or_default());
         let mut fields = Map::new();
-        for _ in 0..count {
-            let name = String::from_utf8_lossy(keys.next()?.bytes);
-            let value = values.next()?;
+        for (name, value) in self.fields() {
+            let name = String::from_utf8_lossy(name.bytes);
             if wanted(&name) {
                 if name == RESERVED && depth < DEEPEST {
                     return None;

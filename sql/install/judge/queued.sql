@@ -44,6 +44,9 @@ $$;
 -- and queue rows. Returns the others.
 --
 -- An edit that became invalid because PEMS moved is a conflict for a person to resolve, like any other.
+--
+-- One statement reads each row once, and looks at the same time whether the application changed anything unseen: then
+-- that is ended, and the others are judged again.
 create function judge_queued(queue_ids bigint[], detected text) returns setof pending_request
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -58,8 +61,8 @@ begin
         select array_agg(row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason,
                              q.base_version, r.version, r.data, j.base, j.seen, '[]'::jsonb, j.missing, j.operation,
                              j.delta, j.to_send, c.conflicts,
-                             case when j.conflicts = '{}'
-                                  then (select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
+                             case when j.conflicts = '{}' then (
+                                 select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
                              o.outcome, case when j.conflicts = '{}' and j.errors <> '[]' then 'NOT_VALID_NOW' end,
                              null)::judgement) as judgements,
                array_agg(row(q.id, j.to_send, p.pems_version)::pending_request) as requests,
@@ -72,7 +75,8 @@ begin
           from unnest(queue_ids) i (id)
          cross join lateral (select * from pfa_write_queue q where q.id = i.id offset 0) q
           join author a on a.author = q.author and a.organization_id = q.organization_id
-          left join lateral (select * from modification m where m.modification_id = q.modification_id offset 0) m on true
+          left join lateral (
+              select * from modification m where m.modification_id = q.modification_id offset 0) m on true
           left join lateral (select * from mirror r where r.mirror_id = q.mirror_id offset 0) r on true
           left join lateral (
               select p.pems_version from pems_record p

@@ -2,8 +2,8 @@
 -- modifications, then mirror rows, by id.
 
 -- Moves rows to the archive, and makes the next change of each of their records its head. mirror_versions: the versions
--- that they made, in the order of queue_ids; null = none. event: the log entry of each, with PEMS' responses in the same
--- order; null = none.
+-- that they made, in the order of queue_ids; null = none. event: the log entry of each, with PEMS' responses in the
+-- same order; null = none.
 create function finalize_rows(queue_ids bigint[], status text, error text, mirror_versions int[] default null,
                               event text default null, responses jsonb[] default null)
     returns void

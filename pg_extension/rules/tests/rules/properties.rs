@@ -1,7 +1,7 @@
 //! What holds for all records and edits, however strange.
 
 use jiff::Timestamp;
-use pfa_rules::{Map, Value, canonical, errors, required_permissions, spans_fields, three_way, typed, validate};
+use pfa_rules::{Map, Value, canonical, errors, is_typed, required_permissions, spans_fields, three_way, typed, validate};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rust_decimal::Decimal;
@@ -165,6 +165,9 @@ proptest! {
         prop_assert_eq!(&once.data, &twice.data);
         prop_assert_eq!(twice.problem, None);
         prop_assert_eq!(once.problem.is_some(), once.data.len() < record.len());
+        for (name, value) in &record {
+            prop_assert_eq!(is_typed(rules(), name, value), once.data.get(name) == Some(value), "{} {}", name, value);
+        }
     }
 
     #[test]
