@@ -13,6 +13,7 @@ mod peers;
 mod report;
 mod road;
 mod stack;
+mod steady;
 mod sweep;
 mod writers;
 
@@ -48,6 +49,8 @@ enum Section {
     Drain,
     /// How a full queue empties without a limit, and where the time goes.
     Free,
+    /// Whether a queue that is filled and emptied for long stays as fast as it was.
+    Steady,
     /// What commits wait while what no trigger saw is queued.
     Sweep,
     /// What the API's answers cost by the history behind them, and what its listeners cost who commits.
@@ -97,6 +100,7 @@ async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report> {
             Section::Load => road::run_under_load(cluster.server(), &mut report).await?,
             Section::Drain => drain::run(cluster.server(), &mut report, &progress).await?,
             Section::Free => drain::run_without_limit(cluster.server(), &mut report, &progress).await?,
+            Section::Steady => steady::run(cluster.server(), &mut report).await?,
             Section::Sweep => sweep::run(cluster.server(), &mut report).await?,
             Section::Api => api::run(cluster.server(), &mut report, &progress).await?,
             #[cfg(feature = "peers")]
