@@ -5,6 +5,7 @@
 mod document;
 mod doorbell;
 mod record;
+mod row;
 mod rules;
 mod table_owner;
 

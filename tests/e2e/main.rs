@@ -4,6 +4,7 @@ mod api;
 mod api_doctor;
 mod attach;
 mod attacks;
+mod binary_json;
 mod binding;
 mod blocking;
 mod bounds;

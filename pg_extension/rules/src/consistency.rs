@@ -13,6 +13,14 @@ pub(crate) const UNSAFE_KEY: &str =
     "the pfaId can't be part of an address in PEMS: it is batch, has a part . or .., or a control character";
 const PRICES: [(&str, &str); 2] = [("Rental", "monthlyRate"), ("Purchase", "purchasePrice")];
 
+/// Whether the rules between fields, or the permissions that an edit needs, read the field of a record, whatever the edit
+/// changes. Judging an edit needs those fields of the record and the edited ones.
+pub fn spans_fields(name: &str) -> bool {
+    matches!(name, PFA_ID | "source" | "isActualized" | IS_DISCONTINUED)
+        || PERIODS.iter().any(|(start, end)| name == *start || name == *end)
+        || PRICES.iter().any(|(_, price)| name == *price)
+}
+
 pub(crate) fn check(change: &Change, may_revive: bool, report: &mut ValidationReport) {
     check_key(change, report);
     for (start, end) in PERIODS {

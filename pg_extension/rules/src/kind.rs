@@ -60,6 +60,17 @@ impl Kind {
             _ => value.clone(),
         })
     }
+
+    /// Whether a value is as [`canonical()`](Self::canonical) spells it.
+    pub(crate) fn is_canonical(self, value: &Value) -> bool {
+        match (self.read(value), value) {
+            (Err(_), _) => false,
+            (Ok(Meaning::Nothing), _) => value.is_null(),
+            (Ok(Meaning::Decimal(decimal)), Value::Number(number)) => decimal.to_string() == number.as_str(),
+            (Ok(Meaning::Moment(_)), Value::String(text)) => moment::is_canonical(text),
+            _ => true,
+        }
+    }
 }
 
 /// The number without trailing zeros and exponent.

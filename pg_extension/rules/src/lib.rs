@@ -15,6 +15,7 @@ mod decimal;
 mod field;
 mod json;
 mod kind;
+mod masking;
 mod merge;
 mod moment;
 mod problem;
@@ -24,14 +25,16 @@ mod unreadable;
 mod validation;
 
 pub use change::{Operation, operation, required_permissions};
+pub use consistency::spans_fields;
 pub use cost::cost;
 pub use field::{Rules, RulesError};
 pub use json::read;
+pub use masking::without_prices;
 pub use merge::{Merge, three_way};
 pub use problem::{Code, Problem};
 pub use report::ValidationReport;
 pub use serde_json::Value;
-pub use spelling::{Typed, canonical, typed};
+pub use spelling::{Typed, canonical, is_typed, typed};
 pub use validation::{Rights, errors, validate};
 
 /// A JSON object: a record, or a delta. Its keys are sorted.

@@ -33,7 +33,7 @@ pub fn typed(rules: &Rules, record: &Map) -> Typed {
     let mut typed = Typed { data: Map::new(), problem: None };
     for (name, value) in record {
         let spelled = match rules.field(name) {
-            Some(field) if field.name == PFA_ID && value.as_str().is_some_and(is_unsafe_key) => {
+            Some(_) if has_unsafe_key(name, value) => {
                 Err(Problem::of_field(PFA_ID, Code::BusinessRuleViolation, UNSAFE_KEY.to_owned()))
             }
             Some(field) => field.kind.canonical(value).map_err(|why| Problem::unreadable(field, value, why)),
@@ -49,4 +49,13 @@ pub fn typed(rules: &Rules, record: &Map) -> Typed {
         }
     }
     typed
+}
+
+/// Whether [`typed()`] leaves a field of a record as it is.
+pub fn is_typed(rules: &Rules, name: &str, value: &Value) -> bool {
+    rules.field(name).is_none_or(|field| field.kind.is_canonical(value) && !has_unsafe_key(name, value))
+}
+
+fn has_unsafe_key(name: &str, value: &Value) -> bool {
+    name == PFA_ID && value.as_str().is_some_and(is_unsafe_key)
 }

@@ -1,15 +1,11 @@
 -- Masking: prices are shown only to sessions with perm_ViewFinancials.
 
--- JSON for a session that may see prices (priced), or may not: whole, or without the prices at any depth.
+-- JSON for a session that may see prices (priced), or may not: whole, or without the prices at any depth. An object
+-- about a price (its key "field" names it) loses its values, and "hidden" says that there are some. What is nested more
+-- than 50 deep is left out.
 create function masked(data jsonb, priced boolean) returns jsonb
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set row_security = off
-as $$
-begin
-    return case when priced or data is null then data
-                else without_fields(data, array(select f.name from field_rules f where f.price)) end;
-end
-$$;
+    language c stable security definer set search_path = pg_catalog, pg_temp
+    parallel safe as 'MODULE_PATHNAME', 'masked_wrapper';
 comment on function masked(jsonb, boolean) is 'JSON without the price fields, at any depth, unless priced.';
 
 create function masked(data jsonb, organization_id text) returns jsonb
@@ -17,32 +13,6 @@ create function masked(data jsonb, organization_id text) returns jsonb
 as $$
 begin
     return masked(data, can_see(organization_id, 'perm_ViewFinancials'));
-end
-$$;
-
--- JSON without fields of these names at any depth. An object about such a field (its key "field" names it) loses its
--- values, and "hidden" says that there are some. What is nested more than 50 deep is left out.
-create function without_fields(data jsonb, names text[], depth int default 50) returns jsonb
-    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-declare
-    about_hidden boolean := coalesce(data->>'field' = any (names), false);
-begin
-    if depth < 0 then
-        return null;
-    end if;
-    return case jsonb_typeof(data)
-        when 'array' then (
-            select coalesce(jsonb_agg(without_fields(e.value, names, depth - 1) order by e.ordinality), '[]')
-              from jsonb_array_elements(data) with ordinality e)
-        when 'object' then (
-            select coalesce(jsonb_object_agg(e.key, without_fields(e.value, names, depth - 1)), '{}')
-              from jsonb_each(data) e
-             where e.key <> all (names) and not (about_hidden and e.key in ('base', 'ours', 'theirs')))
-            || case when about_hidden and data ?| array['base', 'ours', 'theirs'] then '{"hidden": true}'
-                    else '{}' end::jsonb
-        else data
-    end;
 end
 $$;
 

@@ -47,13 +47,13 @@ declare
     history      text := format('%I.pfa_mirror_history', app_schema);
     modification text := format('%I.pfa_modification', app_schema);
     names        text;
-    definitions  text;
+    selected     text;
     copied       text[];
 begin
-    select string_agg(format('%I', split_part(c, ' ', 1)), ', '),
-           string_agg(format('%I %s', split_part(c, ' ', 1), substr(c, strpos(c, ' ') + 1)), ', ')
-      into names, definitions
-      from regexp_split_to_table(typed_field_columns(), ', ') c;
+    select string_agg(format('%I', f.name), ', '), string_agg(format('(r.typed->>%L)::%s', f.name, f.type), ', ')
+      into names, selected
+      from regexp_split_to_table(typed_field_columns(), ', ') c
+     cross join lateral (select split_part(c, ' ', 1), substr(c, strpos(c, ' ') + 1)) f (name, type);
     copied := array(select format('%I', c.column_name)
                       from application_columns() c
                       join application_columns() h on h.table_name = 'pfa_mirror_history'
@@ -64,12 +64,11 @@ begin
     perform create_write_function('write_new_mirrors', mirror, format($insert$
         insert into %1$s (id, "organizationId", "pfaId", data, version, "pemsVersion", "lastSyncedAt", "createdAt",
                           "updatedAt", %2$s)
-        select r.id, r.organization, r."pfaId", r.data, 1, r.stamp, n.now, n.now, n.now, t.*
+        select r.id, r.organization, r."pfaId", r.data, 1, r.stamp, n.now, n.now, n.now, %3$s
           from jsonb_to_recordset(argument) r (id text, organization text, "pfaId" text, data jsonb, typed jsonb,
                                                stamp text)
-         cross join lateral jsonb_to_record(r.typed) t (%3$s)
          cross join (select now() at time zone 'utc') n (now)
-        on conflict do nothing $insert$, mirror, names, definitions));
+        on conflict do nothing $insert$, mirror, names, selected));
     return next 'write_new_mirrors';
 
     -- Arrays in step: a document of whole records would be put together and taken apart again for nothing.
@@ -77,19 +76,19 @@ begin
         update %1$s m
            set data = r.data, version = m.version + r.step, "pemsVersion" = coalesce(r.stamp, m."pemsVersion"),
                "lastSyncedAt" = now() at time zone 'utc', "updatedAt" = now() at time zone 'utc',
-               (%2$s) = (select t.* from jsonb_to_record(r.typed) t (%3$s))
+               (%2$s) = row(%3$s)
           from unnest(ids, records, typed_records, stamps, steps) r (id, data, typed, stamp, step)
-         where m.id = r.id $update$, mirror, names, definitions),
+         where m.id = r.id $update$, mirror, names, selected),
         'ids text[], records jsonb[], typed_records jsonb[], stamps text[], steps int[]');
     return next 'write_mirrors';
 
-    -- [{id, changedBy, reason}]
     perform create_write_function('write_history', history, format($insert$
         insert into %1$s (id, "mirrorId", "changedBy", "changeReason", "archivedAt", %2$s)
-        select gen_random_uuid()::text, m.id, r."changedBy", r.reason, now() at time zone 'utc', %3$s
-          from jsonb_to_recordset(argument) r (id text, "changedBy" text, reason text)
+        select gen_random_uuid()::text, m.id, r.author, r.reason, now() at time zone 'utc', %3$s
+          from unnest(ids, authors, reasons) r (id, author, reason)
           join %4$s m on m.id = r.id $insert$,
-        history, array_to_string(copied, ', '), 'm.' || array_to_string(copied, ', m.'), mirror));
+        history, array_to_string(copied, ', '), 'm.' || array_to_string(copied, ', m.'), mirror),
+        'ids text[], authors text[], reasons text[]');
     return next 'write_history';
 
     -- [{id, mirrorId, organizationId, userId, delta, sessionId, baseVersion, changeReason}]
@@ -119,6 +118,22 @@ begin
          where m.id = r->>'id' $update$, modification));
     return next 'write_modifications';
 
+    perform create_write_function('write_state', modification, format($update$
+        update %1$s m
+           set "syncState" = new_state, "updatedAt" = now() at time zone 'utc'
+         where m.id = any (ids) and m."syncState" <> new_state $update$, modification),
+        'ids text[], new_state text');
+    return next 'write_state';
+
+    perform create_write_function('write_synced', modification, format($update$
+        update %1$s m
+           set "syncState" = 'synced', "syncError" = null, "syncedAt" = now() at time zone 'utc',
+               "pemsVersion" = r.version, "updatedAt" = now() at time zone 'utc'
+          from unnest(ids, versions) r (id, version)
+         where m.id = r.id $update$, modification),
+        'ids text[], versions int[]');
+    return next 'write_synced';
+
     -- [{id, syncState, syncStatus}]
     perform create_write_function('write_sync_states', modification, format($update$
         update %1$s m
@@ -147,9 +162,8 @@ create function set_sync_state(modification_ids text[], sync_state text) returns
     set jit = off set enable_seqscan = off
 as $$
 begin
-    perform change_modifications((
-        select jsonb_agg(jsonb_build_object('id', m.modification_id, 'syncState', set_sync_state.sync_state))
-          from modification m
-         where m.modification_id = any (modification_ids) and m.sync_state <> set_sync_state.sync_state));
+    if cardinality(modification_ids) > 0 then
+        perform write_state(modification_ids, sync_state);
+    end if;
 end
 $$;

@@ -26,13 +26,14 @@ declare
     tied        text[];
     done        text[] := '{}';
     wanted      int;
+    records     int;
     judgements  judgement[];
     kinds       judged_kinds;
     refused     judgement[] := '{}';
     counts      enqueue_count[] := '{}';
     job         bigint;
 begin
-    select array_agg(c.modification_id) as ids, array_agg(c.mirror_id) as records,
+    select array_agg(c.modification_id order by c.mirror_id) as ids, array_agg(c.mirror_id) as records,
            min(c.user_id) as author, min(c.organization_id) as organization,
            min(c.user_id) = max(c.user_id) and min(c.organization_id) = max(c.organization_id) as of_one_author,
            bool_or(c.disputed) as disputed, bool_or(c.dead) as dead
@@ -50,7 +51,7 @@ begin
         return counts;
     end if;
     -- The record's lock makes its queue order its commit order.
-    perform lock_records(edits.records);
+    records := cardinality(lock_records(edits.records));
     wanted := cardinality(rest);
     -- A conflict or dead letter that the application commits again is judged anew.
     if edits.disputed then
@@ -64,7 +65,7 @@ begin
     end if;
     -- Several changes of one record are judged one after the other, each over those before it.
     while cardinality(rest) > 0 loop
-        if cardinality(rest) = 1 then
+        if cardinality(rest) = 1 or wanted = records then
             round_ids := rest;
             rest := '{}';
         else

@@ -131,7 +131,7 @@ comment on function pfa_sync.cost(jsonb) is
     'of 30.44 days, times monthlyRate; of a Purchase, purchasePrice. Null: a value that it takes is missing or '
     'cannot be read.';
 
-create function typed(record jsonb) returns table (data jsonb, problem text)
+create function typed(record jsonb, out data jsonb, out problem text)
     language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'typed_wrapper';
 comment on function typed(jsonb) is
     'A record in canonical form, without the fields whose value can''t be read as their type; problem names the first '
@@ -142,9 +142,9 @@ create function readable(value text) returns boolean
 comment on function readable(text) is 'Whether the other functions of the library can read a JSON value.';
 
 create function judge(record jsonb, delta jsonb, base jsonb, accepted jsonb, granted text[],
-                      unmoved boolean default false, may_revive boolean default false)
-    returns table (errors jsonb, missing text[], operation text, delta jsonb, base jsonb, seen jsonb, to_send jsonb,
-                   conflicts text[])
+                      unmoved boolean default false, may_revive boolean default false, out errors jsonb,
+                      out missing text[], out operation text,
+                      out delta jsonb, out base jsonb, out seen jsonb, out to_send jsonb, out conflicts text[])
     language c stable security invoker parallel safe as 'MODULE_PATHNAME', 'judge_wrapper';
 comment on function judge(jsonb, jsonb, jsonb, jsonb, text[], boolean, boolean) is
     'validate, canonical and three_way of one change in a single call, with its operation and what it needs beyond the '

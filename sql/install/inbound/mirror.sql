@@ -47,12 +47,13 @@ create function change_mirrors(changes mirror_change[]) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    archived jsonb := (select jsonb_agg(jsonb_build_object('id', c.mirror_id, 'changedBy', c.changed_by,
-                                                           'reason', c.reason))
-                         from unnest(changes) c where c.new_version);
+    archived record;
 begin
-    if archived is not null then
-        perform write_history(archived);
+    select array_agg(c.mirror_id) as ids, array_agg(c.changed_by) as authors, array_agg(c.reason) as reasons
+      into archived
+      from unnest(changes) c where c.new_version;
+    if archived.ids is not null then
+        perform write_history(archived.ids, archived.authors, archived.reasons);
     end if;
     if cardinality(changes) > 0 then
         perform write_mirrors(array_agg(c.mirror_id), array_agg(c.data), array_agg(t.data), array_agg(c.pems_stamp),
@@ -63,9 +64,8 @@ begin
 end
 $$;
 
--- A record with PEMS' derived fields as the dates that they follow make them.
-create function with_derived(data jsonb) returns jsonb
-    language sql stable security invoker
-    return data || jsonb_build_object(
-        'hasPlan', data->>'originalStart' is not null and data->>'originalEnd' is not null,
-        'hasActuals', data->>'actualStart' is not null and data->>'actualEnd' is not null);
+-- A record with PEMS' derived fields, hasPlan and hasActuals, as the dates that they follow make them.
+create function with_derived(record jsonb) returns jsonb
+    language c stable strict security invoker parallel safe as 'MODULE_PATHNAME', 'with_derived_wrapper';
+comment on function with_derived(jsonb) is
+    'A record with hasPlan and hasActuals as its dates make them: whether it has both of a plan, or of actuals.';

@@ -116,12 +116,20 @@ begin
                join mirror r on r.mirror_id = m.mirror_id
               where m.modification_id = i.id
              offset 0) c
-          left join lateral (
-             select jsonb_overlay(q.payload order by q.id) as ahead,
-                    jsonb_overlay(q.payload order by q.id) filter (where q.author = c.user_id) as own
-               from pfa_write_queue q
-              where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id
-             having count(*) > 0) q on true
+         -- Most records have nothing queued, and an aggregate costs much more than this look.
+         cross join lateral (
+             select (select true from pfa_write_queue q
+                      where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id limit 1) as waits
+             offset 0) other
+         cross join lateral (
+             select case when other.waits then (
+                        select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q
+                         where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id) end as ahead,
+                    case when other.waits then (
+                        select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q
+                         where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id
+                           and q.author = c.user_id) end as own
+             offset 0) q
          cross join lateral judge(
              case when q.ahead is null then c.data else c.data || q.ahead end,
              c.delta,

@@ -8,18 +8,6 @@ as $$
 declare
     changed bigint[];
 begin
-    -- Most calls find that nothing has changed.
-    perform from unnest(queue_ids) i (id)
-      cross join lateral (select * from pfa_write_queue q where q.id = i.id offset 0) q
-       left join lateral (select * from modification m where m.modification_id = q.modification_id offset 0) m on true
-       left join lateral (select * from mirror r where r.mirror_id = q.mirror_id offset 0) r on true
-      where m.modification_id is null or r.mirror_id is null or m.sync_state not in ('committed', 'syncing')
-         or content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) <> q.content
-         or r.organization_id <> q.organization_id
-      limit 1;
-    if not found then
-        return;
-    end if;
     perform finalize_rows(array(
         select q.id from pfa_write_queue q
           left join modification m on m.modification_id = q.modification_id
@@ -56,52 +44,70 @@ $$;
 -- and queue rows. Returns the others.
 --
 -- An edit that became invalid because PEMS moved is a conflict for a person to resolve, like any other.
+--
+-- One statement reads each row once, and looks at the same time whether the application changed anything unseen: then
+-- that is ended, and the others are judged again.
 create function judge_queued(queue_ids bigint[], detected text) returns setof pending_request
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    judgements judgement[];
+    judged record;
 begin
-    perform withdraw_changed(queue_ids);
-    judgements := array(
+    loop
         with author as materialized (
             select a.author, a.organization_id, permissions_of(a.author, a.organization_id) as permissions
               from (select distinct q.author, q.organization_id
                       from pfa_write_queue q where q.id = any (queue_ids)) a)
-        select row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason, q.base_version,
-                   r.version, r.data, j.base, j.seen, '[]'::jsonb, j.missing, j.operation, j.delta, j.to_send,
-                   c.conflicts,
-                   case when j.conflicts = '{}'
-                        then (select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
-                   judgement_outcome('[]', j.missing, c.conflicts),
-                   case when j.conflicts = '{}' and j.errors <> '[]' then 'NOT_VALID_NOW' end, null)::judgement
-          from pfa_write_queue q
-          join mirror r on r.mirror_id = q.mirror_id
+        select array_agg(row(q.modification_id, q.mirror_id, q.organization_id, q.pfa_id, q.author, q.reason,
+                             q.base_version, r.version, r.data, j.base, j.seen, '[]'::jsonb, j.missing, j.operation,
+                             j.delta, j.to_send, c.conflicts,
+                             case when j.conflicts = '{}' then (
+                                 select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
+                             o.outcome, case when j.conflicts = '{}' and j.errors <> '[]' then 'NOT_VALID_NOW' end,
+                             null)::judgement) as judgements,
+               array_agg(row(q.id, j.to_send, p.pems_version)::pending_request) as requests,
+               bool_or(m.modification_id is null or r.mirror_id is null
+                       or m.sync_state not in ('committed', 'syncing')
+                       or content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) <> q.content
+                       or r.organization_id <> q.organization_id) as changed,
+               bool_or(o.outcome <> 'pending' or j.to_send = '{}') as ending
+          into judged
+          from unnest(queue_ids) i (id)
+         cross join lateral (select * from pfa_write_queue q where q.id = i.id offset 0) q
           join author a on a.author = q.author and a.organization_id = q.organization_id
+          left join lateral (
+              select * from modification m where m.modification_id = q.modification_id offset 0) m on true
+          left join lateral (select * from mirror r where r.mirror_id = q.mirror_id offset 0) r on true
+          left join lateral (
+              select p.pems_version from pems_record p
+               where p.mirror_id = q.mirror_id and p.mirror_version = r.version offset 0) p on true
          cross join lateral judge(with_pfa_id(r.data, r.pfa_id), q.payload, q.base, q.accepted, a.permissions, false,
                                   may_revive(q.modification_id, q.payload)) j
          cross join lateral (
              select case when j.conflicts <> '{}' or j.errors = '[]' then j.conflicts
                          else coalesce(nullif(array(select distinct e->>'field' from jsonb_array_elements(j.errors) e
                                                      where j.delta ? (e->>'field') order by 1), '{}'),
-                                       array(select jsonb_object_keys(j.delta))) end) c (conflicts)
-         where q.id = any (queue_ids));
-    perform from unnest(judgements) j where j.outcome <> 'pending' or j.to_send = '{}' limit 1;
-    if found then
-        judgements := resolve_by_rule(judgements, detected);
-        perform finalize_judged(judgements, detected);
+                                       array(select jsonb_object_keys(j.delta))) end offset 0) c (conflicts)
+         cross join lateral (select judgement_outcome('[]', j.missing, c.conflicts) offset 0) o (outcome);
+        exit when judged.changed is not true;
+        perform withdraw_changed(queue_ids);
+    end loop;
+    if judged.ending then
+        judged.judgements := resolve_by_rule(judged.judgements, detected);
+        perform finalize_judged(judged.judgements, detected);
         perform finalize_completed(array(
             select row(q.id, null, null, null)::completion
-              from unnest(judgements) j
+              from unnest(judged.judgements) j
               join pfa_write_queue q on q.modification_id = j.modification_id
              where j.outcome = 'pending' and j.to_send = '{}'));
+        judged.requests := array(
+            select row(q.id, j.to_send, p.pems_version)::pending_request
+              from unnest(judged.judgements) j
+              join pfa_write_queue q on q.modification_id = j.modification_id
+              left join pems_record p on p.mirror_id = q.mirror_id and p.mirror_version = j.mirror_version
+             where j.outcome = 'pending' and j.to_send <> '{}');
     end if;
-    return query
-        select q.id, j.to_send, p.pems_version
-          from unnest(judgements) j
-          join pfa_write_queue q on q.modification_id = j.modification_id
-          left join pems_record p on p.mirror_id = q.mirror_id and p.mirror_version = j.mirror_version
-         where j.outcome = 'pending' and j.to_send <> '{}';
+    return query select r.queue_id, r.to_send, r.version from unnest(judged.requests) r;
 end
 $$;
 

@@ -19,9 +19,10 @@ declare
     expired  timestamptz;
     requests pending_request[];
     kind     text := 'read';
+    claimed  pfa_write_queue[];
     batch    bigint;
     wait     double precision;
-    marked   bigint[] := '{}';
+    marked   boolean := false;
 begin
     perform require_between('max_records', max_records, 0, 1000);
     perform require_between('lease', term, '1 second', '1 hour');
@@ -68,23 +69,27 @@ begin
     if cardinality(requests) = 0 then
         return;
     end if;
-    batch := mark_claimed(chosen.organization_id, relay, kind, requests, term);
+    claimed := mark_claimed(chosen.organization_id, relay, kind, requests, term);
+    batch := claimed[1].batch_id;
     perform breaker_begin_probe(chosen.pems, term);
     if kind = 'send' then
         wait := (select w from take_slots(chosen.pems, 1) w);
         if wait = 0 and request_timeout is not null then
-            marked := mark_as_sent(array(select r.queue_id from unnest(requests) r), request_timeout);
+            perform mark_as_sent(array(select r.queue_id from unnest(requests) r), request_timeout);
+            marked := true;
         end if;
     end if;
     return query
+        with author as materialized (
+            select a.author, coalesce(u.email, u.username, a.author) as name
+              from (select distinct q.author from unnest(claimed) q) a
+              left join users u on u.user_id = a.author)
         select q.id, q.fencing_token, batch, kind, q.operation, q.organization_id, coalesce(o.code, q.organization_id),
-               q.pfa_id, q.expected_version, q.request, coalesce(u.email, u.username, q.author), q.reason,
-               idempotency_key(q, coalesce(u.email, u.username, q.author)),
-               q.sent_at is not null and q.id <> all (marked), wait, q.id = any (marked)
-          from pfa_write_queue q
-          left join organization o on o.organization_id = q.organization_id
-          left join users u on u.user_id = q.author
-         where q.id in (select r.queue_id from unnest(requests) r)
+               q.pfa_id, q.expected_version, q.request, a.name, q.reason, idempotency_key(q, a.name),
+               q.sent_at is not null, wait, marked
+          from unnest(claimed) q
+          join author a on a.author = q.author
+          left join organization o on o.organization_id = chosen.organization_id
          order by q.priority desc, q.id;
 end
 $$;
@@ -166,24 +171,28 @@ begin
 end
 $$;
 
--- Gives claimed rows, whose modifications are syncing, their lease, their new fencing token and their request; the id
--- of their batch.
+-- Gives claimed rows, whose modifications are syncing, a batch, their lease, their new fencing token and their request;
+-- the rows as they are then.
 create function mark_claimed(organization_id text, relay text, step text, requests pending_request[], lease interval)
-    returns bigint
+    returns pfa_write_queue[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     batch     bigint;
     lease_end timestamptz := clock_timestamp() + lease;
+    claimed   pfa_write_queue[];
 begin
     insert into sync_batch as b (organization_id, relay, step, records)
         values (organization_id, relay, step, cardinality(requests)) returning b.batch_id into batch;
-    update pfa_write_queue q
-       set status = 'processing', fencing_token = q.fencing_token + 1, relay = mark_claimed.relay, batch_id = batch,
-           lease_until = lease_end, request = r.to_send, expected_version = r.version
-      from unnest(requests) r
-     where q.id = r.queue_id;
-    return batch;
+    with claimed as (
+        update pfa_write_queue q
+           set status = 'processing', fencing_token = q.fencing_token + 1, relay = mark_claimed.relay,
+               batch_id = batch, lease_until = lease_end, request = r.to_send, expected_version = r.version
+          from unnest(requests) r
+         where q.id = r.queue_id
+        returning q)
+    select array_agg(c.q) into claimed from claimed c;
+    return claimed;
 end
 $$;
 

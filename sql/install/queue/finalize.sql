@@ -2,8 +2,10 @@
 -- modifications, then mirror rows, by id.
 
 -- Moves rows to the archive, and makes the next change of each of their records its head. mirror_versions: the versions
--- that they made, in the order of queue_ids; null = none.
-create function finalize_rows(queue_ids bigint[], status text, error text, mirror_versions int[] default null)
+-- that they made, in the order of queue_ids; null = none. event: the log entry of each, with PEMS' responses in the
+-- same order; null = none.
+create function finalize_rows(queue_ids bigint[], status text, error text, mirror_versions int[] default null,
+                              event text default null, responses jsonb[] default null)
     returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -15,9 +17,10 @@ begin
         return;
     end if;
     with ended as (
-        delete from pfa_write_queue q using unnest(queue_ids, finalize_rows.mirror_versions) v (id, made)
+        delete from pfa_write_queue q
+         using unnest(queue_ids, finalize_rows.mirror_versions, responses) v (id, made, response)
          where q.id = v.id
-        returning q.*, v.made),
+        returning q.*, v.made, v.response),
     archived as (
         insert into pfa_write_queue_archive (
             id, job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, reason, payload, base,
@@ -29,7 +32,14 @@ begin
                e.scheduled_at, e.created_at, e.retry_count, e.rejudgements, e.fencing_token, e.relay, e.batch_id,
                e.request, e.idempotency_seed, e.expected_version, e.sent_at, coalesce(error, e.last_error), now(),
                coalesce(e.made, e.mirror_version)
-          from ended e)
+          from ended e),
+    -- From the rows at hand, without reading them again as log_changes() would.
+    logged as (
+        insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id,
+                                   batch_id, changes, pems_response, success)
+        select event, e.organization_id, e.author, e.pfa_id, e.modification_id, e.id, e.job_id, e.batch_id, e.request,
+               e.response, true
+          from ended e where event is not null)
     select array_agg(e.mirror_id), array_agg(e.id) into records, heads from ended e where e.head;
 
     perform promote_heads(records, heads);
@@ -144,6 +154,7 @@ create function finalize_completed(written completion[]) returns void
 as $$
 declare
     completed completed_change[];
+    done      record;
 begin
     if cardinality(written) = 0 then
         return;
@@ -174,17 +185,18 @@ begin
     perform change_mirrors(array(
         select row(c.mirror_id, c.data, c.updated_at, c.author, c.reason, true)::mirror_change
           from unnest(completed) c where c.data is not null));
-    perform log_changes('SYNCED', true,
-        array(select row(c.queue_id, null, c.response, null)::log_entry from unnest(completed) c));
-    perform log_changes('STORED_DIFFERENTLY', false,
-        array(select row(c.queue_id, c.differs, null, null)::log_entry
-                from unnest(completed) c where c.differs is not null));
-    perform finalize_rows(array_agg(c.queue_id), 'completed', null, array_agg(c.mirror_version))
-       from unnest(completed) c;
-    perform change_modifications((
-        select jsonb_agg(jsonb_build_object('id', c.modification_id, 'syncState', 'synced', 'syncError', null,
-                   'syncedAt', now() at time zone 'utc', 'pemsVersion', c.pems_version))
-          from unnest(completed) c));
+    select array_agg(c.queue_id) as ids, array_agg(c.modification_id) as modifications,
+           array_agg(c.mirror_version) as made, array_agg(c.pems_version::int) as versions,
+           array_agg(c.response) as responses, bool_or(c.differs is not null) as differ
+      into done
+      from unnest(completed) c;
+    if done.differ then
+        perform log_changes('STORED_DIFFERENTLY', false,
+            array(select row(c.queue_id, c.differs, null, null)::log_entry
+                    from unnest(completed) c where c.differs is not null));
+    end if;
+    perform finalize_rows(done.ids, 'completed', null, done.made, 'SYNCED', done.responses);
+    perform write_synced(done.modifications, done.versions);
 end
 $$;
 

@@ -44,9 +44,10 @@ begin
     perform refresh_plans();
     free := lock_for_claim(array(select i.queue_id from unnest(items) i));
     return array(
-        select q.id from pfa_write_queue q
-          join unnest(items) i on i.queue_id = q.id and i.fencing_token = q.fencing_token
-         where q.id = any (free) and q.lease_until is not null
+        select q.id from unnest(items) i
+         cross join lateral (
+             select q.id, q.fencing_token, q.lease_until from pfa_write_queue q where q.id = i.queue_id offset 0) q
+         where q.id = any (free) and q.fencing_token = i.fencing_token and q.lease_until is not null
          order by q.id);
 end
 $$;
@@ -97,13 +98,19 @@ as $$
 declare
     at timestamptz := clock_timestamp();
 begin
-    update sync_batch b set sent_at = at
-     where b.batch_id = any (array(select distinct q.batch_id from pfa_write_queue q where q.id = any (queue_ids)));
-    update pfa_write_queue q
-       set sent_at = now(), lease_until = greatest(q.lease_until, at + request_timeout)
-     where q.id = any (queue_ids);
-    perform log_changes('WRITE_ATTEMPT', null,
-        array(select row(i, null, null, null)::log_entry from unnest(queue_ids) i));
+    with sent as (
+        update pfa_write_queue q
+           set sent_at = now(), lease_until = greatest(q.lease_until, at + request_timeout)
+         where q.id = any (queue_ids)
+        returning q.id, q.organization_id, q.author, q.pfa_id, q.modification_id, q.job_id, q.batch_id, q.request),
+    -- From the rows at hand, without reading them again as log_changes() would.
+    logged as (
+        insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id,
+                                   batch_id, changes)
+        select 'WRITE_ATTEMPT', s.organization_id, s.author, s.pfa_id, s.modification_id, s.id, s.job_id, s.batch_id,
+               s.request
+          from sent s)
+    update sync_batch b set sent_at = at where b.batch_id = any (array(select distinct s.batch_id from sent s));
     return queue_ids;
 end
 $$;
@@ -124,7 +131,9 @@ begin
           from unnest(reported) i where i.queue_id = any (claimed) and i.problem is null));
     return query select r, 'failed' from unnest(refused) r;
     claimed := array(select c from unnest(claimed) c where c <> all (refused));
-    perform record_pems_health(organizations_of(claimed), false, null);
+    -- Most reports find nothing to correct.
+    perform record_pems_health(organizations_of(claimed), false, null)
+       from pems p where p.failures > 0 limit 1;
     return query select unnest(claimed), 'completed' union all select * from busy_items(reported, claimed);
 end
 $$;

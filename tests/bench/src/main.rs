@@ -14,6 +14,7 @@ mod report;
 mod road;
 mod rollback;
 mod stack;
+mod steady;
 mod sweep;
 mod writers;
 
@@ -49,6 +50,8 @@ enum Section {
     Drain,
     /// How a full queue empties without a limit, and where the time goes.
     Free,
+    /// Whether a queue that is filled and emptied for long stays as fast as it was.
+    Steady,
     /// What commits wait while what no trigger saw is queued.
     Sweep,
     /// What a rollback costs beside the UPDATE that it undoes.
@@ -100,6 +103,7 @@ async fn run(sections: &[Section], progress: impl Fn(&str)) -> Result<Report> {
             Section::Load => road::run_under_load(cluster.server(), &mut report).await?,
             Section::Drain => drain::run(cluster.server(), &mut report, &progress).await?,
             Section::Free => drain::run_without_limit(cluster.server(), &mut report, &progress).await?,
+            Section::Steady => steady::run(cluster.server(), &mut report).await?,
             Section::Sweep => sweep::run(cluster.server(), &mut report).await?,
             Section::Rollback => rollback::run(cluster.server(), &mut report).await?,
             Section::Api => api::run(cluster.server(), &mut report, &progress).await?,

@@ -21,7 +21,6 @@ pub enum Unit {
     #[cfg(feature = "peers")]
     Kilobytes,
     /// A number of things.
-    #[cfg(feature = "peers")]
     Count,
 }
 
@@ -35,7 +34,6 @@ impl Unit {
             Unit::Mebibytes => "MiB",
             #[cfg(feature = "peers")]
             Unit::Kilobytes => "kB",
-            #[cfg(feature = "peers")]
             Unit::Count => "",
         }
     }

@@ -8,6 +8,7 @@ mod fuzz;
 mod hidden_prices;
 mod json;
 mod key;
+mod masking;
 mod merge;
 mod properties;
 mod validation;

@@ -1,7 +1,7 @@
 //! What holds for all records and edits, however strange.
 
 use jiff::Timestamp;
-use pfa_rules::{Map, Rights, Value, canonical, errors, required_permissions, three_way, typed, validate};
+use pfa_rules::{Map, Rights, Value, canonical, errors, is_typed, required_permissions, spans_fields, three_way, typed, validate};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rust_decimal::Decimal;
@@ -118,6 +118,20 @@ proptest! {
         three_way(rules(), Some(&delta), None, &record, &delta, true);
     }
 
+    /// The judgement of an edit looks at no other fields of the record than the edited ones and those that rules span.
+    #[test]
+    fn the_other_fields_of_a_record_do_not_matter(record in record(), delta in prop_oneof![plausible(), record()]) {
+        let mut part = record.clone();
+        part.retain(|name, _| delta.contains_key(name) || spans_fields(name));
+        let edit = Value::Object(delta.clone());
+        for sees_prices in [true, false] {
+            prop_assert_eq!(errors(rules(), &part, &edit, sees_prices), errors(rules(), &record, &edit, sees_prices));
+            let merge = |record: &Map| three_way(rules(), Some(record), None, &delta, record, sees_prices);
+            prop_assert_eq!(merge(&part), merge(&record));
+        }
+        prop_assert_eq!(required_permissions(rules(), &part, &delta), required_permissions(rules(), &record, &delta));
+    }
+
     #[test]
     fn an_edit_that_changes_nothing_is_valid(record in record()) {
         let record = laid_over(record, object(json!({ "pfaId": "1", "model": "A" })));
@@ -151,6 +165,9 @@ proptest! {
         prop_assert_eq!(&once.data, &twice.data);
         prop_assert_eq!(twice.problem, None);
         prop_assert_eq!(once.problem.is_some(), once.data.len() < record.len());
+        for (name, value) in &record {
+            prop_assert_eq!(is_typed(rules(), name, value), once.data.get(name) == Some(value), "{} {}", name, value);
+        }
     }
 
     #[test]
