@@ -28,7 +28,7 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     let client = database.client().await?;
     fill(&client, RECORDS).await?;
     client.batch_execute("select pfa_sync.set('slot_interval', '1 ms')").await?;
-    client.batch_execute("alter system set autovacuum_naptime = '1 s'; select pg_reload_conf()").await?;
+    autovacuum_looks(&client, "set autovacuum_naptime = '1 s'").await?;
     let relay = database.client_as(Login::Relay).await?;
     let (mut commits, mut claims, mut completes) = (Vec::new(), Vec::new(), Vec::new());
     for batch in 0..BATCHES {
@@ -44,7 +44,7 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
             completes.push(completed);
         }
     }
-    client.batch_execute("alter system reset autovacuum_naptime; select pg_reload_conf()").await?;
+    autovacuum_looks(&client, "reset autovacuum_naptime").await?;
 
     for (call, times) in [("commit", &commits), ("claim", &claims), ("complete", &completes)] {
         let (first, last) = (&times[..SPAN], &times[times.len() - SPAN..]);
@@ -59,6 +59,13 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
     let name = format!("steady load: dead rows of the queue after {BATCHES} batches, autovacuum on");
     report.single(&name, queue.get(0), Unit::Count, None);
     report.single("steady load: size of the empty queue with its indexes", queue.get(1), Unit::Mebibytes, None);
+    Ok(())
+}
+
+/// ALTER SYSTEM runs in no transaction, so the two are sent one by one.
+async fn autovacuum_looks(client: &Client, setting: &str) -> Result<()> {
+    client.batch_execute(&format!("alter system {setting}")).await?;
+    client.batch_execute("select pg_reload_conf()").await?;
     Ok(())
 }
 
