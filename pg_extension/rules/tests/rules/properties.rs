@@ -1,7 +1,9 @@
 //! What holds for all records and edits, however strange.
 
 use jiff::Timestamp;
-use pfa_rules::{Map, Rights, Value, canonical, errors, is_typed, required_permissions, spans_fields, three_way, typed, validate};
+use pfa_rules::{
+    Map, Rights, Value, canonical, errors, is_typed, required_permissions, spans_fields, three_way, typed, validate,
+};
 use proptest::prelude::*;
 use proptest::sample::select;
 use rust_decimal::Decimal;
@@ -125,7 +127,10 @@ proptest! {
         part.retain(|name, _| delta.contains_key(name) || spans_fields(name));
         let edit = Value::Object(delta.clone());
         for sees_prices in [true, false] {
-            prop_assert_eq!(errors(rules(), &part, &edit, sees_prices), errors(rules(), &record, &edit, sees_prices));
+            for may_revive in [true, false] {
+                let rights = Rights { sees_prices, may_revive };
+                prop_assert_eq!(errors(rules(), &part, &edit, rights), errors(rules(), &record, &edit, rights));
+            }
             let merge = |record: &Map| three_way(rules(), Some(record), None, &delta, record, sees_prices);
             prop_assert_eq!(merge(&part), merge(&record));
         }
