@@ -138,6 +138,24 @@ async fn refused_credentials_hold_the_organization_until_resumed() -> Result<()>
     Ok(())
 }
 
+/// Tries that a lock has used up leave an unanswered request its own.
+#[tokio::test]
+async fn one_lost_answer_after_a_lock_ends_no_change() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.client.batch_execute("select pfa_sync.set('retry_delay', '0 s')").await?;
+    let id = scenario.edit("1", json!({"model": "X"})).await?;
+    let tries = ["locked", "locked", "locked", "unavailable", "unavailable", "unavailable"];
+    for outcome in tries {
+        let claimed = scenario.send().await?;
+        scenario.report("fail", &claimed, json!({"outcome": outcome, "error": "no answer"})).await?;
+        assert_eq!(scenario.state(&id).await?, "committed/queued", "{outcome}");
+    }
+    let claimed = scenario.send().await?;
+    scenario.report("fail", &claimed, json!({"outcome": "unavailable", "error": "no answer"})).await?;
+    assert_eq!(scenario.state(&id).await?, "sync_error/failed", "its own tries are used up");
+    scenario.check().await
+}
+
 #[tokio::test]
 async fn a_record_locked_in_pems_becomes_a_question_in_the_end() -> Result<()> {
     let scenario = Scenario::new().await?;

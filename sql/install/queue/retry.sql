@@ -45,6 +45,15 @@ as $$
            and coalesce(a.last_error, '') !~ '^(outage|blocked|ambiguous): ')
 $$;
 
+-- How many tries of a change have failed in one way.
+create function failed_tries(change pfa_write_queue, outcome text) returns bigint
+    language sql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select count(*) from pfa_audit_log l
+     where l.organization_id = change.organization_id and l.pfa_id = change.pfa_id and l.queue_id = change.id
+       and l.event_type = 'WRITE_FAILED' and starts_with(l.error_message, outcome || ': ')
+$$;
+
 -- A failed try and what follows it.
 create type failure as (
     queue_id    bigint,
@@ -70,7 +79,12 @@ declare
     jitter double precision := random();
 begin
     return array(
-        select row(q.id, o.outcome, i.error, i.http_status, i.response, p.decision, p.uses_try, p.delay)::failure
+        select row(q.id, o.outcome, i.error, i.http_status, i.response,
+                   -- Tries that a lock used up do not let one lost answer end the change.
+                   case when p.decision = 'failed' and o.outcome = 'unavailable'
+                             and failed_tries(q, o.outcome) < setting('max_retries', q.organization_id)::int
+                        then 'pending' else p.decision end,
+                   p.uses_try, p.delay)::failure
           from unnest(reported) i
           join pfa_write_queue q on q.id = i.queue_id
           left join sync_organization s on s.organization_id = q.organization_id

@@ -165,7 +165,7 @@ fn a_clean_run_has_no_violation() {
 #[case::a_request_long_after_its_slot(Promise::Pace, |facts: &mut Facts| facts.log[1].arrived_ms = 10_000.0)]
 #[case::an_unordered_429(Promise::Pace, |facts: &mut Facts| facts.log[1].status = Some(429))]
 #[case::a_dead_letter_of_an_outage(Promise::OutageIsNoVerdict, |facts: &mut Facts| facts.verdicts.push("queue 4".into()))]
-#[case::a_session_too_many(Promise::Sessions, |facts: &mut Facts| { facts.sessions.insert("relay-1-0".into(), 19); })]
+#[case::a_session_too_many(Promise::Sessions, |facts: &mut Facts| { facts.sessions.insert("relay-1-0".into(), 20); })]
 #[case::a_restored_record_that_was_not_taken(Promise::Agreement, |facts: &mut Facts| {
     facts.restored.insert(key("archive-1"), fields(json!({"model": "A"})));
 })]
