@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::http::id::Id;
+use crate::id::Id;
 
 /// A conflict in its current state, field by field.
 #[derive(Debug, Deserialize, Serialize, ToSchema)]

@@ -10,6 +10,7 @@ pub mod doctor;
 mod events;
 mod examples;
 mod http;
+mod id;
 mod openapi;
 mod permissions;
 mod routes;

@@ -111,6 +111,7 @@ fn three_way(
 }
 
 #[pg_extern(sql = false)]
+#[expect(clippy::too_many_arguments, reason = "those of the SQL function, and the call that PostgreSQL makes")]
 fn judge(
     record: Option<Document>,
     delta: Option<Document>,

@@ -5,7 +5,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::{
-    http::{id::Id, problem::Problem},
+    http::problem::Problem,
+    id::Id,
     session::{NO_USER, Sessions, read_row},
 };
 

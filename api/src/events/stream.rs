@@ -19,7 +19,7 @@ use super::{
     hub::{Content, Hub, KEEP_ALIVE_INTERVAL, OpenStream, Update},
     log::events_between,
 };
-use crate::{auth::caller::Caller, http::problem::Problem, state::AppState};
+use crate::{auth::caller::Caller, http::problem::Problem};
 
 /// How long a client waits before it reconnects.
 const RECONNECT_WAIT: Duration = Duration::from_secs(2);
@@ -51,8 +51,10 @@ impl Listener {
     pub(crate) async fn new(
         caller: Caller,
         only: Option<String>,
-        AppState { hub, stop, rights_interval, .. }: AppState,
         last: Option<String>,
+        hub: Arc<Hub>,
+        rights_interval: Duration,
+        stop: CancellationToken,
     ) -> Result<Self, Problem> {
         let open = hub.open_stream(&caller.user)?;
         let updates = hub.updates.subscribe();

@@ -6,9 +6,9 @@ use serde_json::{Map, Value};
 
 use super::{
     body::{Body, json, object, word},
-    id::{Id, texts},
     idempotency::parse_key,
 };
+use crate::id::{Id, texts};
 
 /// A body with every kind of field that the routes have.
 #[derive(Deserialize)]

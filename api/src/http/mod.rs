@@ -4,7 +4,6 @@ pub(crate) mod body;
 pub(crate) mod concurrency;
 #[cfg(test)]
 mod fuzz;
-pub(crate) mod id;
 pub(crate) mod idempotency;
 pub(crate) mod if_match;
 pub(crate) mod malformed;

@@ -3,7 +3,8 @@
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::{id::Id, problem::Problem};
+use super::problem::Problem;
+use crate::id::Id;
 
 /// Rows in a page unless the request asks for another number.
 const DEFAULT_LIMIT: i64 = 50;

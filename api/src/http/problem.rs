@@ -11,7 +11,7 @@ use pfa_service::{
     database::DatabaseError,
     sqlstate::{Meaning, meaning},
 };
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use tokio_postgres::error::DbError;
 use tracing::error;
@@ -24,7 +24,8 @@ use crate::conflict::Conflict;
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Problem {
     /// `urn:pfa-sync:problem:` and the code.
-    r#type: String,
+    #[schema(value_type = String)]
+    r#type: Type,
     title: &'static str,
     #[serde(serialize_with = "as_number")]
     #[schema(value_type = u16)]
@@ -34,8 +35,8 @@ pub(crate) struct Problem {
     /// What happened, and what to do.
     detail: String,
     /// What is wrong with the request, or with the changes of a refused commit, one by one.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    errors: Vec<Fault>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    errors: Box<[Fault]>,
     /// For a refused commit: each change with its errors and missing permissions.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
@@ -48,12 +49,22 @@ pub(crate) struct Problem {
     refused_token: bool,
     #[serde(skip)]
     retryable: bool,
-    /// How long to wait before a retry.
+    /// How long to wait before a retry, in seconds.
     #[serde(skip)]
-    retry_after: Option<Duration>,
+    retry_after: Option<u32>,
 }
 
-fn as_number<S: serde::Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
+/// `urn:pfa-sync:problem:` and the code.
+#[derive(Debug)]
+struct Type(&'static str);
+
+impl Serialize for Type {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("urn:pfa-sync:problem:{}", self.0))
+    }
+}
+
+fn as_number<S: Serializer>(status: &StatusCode, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_u16(status.as_u16())
 }
 
@@ -91,12 +102,12 @@ impl Problem {
     pub(crate) fn new(code: &'static str, detail: impl Into<String>) -> Self {
         let (code, status, title) = *CODES.iter().find(|(known, ..)| *known == code).expect("a code of the table");
         Self {
-            r#type: format!("urn:pfa-sync:problem:{code}"),
+            r#type: Type(code),
             title,
             status,
             code,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: Box::default(),
             changes: None,
             current: None,
             refused_token: false,
@@ -114,7 +125,7 @@ impl Problem {
     pub(crate) fn of_body(fault: Fault) -> Self {
         let place = fault.pointer.as_deref().filter(|pointer| !pointer.is_empty());
         let detail = place.map_or_else(|| fault.message.clone(), |place| format!("{place}: {}", fault.message));
-        Self { errors: vec![fault], ..Self::new("malformed", detail) }
+        Self { errors: [fault].into(), ..Self::new("malformed", detail) }
     }
 
     /// For changes that the database refuses, as it lists them.
@@ -135,7 +146,7 @@ impl Problem {
 
     /// Adds how long to wait before a retry.
     pub(crate) fn retry_after(mut self, wait: Duration) -> Self {
-        self.retry_after = Some(wait);
+        self.retry_after = Some(u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1));
         self
     }
 
@@ -259,7 +270,7 @@ impl IntoResponse for Problem {
             headers.insert(header::WWW_AUTHENTICATE, challenge.unwrap_or(HeaderValue::from_static("Bearer")));
         }
         if let Some(wait) = self.retry_after {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(wait));
         }
         response
     }

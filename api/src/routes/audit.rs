@@ -18,10 +18,10 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, given},
-        id::Id,
         page::page_limit,
         problem::Problem,
     },
+    id::Id,
 };
 
 /// Rows that an export reads in one transaction, so that no transaction waits for a slow client.

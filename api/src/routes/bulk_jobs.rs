@@ -8,11 +8,11 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Body, Parameters},
-        id::Id,
         idempotency::Idempotent,
         page::page_limit,
         problem::Problem,
     },
+    id::Id,
 };
 
 /// An item of a job, and what became of it.

@@ -10,10 +10,10 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Body, given, object, word},
-        id::{Id, texts},
         idempotency::Idempotent,
         problem::Problem,
     },
+    id::{Id, texts},
 };
 
 /// How several conflicts are resolved. A merge is not possible, since it needs values for each conflict.

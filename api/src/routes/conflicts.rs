@@ -16,11 +16,11 @@ use crate::{
     conflict::Conflict,
     http::{
         body::{Parameters, word},
-        id::Id,
         idempotency::Idempotent,
         if_match::if_match,
         problem::Problem,
     },
+    id::Id,
 };
 
 /// An open conflict in a list.

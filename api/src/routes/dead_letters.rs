@@ -10,10 +10,10 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Body, Parameters, given, integers, object},
-        id::{Id, texts},
         idempotency::Idempotent,
         problem::Problem,
     },
+    id::{Id, texts},
 };
 
 #[derive(Deserialize, Serialize, ToSchema)]

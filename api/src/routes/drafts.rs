@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::caller::Caller,
-    http::{body::Body, id::Id, idempotency::Idempotent, problem::Problem},
+    http::{body::Body, idempotency::Idempotent, problem::Problem},
+    id::Id,
 };
 
 #[derive(Deserialize, ToSchema)]

@@ -36,14 +36,14 @@ pub(super) struct Wanted {
     responses((status = OK, content_type = "text/event-stream", body = LiveEvent))
 )]
 pub(super) async fn listen(
-    State(state): State<AppState>,
+    State(AppState { hub, rights_interval, stop, .. }): State<AppState>,
     caller: Caller,
     Parameters(wanted): Parameters<Wanted>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
     let last = headers.get("last-event-id").map(|id| String::from_utf8_lossy(id.as_bytes()).into_owned());
     let last = last.filter(|id| !id.is_empty());
-    let listener = Listener::new(caller, wanted.organization_id, state, last).await?;
+    let listener = Listener::new(caller, wanted.organization_id, last, hub, rights_interval, stop).await?;
     // Asks proxies not to buffer the answer.
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     Ok((AppendHeaders([unbuffered]), stream::response(listener)))

@@ -9,9 +9,9 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Body, Parameters},
-        id::Id,
         problem::Problem,
     },
+    id::Id,
 };
 
 #[derive(Deserialize, IntoParams)]

@@ -10,10 +10,10 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, given},
-        id::Id,
         page::{Page, page_limit},
         problem::Problem,
     },
+    id::Id,
 };
 
 /// A job that a user started.

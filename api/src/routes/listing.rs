@@ -6,7 +6,8 @@ use utoipa::IntoParams;
 
 use crate::{
     auth::caller::Caller,
-    http::{body::given, id::Id, page::page_limit, problem::Problem},
+    http::{body::given, page::page_limit, problem::Problem},
+    id::Id,
 };
 
 /// Which rows of a list are requested. Every key that is given has to match; several values of one are separated by commas.

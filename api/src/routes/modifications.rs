@@ -7,7 +7,8 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::caller::Caller,
-    http::{body::Body, id::Id, problem::Problem},
+    http::{body::Body, problem::Problem},
+    id::Id,
 };
 
 /// Most changes whose states are asked for at once.

@@ -9,10 +9,10 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Body, Parameters, camel_keys, camel_keys_if_any, given},
-        id::Id,
         page::page_limit,
         problem::Problem,
     },
+    id::Id,
 };
 
 #[derive(Deserialize, IntoParams)]

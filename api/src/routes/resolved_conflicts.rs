@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 use super::listing::WantedRows;
 use crate::{
     auth::caller::Caller,
-    http::{body::Parameters, id::Id, problem::Problem},
+    http::{body::Parameters, problem::Problem},
+    id::Id,
 };
 
 /// A resolved conflict.

@@ -7,13 +7,8 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     auth::caller::Caller,
-    http::{
-        body::Parameters,
-        id::{Id, text},
-        idempotency::Idempotent,
-        page::page_limit,
-        problem::Problem,
-    },
+    http::{body::Parameters, idempotency::Idempotent, page::page_limit, problem::Problem},
+    id::{Id, text},
 };
 
 /// Which part of a job is meant.

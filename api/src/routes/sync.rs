@@ -9,10 +9,10 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, word},
-        id::Id,
         idempotency::Idempotent,
         problem::Problem,
     },
+    id::Id,
 };
 
 #[derive(Deserialize, IntoParams)]
