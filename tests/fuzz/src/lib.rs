@@ -2,7 +2,7 @@
 //!
 //! [`run`] is for a test. It runs a few hundred inputs; with `PFA_FUZZ_SECONDS` in the environment it runs for that long
 //! (`make test-long`). An input that fails is made smaller and saved in `tests/fuzz/corpus/`, which every later run begins
-//! with. An input may take [`MAX_TIME`] and [`max_memory`]: what is sent by others must not cost more than its length.
+//! with. An input may take `MAX_TIME` and `max_memory`: what is sent by others must not cost more than its length.
 
 mod memory;
 mod mutation;
