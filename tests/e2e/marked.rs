@@ -24,7 +24,7 @@ async fn claim_to_send(scenario: &Scenario) -> Result<Row> {
 
 const LAST: &str = "pfa_sync_private.pfa_write_queue q order by q.id limit 1";
 
-/// The relay needs two calls for an edit on an idle queue, the claim and the report of the outcome.
+/// The relay needs two calls for an edit on an idle queue whose slot is there, the claim and the report of the outcome.
 #[tokio::test]
 async fn an_edit_on_an_idle_queue_is_not_marked_by_a_call_of_its_own() -> Result<()> {
     let stack = Stack::new(3).await?;
@@ -35,6 +35,7 @@ async fn an_edit_on_an_idle_queue_is_not_marked_by_a_call_of_its_own() -> Result
     for id in ["1", "2"] {
         edit(&stack.scenario, &[id]).await?;
         stack.until_drained().await?;
+        stack.until("select bool_and(next_slot <= clock_timestamp()) from pfa_sync_private.pems").await?;
     }
     assert!(relay.stop().await?.success());
     let calls = "coalesce(sum(calls) filter (where funcname";

@@ -15,13 +15,14 @@ use pems_simulator::Simulator;
 /// How often the two clocks are compared; the quickest comparison counts.
 const COMPARISONS: usize = 50;
 
-/// Fields of rollbacks whose base, the value that they replace, is not one that the job they undo has written.
+/// Fields of rollbacks whose base, the value that they replace, is not one that the job they undo has written. A change
+/// whose request was not answered while others wrote loses its base: it ends only if PEMS has its values already.
 const OVERRULED: &str = "
     select format('queue %s, record %s, a rollback of job %s, replaced %s = %s', u.id, u.pfa_id, j.origin_job_id, f.key, u.base->f.key)
       from pfa_sync_private.pfa_write_queue_archive u
       join pfa_sync_private.sync_job j on j.job_id = u.job_id and j.kind = 'rollback' and j.origin_job_id is not null
      cross join lateral jsonb_each(u.payload) f
-     where u.status = 'completed'
+     where u.status = 'completed' and u.base is not null
        and not exists (select from pfa_sync_private.pfa_write_queue_archive o
                         where o.job_id = j.origin_job_id and o.mirror_id = u.mirror_id and o.status = 'completed'
                           and o.request->f.key = u.base->f.key)";
