@@ -91,7 +91,7 @@ $$;
 create function rollback_plan(job_id bigint, batch_id bigint, mirror_ids text[], permissions text[])
     returns setof rollback_record
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set enable_nestloop = off set jit = off
+    set enable_nestloop = off set enable_seqscan = off set jit = off
 as $$
 begin
     return query
@@ -147,7 +147,10 @@ begin
                      when c.withdrawn <> '{}' then null
                      when c.after is null then 'NOT_SENT'
                      else 'NOTHING_TO_UNDO' end) b (cause)
-      left join lateral last_writer(c.mirror_id, c.moved, c.written_version) m on b.cause = 'CHANGED_SINCE'
+      -- Filtered inside, or each record would be asked for.
+      left join lateral (
+          select w.* from last_writer(c.mirror_id, c.moved, c.written_version) w
+           where b.cause = 'CHANGED_SINCE' offset 0) m on true
      order by c.pfa_id, c.mirror_id;
 end
 $$;
@@ -173,10 +176,12 @@ create function last_writer(mirror_id text, fields text[], version int, out sinc
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    select q.created_at, q.author into since, changed_by from pfa_write_queue q
-     where q.mirror_id = last_writer.mirror_id and q.payload ?| fields
-     order by q.id desc limit 1;
-    if found then
+    -- Without the aggregate, the planner may search the queue from its end instead of by record.
+    select (array_agg(q.created_at order by q.id desc))[1], (array_agg(q.author order by q.id desc))[1]
+      into since, changed_by
+      from pfa_write_queue q
+     where q.mirror_id = last_writer.mirror_id and q.payload ?| fields;
+    if changed_by is not null then
         return;
     end if;
     -- A row of the history says who replaced it.
