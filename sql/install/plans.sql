@@ -26,3 +26,20 @@ begin
     end loop;
 end
 $$;
+
+-- A function that reads the queue never reads it whole. Vacuum may find the queue empty, of which a scan costs nothing;
+-- a session keeps such a plan while the queue fills, whichever entry point made it.
+do $$
+declare
+    reader regprocedure;
+begin
+    for reader in
+        select p.oid from pg_proc p
+          join pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
+         where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace)
+           and p.prosrc ~ '\mpfa_write_queue\M'
+    loop
+        execute format('alter function %s set enable_seqscan = off', reader);
+    end loop;
+end
+$$;

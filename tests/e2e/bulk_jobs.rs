@@ -1,6 +1,7 @@
 //! Bulk jobs: frozen at their preview, carried out in slices, stopped and continued, staged and undone.
 
 use anyhow::Result;
+use rstest::rstest;
 use serde_json::{Value, json};
 use testbed::application::{EDITOR, RIO, SECOND, pems_record};
 
@@ -74,6 +75,75 @@ async fn a_large_requeue_is_done_in_slices_and_can_be_stopped() -> Result<()> {
         .collect();
     assert_eq!(events, ["JOB_STARTED", "JOB_STOPPED", "JOB_CONTINUED", "JOB_SLICE", "JOB_FINISHED"]);
     assert_eq!(scenario.deliver().await?, 449);
+    scenario.check().await
+}
+
+/// Records of the jobs whose reads are counted: two slices after the first.
+const COUNTED: usize = 450;
+
+/// Rows of the queue that a slice may read for each item, and how often it may count those of the job.
+const LOOKUPS: i64 = 5;
+const COUNTS: i64 = 2;
+
+/// Confirmed edits of many records.
+async fn confirmed() -> Result<Scenario> {
+    let scenario = edited(COUNTED).await?;
+    scenario.deliver().await?;
+    Ok(scenario)
+}
+
+/// Open conflicts of many records.
+async fn in_conflict() -> Result<Scenario> {
+    let scenario = Scenario::empty().await?;
+    let records: Vec<Value> = (1..=COUNTED).map(|id| pems_record("RIO", &format!("{id:04}"))).collect();
+    scenario.ingest(&records).await?;
+    for record in &records {
+        let id = record["pfaId"].as_str().expect("an id");
+        scenario.application().draft(EDITOR, RIO, id, json!({"model": "Ours"})).await?;
+    }
+    let theirs = |record: &Value| {
+        let mut record = record.clone();
+        record["model"] = json!("Theirs");
+        record["version"] = json!(2);
+        record
+    };
+    scenario.ingest(&records.iter().map(theirs).collect::<Vec<_>>()).await?;
+    scenario.application().commit(EDITOR, RIO).await?;
+    Ok(scenario)
+}
+
+/// The first slice makes its plans while the queue is empty, and the session keeps them while slices fill it.
+#[rstest]
+#[case::rollback(
+    confirmed().await?,
+    "select r.* from pfa_sync.rollback_preview((select max(job_id) from pfa_sync.jobs), null, 'usr_admin') p \
+      cross join pfa_sync.rollback((select max(job_id) from pfa_sync.jobs), 'usr_admin', 'it was not meant', p.digest) r"
+)]
+#[case::requeue(dead_letters(COUNTED).await?, "select * from pfa_sync.requeue_dead_letters('{}', user_id => 'usr_admin')")]
+#[case::resolution(
+    in_conflict().await?,
+    "select r.* from pfa_sync.preview_resolution('{}', 'use_local', 'usr_admin') p \
+      cross join pfa_sync.resolve_conflicts('{}', 'use_local', 'usr_admin', p.digest) r"
+)]
+#[tokio::test]
+async fn slices_look_up_their_records_alone(#[case] scenario: Scenario, #[case] start: &str) -> Result<()> {
+    let client = &scenario.client;
+    // As in a session that has executed each statement more than five times.
+    client.batch_execute("vacuum analyze").await?;
+    client.batch_execute("set plan_cache_mode = force_generic_plan").await?;
+    client.execute(start, &[]).await?;
+    let read = "select coalesce(sum(seq_tup_read) + sum(idx_tup_fetch), 0)::bigint
+                  from pg_stat_xact_user_tables where relid = 'pfa_sync_private.pfa_write_queue'::regclass";
+    for items in [200, 50] {
+        client.batch_execute("begin").await?;
+        let before: i64 = scenario.value(read).await?;
+        assert_eq!(run(&scenario).await?, 1);
+        let rows = scenario.value::<i64>(read).await? - before;
+        assert!(rows <= LOOKUPS * items + COUNTS * COUNTED as i64, "{rows} rows of the queue were read for {items} items");
+        client.batch_execute("commit").await?;
+    }
+    assert_eq!(run(&scenario).await?, 0);
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.queue").await?, COUNTED as i64);
     scenario.check().await
 }
 

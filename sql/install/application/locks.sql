@@ -79,7 +79,7 @@ $$;
 -- Those that another session has locked are left out.
 create function lock_unseen(modification_ids text[]) returns text[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
+    set jit = off
 as $$
 declare
     locked  text[] := lock_modifications(modification_ids, skip_locked => true);

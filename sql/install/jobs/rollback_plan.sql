@@ -41,7 +41,7 @@ as $$
 $$;
 
 -- The field values before and after a job's confirmed changes of some records, as the history has them. known: both
--- versions are there, and between two changes of the job nobody else wrote the field.
+-- versions are there, and between two changes of the job no other change wrote the field.
 create function written_by_job(job_id bigint, batch_id bigint, mirror_ids text[])
     returns table (mirror_id text, field text, before jsonb, after jsonb, version int, known boolean)
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -91,7 +91,7 @@ $$;
 create function rollback_plan(job_id bigint, batch_id bigint, mirror_ids text[], permissions text[])
     returns setof rollback_record
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set enable_nestloop = off set enable_seqscan = off set jit = off
+    set enable_nestloop = off set jit = off
 as $$
 begin
     return query

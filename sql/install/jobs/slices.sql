@@ -60,11 +60,9 @@ end
 $$;
 
 -- Carries out the next slice of a bulk job; how many items it ended. wait: it waits for records that another session
--- holds, as a call by a person does; otherwise they are left for a later slice. Without sequential scans: a plan made
--- while the queue is empty is used while the slices fill it.
+-- holds, as a call by a person does; otherwise they are left for a later slice.
 create function run_slice(job_id bigint, max_items int, wait boolean) returns int
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set enable_seqscan = off
 as $$
 declare
     job      sync_job;

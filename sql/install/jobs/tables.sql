@@ -27,7 +27,7 @@ comment on column bulk_job.stages is
     'waits';
 comment on column bulk_job.stop_at is 'percent of failed changes from which a job with stages stops; 0: at the first';
 comment on column bulk_job.accepted is 'failures that were there when it was continued, which do not stop it again';
-comment on column bulk_job.changed_by is 'who stopped or continued it last; null: nobody, or it stopped itself';
+comment on column bulk_job.changed_by is 'who stopped or continued it last; null: no user did, or it stopped itself';
 comment on column bulk_job.note is 'why it was stopped';
 create index bulk_job_running on bulk_job (served_at) where state = 'running';
 select pg_catalog.pg_extension_config_dump('bulk_job', '');

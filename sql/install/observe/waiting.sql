@@ -40,7 +40,7 @@ create type live_changes as (
 -- whole: relays hold a few batches each.
 create function live_changes_of(organization_id text, after timestamptz) returns live_changes
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set plan_cache_mode = force_generic_plan set jit = off set enable_seqscan = off set enable_bitmapscan = off
+    set plan_cache_mode = force_generic_plan set jit = off set enable_bitmapscan = off
 as $$
 declare
     live         live_changes;
@@ -91,7 +91,7 @@ $$;
 -- When the oldest change that waits was queued; null = none waits.
 create function oldest_waiting(organization_id text) returns timestamptz
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set enable_seqscan = off set enable_bitmapscan = off
+    set enable_bitmapscan = off
 as $$
 begin
     return (select q.created_at from pfa_write_queue q

@@ -62,7 +62,7 @@ $$;
 -- Makes the heads that are due after a time due now. Those that another session has locked are left.
 create function hasten(organization_ids text[], after timestamptz) returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off
+    set jit = off
 as $$
 declare
     hastened bigint;

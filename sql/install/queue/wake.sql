@@ -16,7 +16,7 @@ comment on function wake_in_force() is
 create function has_due_work() returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set jit = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
     return is_bound() and exists (

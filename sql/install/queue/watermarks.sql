@@ -29,7 +29,7 @@ create function watermark(first timestamptz, at timestamptz) returns timestamptz
 -- at the moment is left out.
 create function restore_watermarks() returns boolean
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set jit = off set enable_seqscan = off set enable_hashjoin = off set enable_mergejoin = off
+    set jit = off set enable_hashjoin = off set enable_mergejoin = off
 as $$
 begin
     with live as materialized (
