@@ -146,17 +146,7 @@ async fn a_restored_copy_sends_nothing_until_adopted(#[case] role: &[&str]) -> R
     // A cluster is started and stopped in this process, so off the test's own thread.
     let other = tokio::task::spawn_blocking(|| Cluster::start(&Options::default())).await??;
     other.server().build_templates().await?;
-    let copy = Database::create(other.server(), Template::Empty).await?;
-    let dump =
-        scenario.database.server().program_on("pg_dump", scenario.database.name()).args(role).stdout(Stdio::piped()).spawn()?;
-    let restored = copy
-        .server()
-        .program_on("psql", copy.name())
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
-        .stdin(dump.stdout.expect("a pipe"))
-        .stdout(Stdio::null())
-        .output()?;
-    ensure!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let copy = scenario.database.restored_in(other.server(), role).await?;
 
     let client = copy.client().await?;
     let error = client.query("select * from pfa_sync.claim('r')", &[]).await.unwrap_err().into();

@@ -1,11 +1,8 @@
 //! Rollback of jobs, and records set back to a version: what is previewed is done, and nothing written since is overwritten.
 
-use std::process::Stdio;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::{Value, json};
 use testbed::application::{EDITOR, RIO, SECOND, pems_record};
-use testbed::cluster::{Database, Template};
 use tokio_postgres::Row;
 
 use crate::support::scenario::{Scenario, refusal};
@@ -258,16 +255,7 @@ async fn a_restored_database_rolls_back_what_its_original_did() -> Result<()> {
     scenario.application().commit(EDITOR, RIO).await?;
     scenario.deliver().await?;
     roll_back(&scenario, job_of(&scenario, &id).await?).await?;
-    let server = scenario.database.server();
-    let copy = Database::create(server, Template::Empty).await?;
-    let dump = server.program_on("pg_dump", scenario.database.name()).stdout(Stdio::piped()).spawn()?;
-    let restored = server
-        .program_on("psql", copy.name())
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
-        .stdin(dump.stdout.expect("a pipe"))
-        .stdout(Stdio::null())
-        .output()?;
-    ensure!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let copy = scenario.database.restored_in(scenario.database.server(), &[]).await?;
     let scenario = Scenario::of(copy).await?;
     let copied = scenario.client.query("select * from pfa_sync.run_jobs()", &[]).await.unwrap_err();
     assert_eq!(refusal(&copied.into()).0, "PF005", "a copy carries out no job");

@@ -1,11 +1,8 @@
 //! The counts behind the key figures: each entry of the log counts once, for as long as it is kept.
 
-use std::process::Stdio;
-
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use serde_json::json;
 use testbed::application::{EDITOR, RIO, pems_record};
-use testbed::cluster::{Database, Template};
 use tokio_postgres::Client;
 
 use crate::kpis::{MISCOUNTED, figures, maintain};
@@ -101,16 +98,7 @@ async fn the_counts_survive_a_dump_and_its_restore() -> Result<()> {
         )
         .await?;
     scenario.edit("2", json!({"model": "X"})).await?;
-    let server = scenario.database.server();
-    let copy = Database::create(server, Template::Empty).await?;
-    let dump = server.program_on("pg_dump", scenario.database.name()).stdout(Stdio::piped()).spawn()?;
-    let restored = server
-        .program_on("psql", copy.name())
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
-        .stdin(dump.stdout.expect("a pipe"))
-        .stdout(Stdio::null())
-        .output()?;
-    ensure!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+    let copy = scenario.database.restored_in(scenario.database.server(), &[]).await?;
     let client = copy.client().await?;
     client.batch_execute("select pfa_sync.maintain()").await?;
     client.batch_execute("select pfa_sync.adopt(); select pfa_sync.maintain()").await?;

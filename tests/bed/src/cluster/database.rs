@@ -1,12 +1,12 @@
 //! A database for one test.
 
 use std::{
-    process,
+    process::{self, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use tokio_postgres::Client;
 
 use super::{
@@ -36,6 +36,20 @@ impl Database {
             database.client().await?.batch_execute("select pfa_sync.adopt()").await?;
         }
         Ok(database)
+    }
+
+    /// A copy of it in a server, by pg_dump with these arguments and psql.
+    pub async fn restored_in(&self, server: &Server, arguments: &[&str]) -> Result<Self> {
+        let copy = Self::create(server, Template::Empty).await?;
+        let dump = self.server.program_on("pg_dump", &self.name).args(arguments).stdout(Stdio::piped()).spawn()?;
+        let restored = server
+            .program_on("psql", &copy.name)
+            .args(["-X", "-q", "-v", "ON_ERROR_STOP=1"])
+            .stdin(dump.stdout.context("the dump has no pipe")?)
+            .stdout(Stdio::null())
+            .output()?;
+        ensure!(restored.status.success(), "{}", String::from_utf8_lossy(&restored.stderr));
+        Ok(copy)
     }
 
     /// The same database from now on in another server, which was its standby.
