@@ -33,9 +33,13 @@ impl Page {
 
     /// The cursor of the next page, if this one is full.
     pub(crate) fn next<T>(&self, rows: &[T], id: impl Fn(&T) -> Id) -> Option<Id> {
-        let full = rows.len() as i64 >= self.limit.unwrap_or(DEFAULT_LIMIT);
-        rows.last().map(id).filter(|_| full)
+        next(rows, self.limit.unwrap_or(DEFAULT_LIMIT), id)
     }
+}
+
+/// The cursor of the next page, if this one, of so many rows at most, is full.
+pub(crate) fn next<T, C>(rows: &[T], limit: i64, cursor: impl Fn(&T) -> C) -> Option<C> {
+    rows.last().filter(|_| rows.len() as i64 >= limit).map(cursor)
 }
 
 /// Rows in a page, as requested or by default.

@@ -18,7 +18,7 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, given},
-        page::page_limit,
+        page::{next, page_limit},
         problem::Problem,
     },
     id::Id,
@@ -115,8 +115,7 @@ pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<Entries>
     let limit = page_limit(limit)?;
     let entries: Vec<AuditEntry> =
         caller.rows(PAGE, &[&wanted.organization_id, &wanted.filter(), &after, &limit, &false]).await?;
-    let full = entries.len() as i64 >= limit;
-    Ok(Json(AuditPage { next: entries.last().map(|entry| entry.cursor.clone()).filter(|_| full), entries }))
+    Ok(Json(AuditPage { next: next(&entries, limit, |entry| entry.cursor.clone()), entries }))
 }
 
 /// The rest of an export.

@@ -9,7 +9,7 @@ use crate::{
     http::{
         body::{Body, Parameters},
         idempotency::Idempotent,
-        page::page_limit,
+        page::{next, page_limit},
         problem::Problem,
     },
     id::Id,
@@ -74,8 +74,7 @@ pub(super) async fn items(
     let query = "select * from pfa_sync.bulk_items \
                   where job_id = $1 and item > $2::bigint and ($3::text is null or outcome = $3) order by item limit $4";
     let items: Vec<JobItem> = caller.rows(query, &[&job, &wanted.after, &wanted.outcome, &limit]).await?;
-    let full = items.len() as i64 >= limit;
-    Ok(Json(JobItemPage { next: items.last().map(|item| Id(item.item.into())).filter(|_| full), items }))
+    Ok(Json(JobItemPage { next: next(&items, limit, |item| Id(item.item.into())), items }))
 }
 
 #[derive(Deserialize, ToSchema)]

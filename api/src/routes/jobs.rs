@@ -10,7 +10,7 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, given},
-        page::{Page, page_limit},
+        page::{Page, next, page_limit},
         problem::Problem,
     },
     id::Id,
@@ -85,8 +85,7 @@ pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<WantedJo
     let query = "select * from pfa_sync.find_jobs($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
     let after = wanted.after.unwrap_or_default();
     let jobs: Vec<Job> = caller.rows(query, &[&wanted.organization_id, &filter, &after, &limit]).await?;
-    let full = jobs.len() as i64 >= limit;
-    Ok(Json(JobPage { next: jobs.last().map(|job| job.job_id).filter(|_| full), jobs }))
+    Ok(Json(JobPage { next: next(&jobs, limit, |job| job.job_id), jobs }))
 }
 
 /// A job, and the number of its changes in each status. A write-sync raises the priority of other jobs' changes; it owns none.
@@ -278,6 +277,5 @@ pub(super) async fn batches(caller: Caller, Parameters(wanted): Parameters<Wante
     let query = "select * from pfa_sync.find_batches($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
     let after = wanted.after.unwrap_or_default();
     let batches: Vec<Batch> = caller.rows(query, &[&wanted.organization_id, &filter, &after, &limit]).await?;
-    let full = batches.len() as i64 >= limit;
-    Ok(Json(BatchPage { next: batches.last().map(|batch| batch.batch_id).filter(|_| full), batches }))
+    Ok(Json(BatchPage { next: next(&batches, limit, |batch| batch.batch_id), batches }))
 }

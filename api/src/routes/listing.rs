@@ -6,7 +6,11 @@ use utoipa::IntoParams;
 
 use crate::{
     auth::caller::Caller,
-    http::{body::given, page::page_limit, problem::Problem},
+    http::{
+        body::given,
+        page::{next, page_limit},
+        problem::Problem,
+    },
     id::Id,
 };
 
@@ -63,8 +67,7 @@ pub(super) async fn list<T: DeserializeOwned>(
     let rows: Vec<Counted<T>> = caller.rows(&query, &[&wanted.organization_id, &wanted.filter(), &wanted.after, &limit]).await?;
     let total = rows.first().map_or(0, |counted| counted.total);
     let rows: Vec<T> = rows.into_iter().map(|counted| counted.row).collect();
-    let full = rows.len() as i64 >= limit;
-    let next = rows.last().map(id_of).filter(|_| full);
+    let next = next(&rows, limit, id_of);
     Ok((rows, next, total))
 }
 

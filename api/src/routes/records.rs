@@ -9,7 +9,7 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Body, Parameters, camel_keys, camel_keys_if_any, given},
-        page::page_limit,
+        page::{next, page_limit},
         problem::Problem,
     },
     id::Id,
@@ -150,8 +150,7 @@ async fn page(caller: &Caller, wanted: &RecordSearch) -> Result<RecordPage, Prob
     let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
         [&wanted.organization_id, &wanted.filter, &wanted.search, &sort, &wanted.descending, &wanted.after, &limit];
     let records: Vec<Record> = caller.rows(query, &arguments).await?;
-    let full = records.len() as i64 >= limit;
-    Ok(RecordPage { next: records.last().map(|record| record.cursor.clone()).filter(|_| full), records })
+    Ok(RecordPage { next: next(&records, limit, |record| record.cursor.clone()), records })
 }
 
 /// Which values are counted.

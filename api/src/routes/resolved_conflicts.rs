@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::listing::WantedRows;
 use crate::{
     auth::caller::Caller,
-    http::{body::Parameters, problem::Problem},
+    http::{body::Parameters, page::next, problem::Problem},
     id::Id,
 };
 
@@ -62,6 +62,5 @@ pub(super) async fn list(
     let query = "select * from pfa_sync.find_resolved_conflicts($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
     let arguments: [&(dyn ToSql + Sync); 4] = [&wanted.organization_id, &wanted.filter(), &wanted.after, &limit];
     let conflicts: Vec<ResolvedConflict> = caller.rows(query, &arguments).await?;
-    let full = conflicts.len() as i64 >= limit;
-    Ok(Json(ResolvedConflictPage { next: conflicts.last().map(|conflict| conflict.conflict_id).filter(|_| full), conflicts }))
+    Ok(Json(ResolvedConflictPage { next: next(&conflicts, limit, |conflict| conflict.conflict_id), conflicts }))
 }

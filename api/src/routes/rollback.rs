@@ -7,7 +7,12 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     auth::caller::Caller,
-    http::{body::Parameters, idempotency::Idempotent, page::page_limit, problem::Problem},
+    http::{
+        body::Parameters,
+        idempotency::Idempotent,
+        page::{next, page_limit},
+        problem::Problem,
+    },
     id::{Id, text},
 };
 
@@ -121,8 +126,7 @@ pub(super) async fn records(
     let limit = page_limit(wanted.limit)?;
     let query = "select * from pfa_sync.rollback_records($1, $2, $3, $4::bigint::int)";
     let records: Vec<RollbackRecord> = caller.rows(query, &[&job, &wanted.batch_id, &wanted.after, &limit]).await?;
-    let full = records.len() as i64 >= limit;
-    Ok(Json(RollbackRecordPage { next: records.last().map(|record| record.pfa_id.clone()).filter(|_| full), records }))
+    Ok(Json(RollbackRecordPage { next: next(&records, limit, |record| record.pfa_id.clone()), records }))
 }
 
 #[derive(Deserialize, ToSchema)]
