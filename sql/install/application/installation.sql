@@ -42,6 +42,15 @@ begin
 end
 $$;
 
+-- Names this database among those of all clusters.
+create function database_identity() returns text
+    language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return format('%s/%s', system_identifier(), database_oid());
+end
+$$;
+
 create function installed_version() returns text
     language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$

@@ -20,6 +20,18 @@ begin
 end
 $$;
 
+-- Reads the keys since and until of a filter. Raises PF001 for what is no time.
+create function read_period(filter jsonb, out since timestamptz, out until timestamptz)
+    language plpgsql stable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    since := (filter->>'since')::timestamptz;
+    until := (filter->>'until')::timestamptz;
+exception when data_exception then
+    raise exception 'since and until are times: %', sqlerrm using errcode = 'PF001';
+end
+$$;
+
 -- A filter, read. A null key chooses all; older_than is the time before which a row was made.
 create type bulk_filter as (
     organization_id text,

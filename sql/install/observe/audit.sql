@@ -28,13 +28,12 @@ begin
     if export and not can_see(scope, 'perm_Export') then
         raise exception 'an export needs perm_Export' using errcode = 'PF002';
     end if;
+    select p.since, p.until into since, until from read_period(filter) p;
     begin
-        since := (filter->>'since')::timestamptz;
-        until := (filter->>'until')::timestamptz;
         last_at := split_part(after, '/', 1)::timestamptz;
         last_id := split_part(after, '/', 2)::bigint;
     exception when data_exception then
-        raise exception 'since and until are times, after is the cursor of a row: %', sqlerrm using errcode = 'PF001';
+        raise exception 'after is the cursor of a row: %', sqlerrm using errcode = 'PF001';
     end;
     return query
         select l.id, l.at, l.event_type, l.organization_id, l.user_id, l.pfa_id, l.modification_id, l.queue_id,

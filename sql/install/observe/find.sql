@@ -28,12 +28,7 @@ begin
     chosen.fields := words_of('fields', filter->'fields', 100);
     chosen.codes := words_of('codes', filter->'codes', 100);
     chosen.pfa_ids := words_of('pfa_ids', filter->'pfa_ids', 500);
-    begin
-        chosen.since := (filter->>'since')::timestamptz;
-        chosen.until := (filter->>'until')::timestamptz;
-    exception when data_exception then
-        raise exception 'since and until are times: %', sqlerrm using errcode = 'PF001';
-    end;
+    select p.since, p.until into chosen.since, chosen.until from read_period(filter) p;
     return chosen;
 end
 $$;
@@ -180,12 +175,11 @@ begin
     perform require_between('max_rows', max_rows, 1, 1000);
     perform require_keys(filter, array['relay', 'step', 'since', 'until', 'job_id', 'pfa_id']);
     perform require_word('step', filter->>'step', array['send', 'read']);
+    select p.since, p.until into since, until from read_period(filter) p;
     begin
-        since := (filter->>'since')::timestamptz;
-        until := (filter->>'until')::timestamptz;
         job := (filter->>'job_id')::bigint;
     exception when data_exception then
-        raise exception 'since and until are times, job_id is a number: %', sqlerrm using errcode = 'PF001';
+        raise exception 'job_id is a number: %', sqlerrm using errcode = 'PF001';
     end;
     if filter->>'pfa_id' is not null then
         -- The log names every batch that tried a change of the record, a queue row the one that has it now.

@@ -51,15 +51,8 @@ begin
     perform require_between('max_rows', max_rows, 1, 1000);
     perform require_keys(filter, array['kinds', 'user_id', 'state', 'pfa_id', 'since', 'until']);
     perform require_word('state', filter->>'state', array['running', 'stopped', 'finished']);
-    begin
-        since := (filter->>'since')::timestamptz;
-        until := (filter->>'until')::timestamptz;
-        if filter ? 'kinds' then
-            kinds := array(select jsonb_array_elements_text(filter->'kinds'));
-        end if;
-    exception when data_exception then
-        raise exception 'since and until are times, kinds is an array of words: %', sqlerrm using errcode = 'PF001';
-    end;
+    select p.since, p.until into since, until from read_period(filter) p;
+    kinds := words_of('kinds', filter->'kinds', 100);
     if filter->>'pfa_id' is not null then
         chosen := array(
             select j.job_id from mirror r

@@ -61,7 +61,7 @@ begin
         select r.organization_id, r.period, r.measure, r.bucket, r.samples, r.total from kpi_rollup r
          where r.organization_id = any (visible) and r.period >= begins and r.period < ends;
     select * into here from rollup_position;
-    if here.origin = format('%s/%s', system_identifier(), database_oid()) then
+    if here.origin = database_identity() then
         return query
             select f.organization_id, f.period, f.measure, f.bucket, f.samples, f.total
               from log_figures(here.counted, next_position(here.counted, 20000), here.after_id, here.last_id, false) f

@@ -7,7 +7,7 @@ create function roll_up(portions int default 10, max_rows int default 20000) ret
 as $$
 declare
     here    rollup_position;
-    database text := format('%s/%s', system_identifier(), database_oid());
+    database text := database_identity();
     epoch   bigint := (select i.log_epoch from installation i);
     upto    pg_snapshot;
     moved   boolean;
@@ -141,26 +141,23 @@ create function coarsen_rollups() returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    hours timestamptz := date_bin('1 hour', now() - interval '2 days', 'epoch');
-    days  timestamptz := date_bin('1 day', now() - interval '92 days', 'epoch');
-    kept  timestamptz := now() - setting('kpi_retention')::interval;
+    kept   timestamptz := now() - setting('kpi_retention')::interval;
+    grain  interval;
+    before timestamptz;
 begin
-    with fine as (
-        delete from kpi_rollup r where r.period < hours and date_bin('1 hour', r.period, 'epoch') <> r.period
-        returning r.*)
-    insert into kpi_rollup as r (organization_id, period, measure, bucket, samples, total)
-    select f.organization_id, date_bin('1 hour', f.period, 'epoch'), f.measure, f.bucket, sum(f.samples), sum(f.total)
-      from fine f group by 1, 2, 3, 4
-    on conflict on constraint kpi_rollup_pkey
-    do update set samples = r.samples + excluded.samples, total = r.total + excluded.total;
-    with fine as (
-        delete from kpi_rollup r where r.period < days and date_bin('1 day', r.period, 'epoch') <> r.period
-        returning r.*)
-    insert into kpi_rollup as r (organization_id, period, measure, bucket, samples, total)
-    select f.organization_id, date_bin('1 day', f.period, 'epoch'), f.measure, f.bucket, sum(f.samples), sum(f.total)
-      from fine f group by 1, 2, 3, 4
-    on conflict on constraint kpi_rollup_pkey
-    do update set samples = r.samples + excluded.samples, total = r.total + excluded.total;
+    for grain, before in
+        values (interval '1 hour', now() - interval '2 days'), ('1 day', now() - interval '92 days')
+    loop
+        before := date_bin(grain, before, 'epoch');
+        with fine as (
+            delete from kpi_rollup r where r.period < before and date_bin(grain, r.period, 'epoch') <> r.period
+            returning r.*)
+        insert into kpi_rollup as r (organization_id, period, measure, bucket, samples, total)
+        select f.organization_id, date_bin(grain, f.period, 'epoch'), f.measure, f.bucket, sum(f.samples), sum(f.total)
+          from fine f group by 1, 2, 3, 4
+        on conflict on constraint kpi_rollup_pkey
+        do update set samples = r.samples + excluded.samples, total = r.total + excluded.total;
+    end loop;
     delete from kpi_rollup r where r.period < kept;
     delete from relay_uptime u where u.seen_at < kept;
     delete from pems_outage o where o.closed_at < kept;
