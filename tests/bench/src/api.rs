@@ -224,8 +224,8 @@ async fn listen(server: &Server, report: &mut Report) -> Result<()> {
     let events: Vec<usize> = tokio::time::timeout(Duration::from_secs(60), try_join_all(listening)).await??;
     ensure!(events.iter().all(|heard| *heard == COMMITS * (ROUNDS + 1)), "some listeners missed events");
     let [beside, without] = rounds;
-    report.median("commit of one edit, nobody listens", &without, Unit::Milliseconds, None);
-    report.median("commit of one edit, 1,000 listen", &beside, Unit::Milliseconds, None);
-    report.ratio("commit of one edit, 1,000 listen to nobody", &beside, &without, Some("about 1"));
+    report.median("commit of one edit, no listener", &without, Unit::Milliseconds, None);
+    report.median("commit of one edit, 1,000 listeners", &beside, Unit::Milliseconds, None);
+    report.ratio("commit of one edit, 1,000 listeners to none", &beside, &without, Some("about 1"));
     Ok(())
 }

@@ -69,10 +69,10 @@ pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str))
         report.median(&format!("{of}, without the extension"), &bare, Unit::PerSecond, None);
         report.median(&format!("{of}, judged and queued, doorbell"), &doorbell, Unit::PerSecond, None);
         report.median(&format!("{of}, judged and queued, NOTIFY"), &notify, Unit::PerSecond, None);
-        report.median(&format!("{of}, judged and queued, nobody woken"), &silent, Unit::PerSecond, None);
+        report.median(&format!("{of}, judged and queued, no wake-up"), &silent, Unit::PerSecond, None);
         report.ratio(&format!("{of}, without the extension to doorbell"), &bare, &doorbell, Some("at most 5"));
-        report.ratio(&format!("{of}, doorbell to nobody woken"), &doorbell, &silent, Some("at least 0.95"));
-        report.ratio(&format!("{of}, NOTIFY to nobody woken"), &notify, &silent, None);
+        report.ratio(&format!("{of}, doorbell to no wake-up"), &doorbell, &silent, Some("at least 0.95"));
+        report.ratio(&format!("{of}, NOTIFY to no wake-up"), &notify, &silent, None);
     }
     progress("1,000 callers of a pool");
     callers_of_a_pool(&attached, &with, report).await
