@@ -5,6 +5,7 @@ mod bulk_jobs;
 mod bulk_resolution;
 mod conflicts;
 mod control;
+mod dashboard;
 mod dead_letters;
 mod docs;
 mod drafts;
@@ -20,6 +21,10 @@ mod resolved_conflicts;
 mod rollback;
 mod sync;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use axum::http::HeaderValue;
+pub(crate) use dashboard::Dashboard;
 pub(crate) use docs::docs;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -82,4 +87,11 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(control::resume))
         .routes(routes!(control::settings))
         .routes(routes!(control::set))
+}
+
+/// The ETag of a text that the program holds.
+fn tag_of(text: &str) -> HeaderValue {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish()).parse().expect("hexadecimal digits in quotes are a header")
 }

@@ -1,0 +1,1 @@
+export function ConflictPage() { return null; }

@@ -1,0 +1,1 @@
+export function RollbackPage() { return null; }

@@ -1,0 +1,1 @@
+export function RecordsPage() { return null; }
