@@ -1010,7 +1010,7 @@ export interface components {
         BulkResolution: "use_local" | "use_pems";
         BulkResolutionPreview: {
             /** @description Number of conflicts by field. */
-            byField: Record<string, never>;
+            byField: Record<string, unknown>;
             /** Format: int64 */
             conflicts: number;
             digest: string;
@@ -1068,8 +1068,8 @@ export interface components {
         };
         /** @description The outcome of one change. */
         ChangeOutcome: {
-            conflicts?: Record<string, never>[] | null;
-            errors?: Record<string, never>[] | null;
+            conflicts?: Record<string, unknown>[] | null;
+            errors?: Record<string, unknown>[] | null;
             jobId?: components["schemas"]["Id"] | null;
             missingPermissions?: string[] | null;
             modificationId: string;
@@ -1140,24 +1140,24 @@ export interface components {
         /** @description Selects the conflicts that match all given keys. */
         ConflictFilter: {
             /** @default null */
-            author: string | null;
+            author?: string | null;
             /** @default null */
-            conflictIds: components["schemas"]["Id"][] | null;
+            conflictIds?: components["schemas"]["Id"][] | null;
             /**
              * @description With a conflict in this field.
              * @default null
              */
-            field: string | null;
+            field?: string | null;
             /**
              * @description An interval, such as `2 days`.
              * @default null
              */
-            olderThan: string | null;
+            olderThan?: string | null;
             /**
              * @description By id or code.
              * @default null
              */
-            organizationId: string | null;
+            organizationId?: string | null;
         };
         ConflictPage: {
             conflicts: components["schemas"]["ConflictSummary"][];
@@ -1175,7 +1175,7 @@ export interface components {
             author: string;
             authorName: string;
             /** @description The changed fields as the author saw them; null: not known. */
-            base?: Record<string, never> | null;
+            base?: Record<string, unknown> | null;
             /** @description Why it is a conflict, such as `CHANGED_IN_PEMS`. */
             code: string;
             conflictFields: string[];
@@ -1200,7 +1200,7 @@ export interface components {
             modificationId: string;
             organizationId: string;
             /** @description The changed fields with the author's values. */
-            ours?: Record<string, never> | null;
+            ours?: Record<string, unknown> | null;
             /**
              * Format: int64
              * @description PEMS' own version of the record then; null: not known.
@@ -1210,14 +1210,14 @@ export interface components {
             /** @description `unresolved`. */
             status: string;
             /** @description The changed fields as they were in PEMS when the conflict was found. */
-            theirs?: Record<string, never> | null;
+            theirs?: Record<string, unknown> | null;
         };
         DeadLetter: {
             /** @description What to do about it. */
             action?: string | null;
             author: string;
             authorName: string;
-            changes?: Record<string, never> | null;
+            changes?: Record<string, unknown> | null;
             code: string;
             error?: string | null;
             /** Format: date-time */
@@ -1248,23 +1248,23 @@ export interface components {
         /** @description Selects the dead letters that match all given keys. */
         DeadLetterFilter: {
             /** @default null */
-            author: string | null;
+            author?: string | null;
             /** @default null */
-            code: string | null;
+            code?: string | null;
             /**
              * @description An interval, such as `2 days`.
              * @default null
              */
-            olderThan: string | null;
+            olderThan?: string | null;
             /**
              * @description By id or code.
              * @default null
              */
-            organizationId: string | null;
+            organizationId?: string | null;
             /** @default null */
-            pfaId: string | null;
+            pfaId?: string | null;
             /** @default null */
-            queueIds: components["schemas"]["Id"][] | null;
+            queueIds?: components["schemas"]["Id"][] | null;
         };
         DeadLetterPage: {
             deadLetters: components["schemas"]["DeadLetter"][];
@@ -1277,7 +1277,7 @@ export interface components {
         };
         DeadLetterPreview: {
             /** @description Number of dead letters by code. */
-            byCode: Record<string, never>;
+            byCode: Record<string, unknown>;
             /** Format: int64 */
             deadLetters: number;
             digest: string;
@@ -1325,7 +1325,7 @@ export interface components {
         };
         DraftRequest: {
             /** @description The changed fields and their new values. */
-            delta: Record<string, never>;
+            delta: Record<string, unknown>;
             /** @description By id or code. */
             organizationId: string;
             pfaId: string;
@@ -1372,24 +1372,24 @@ export interface components {
             value: string;
         };
         Explanation: {
-            conflicts: Record<string, never>[];
-            errors: Record<string, never>[];
+            conflicts: Record<string, unknown>[];
+            errors: Record<string, unknown>[];
             missingPermissions: string[];
             /** @description Other edits of the same record. */
-            others: Record<string, never>[];
+            others: Record<string, unknown>[];
             permitted: boolean;
             /** @description What would be sent to PEMS. */
-            request: Record<string, never>;
+            request: Record<string, unknown>;
             valid: boolean;
             /** @description Errors that the record has already, in fields that the change does not touch. */
-            warnings: Record<string, never>[];
+            warnings: Record<string, unknown>[];
         };
         /** @description Which values are counted. */
         FacetRequest: {
             /** @description The fields whose values are counted, and `state`; category, class, source and state by default. */
             fields?: string[] | null;
             /** @description As of a search. */
-            filter?: Record<string, never>;
+            filter?: Record<string, unknown>;
             /** @description By id or code. */
             organizationId: string;
             search?: string | null;
@@ -1399,7 +1399,7 @@ export interface components {
             /** @description There may be more than were counted. */
             atLeast: boolean;
             /** @description For each field its 50 commonest values, with their number, and how many there are. */
-            facets: Record<string, never>[];
+            facets: Record<string, unknown>[];
             /** Format: int64 */
             total: number;
         };
@@ -1701,7 +1701,7 @@ export interface components {
         /** @description An error as the caller receives it: problem details (RFC 9457). */
         Problem: {
             /** @description For a refused commit: each change with its errors and missing permissions. */
-            changes?: Record<string, never>[] | null;
+            changes?: Record<string, unknown>[] | null;
             /** @description Stable, while the texts may change. */
             code: string;
             current?: components["schemas"]["Conflict"] | null;
@@ -1720,7 +1720,7 @@ export interface components {
             author: string;
             authorName: string;
             batchId?: components["schemas"]["Id"] | null;
-            changes?: Record<string, never> | null;
+            changes?: Record<string, unknown> | null;
             /** Format: date-time */
             completedAt?: string | null;
             /** Format: date-time */
@@ -1745,19 +1745,19 @@ export interface components {
         /** @description A record in a list. */
         Record: {
             /** @description The users with a change of the record. */
-            authors: Record<string, never>[];
+            authors: Record<string, unknown>[];
             /** @description The fields of the draft as they were. */
-            base?: Record<string, never> | null;
+            base?: Record<string, unknown> | null;
             /** @description The fields that these changes set. */
             changedFields: string[];
             conflictId?: components["schemas"]["Id"] | null;
             /** @description The conflicts that a commit of the draft would raise. */
-            conflicts?: Record<string, never>[] | null;
+            conflicts?: Record<string, unknown>[] | null;
             /** @description The record, merged with pending changes and the caller's own drafts. */
-            data: Record<string, never>;
+            data: Record<string, unknown>;
             deadLetterId?: components["schemas"]["Id"] | null;
             /** @description The errors for which a commit of the draft would be refused. */
-            errors?: Record<string, never>[] | null;
+            errors?: Record<string, unknown>[] | null;
             /** @description The caller's draft. */
             modificationId?: string | null;
             pfaId: string;
@@ -1775,7 +1775,7 @@ export interface components {
         /** @description An edit of a record. */
         RecordDraft: {
             /** @description The changed fields and their new values. */
-            delta?: Record<string, never> | null;
+            delta?: Record<string, unknown> | null;
             pfaId: string;
             reason?: string | null;
             /** @description Fields that leave the draft before the delta is laid over it. */
@@ -1795,7 +1795,7 @@ export interface components {
              * @description Fields with the value they must have, an array of values, or for dates and amounts a range `{from, to}`; also `state`
              *     (`draft`, `queued`, `syncing`, `conflict`, `failed`, `synced`), `author` (ids of users) and `pfa_ids` (up to 500).
              */
-            filter?: Record<string, never>;
+            filter?: Record<string, unknown>;
             /**
              * Format: int64
              * @description Rows in a page, 50 by default.
@@ -1810,7 +1810,7 @@ export interface components {
         };
         RequeueRequest: {
             /** @description Corrected values for a single dead letter; they replace those of its change. */
-            changes?: Record<string, never> | null;
+            changes?: Record<string, unknown> | null;
             /** @description Digest of the preview. The request is refused if the selected dead letters have changed since. */
             digest?: string | null;
             filter?: components["schemas"]["DeadLetterFilter"];
@@ -1850,12 +1850,12 @@ export interface components {
         Resolution: "use_local" | "use_pems" | "merge";
         ResolveRequest: {
             /** @description With `merge`: a value for each field in conflict. */
-            mergedData?: Record<string, never> | null;
+            mergedData?: Record<string, unknown> | null;
             resolution: components["schemas"]["Resolution"];
         };
         ResolveResult: {
             /** @description What will be sent to PEMS. */
-            appliedChanges: Record<string, never>;
+            appliedChanges: Record<string, unknown>;
             conflictId: components["schemas"]["Id"];
             /** @description The job, by which the resolution is undone as long as it was not sent. */
             jobId: components["schemas"]["Id"];
@@ -1877,7 +1877,7 @@ export interface components {
             /** Format: date-time */
             createdAt: string;
             /** @description For each changed field: field, conflict, base, ours, theirs (what PEMS had), merged (what the resolution left). */
-            fields?: Record<string, never>[] | null;
+            fields?: Record<string, unknown>[] | null;
             /** Format: int32 */
             localVersion: number;
             /** Format: int32 */
@@ -1907,11 +1907,11 @@ export interface components {
             /** @description Why it is blocked: a code of `causes`. */
             cause?: string | null;
             /** @description The fields as they are now. */
-            current?: Record<string, never> | null;
+            current?: Record<string, unknown> | null;
             detail?: string | null;
             digest: string;
             /** @description The fields as they would be. */
-            restored?: Record<string, never> | null;
+            restored?: Record<string, unknown> | null;
         };
         RestoreRequest: {
             /** @description Digest of the preview. The request is refused if the record has changed since; absent: not checked. */
@@ -1926,7 +1926,7 @@ export interface components {
             jobId: components["schemas"]["Id"];
             modificationId: string;
             /** @description What will be sent to PEMS. */
-            sends: Record<string, never>;
+            sends: Record<string, unknown>;
         };
         ResumeRequest: {
             /** @description By id or code; absent: all organizations. */
@@ -1951,7 +1951,7 @@ export interface components {
              */
             blocked: number;
             /** @description Number of blocked records by reason. */
-            byReason: Record<string, never>;
+            byReason: Record<string, unknown>;
             /**
              * Format: double
              * @description By how much the forecast cost of the records would change, for users who may see prices.
@@ -1981,7 +1981,7 @@ export interface components {
             changedBy?: string | null;
             changedByName?: string | null;
             /** @description The fields as they are now. */
-            current?: Record<string, never> | null;
+            current?: Record<string, unknown> | null;
             /**
              * Format: double
              * @description The forecast cost of a record that is restored, for users who may see prices.
@@ -1990,7 +1990,7 @@ export interface components {
             detail?: string | null;
             pfaId: string;
             /** @description The fields as they would be. */
-            restored?: Record<string, never> | null;
+            restored?: Record<string, unknown> | null;
             /**
              * Format: double
              * @description Its cost as it would be.
@@ -2043,11 +2043,11 @@ export interface components {
         };
         SavedDraft: {
             /** @description The conflicts that a commit would raise now. */
-            conflicts: Record<string, never>[];
+            conflicts: Record<string, unknown>[];
             /** @description The fields of the draft now. */
-            draft?: Record<string, never> | null;
+            draft?: Record<string, unknown> | null;
             /** @description The errors for which a commit would be refused now. */
-            errors: Record<string, never>[];
+            errors: Record<string, unknown>[];
             modificationId?: string | null;
             pfaId?: string | null;
             /** @description `draft`; `discarded`: nothing is left of it; null: there was none to remove from. */
@@ -2062,7 +2062,7 @@ export interface components {
             own: boolean;
             page: string;
             /** @description As it was saved. */
-            setup: Record<string, never>;
+            setup: Record<string, unknown>;
             /** @description Whether users of the same organizations are shown it. */
             shared: boolean;
             /** Format: date-time */
@@ -2142,12 +2142,12 @@ export interface components {
             /** Format: date-time */
             at: string;
             batchId?: components["schemas"]["Id"] | null;
-            changes?: Record<string, never> | null;
+            changes?: Record<string, unknown> | null;
             errorMessage?: string | null;
             eventId: components["schemas"]["Id"];
             eventType: string;
             /** @description For each changed field, its value before and after, where that is known. */
-            fromTo?: Record<string, never> | null;
+            fromTo?: Record<string, unknown> | null;
             jobId?: components["schemas"]["Id"] | null;
             modificationId?: string | null;
             /** @description What PEMS answered, for users who may see prices. */
@@ -2182,7 +2182,7 @@ export interface components {
         };
         ViewRequest: {
             /** @description Up to 16 kB. */
-            setup: Record<string, never>;
+            setup: Record<string, unknown>;
             shared?: boolean;
         };
         /** @description When a view was saved. */
@@ -2200,12 +2200,12 @@ export interface components {
              */
             cost?: number | null;
             /** @description As PEMS has it. */
-            data: Record<string, never>;
+            data: Record<string, unknown>;
             deadLetterId?: components["schemas"]["Id"] | null;
             /** @description The caller's draft, with base, errors and conflicts. */
-            draft?: Record<string, never> | null;
+            draft?: Record<string, unknown> | null;
             /** @description With pending changes and the caller's own drafts laid over it; null: there are none. */
-            merged?: Record<string, never> | null;
+            merged?: Record<string, unknown> | null;
             /**
              * Format: double
              * @description The forecast cost of `merged`.
@@ -2213,10 +2213,10 @@ export interface components {
             mergedCost?: number | null;
             organizationId: string;
             /** @description Pending edits of other users, without values. */
-            others: Record<string, never>[];
+            others: Record<string, unknown>[];
             pemsVersion?: string | null;
             /** @description Its changes in the queue, in order. */
-            queue: Record<string, never>[];
+            queue: Record<string, unknown>[];
             state?: string | null;
             states: string[];
             /** Format: date-time */

@@ -30,7 +30,6 @@ export const KEYS = {
   editField: { keys: "e", where: "Resolver", does: "Write another value into the field" },
   resolve: { keys: "Enter", where: "Resolver", does: "Resolve the conflict as chosen" },
   nextConflict: { keys: "n", where: "Resolver", does: "Go to the next conflict" },
-  previousConflict: { keys: "b", where: "Resolver", does: "Go back to the conflict before" },
 } as const satisfies Record<string, Binding>;
 
 export type KeyName = keyof typeof KEYS;

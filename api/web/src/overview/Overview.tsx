@@ -15,7 +15,7 @@ import { HealthSentence } from "./HealthSentence";
 import { Organizations } from "./Organizations";
 import { PERIODS, periodOf } from "./periods";
 
-const perMinute = (value: number) => `${Math.round(value / 6) / 10}/min`;
+const perMinute = (value: number) => (value / 60 < 10 ? Math.round(value / 6) / 10 : Math.round(value / 60)).toLocaleString();
 
 /** Whether changes reach PEMS: in one sentence, in numbers, over time, and by organization. */
 export function Overview() {
@@ -48,7 +48,7 @@ export function Overview() {
             <HealthSentence status={data} />
             <Figures status={data} oldest={lastOf(age)} />
             <div className="mx-4 grid gap-4 lg:grid-cols-2">
-              <Chart title="Throughput" lines={flow} format={perMinute} />
+              <Chart title="Throughput, changes a minute" lines={flow} format={perMinute} />
               <Chart title="Time from commit to PEMS" lines={latency} format={durationText} />
             </div>
             <Organizations status={data} />
