@@ -3,7 +3,7 @@ import { Link, useNavigate, useParams } from "@tanstack/react-router";
 import { useState } from "react";
 import { reading, useApi } from "../api/context";
 import type { Conflict, WholeRecord } from "../api/types";
-import { useCodeOf, useMay } from "../frame/me";
+import { useCodeOf, useMay, useMe } from "../frame/me";
 import { useView } from "../frame/view";
 import { fieldOf } from "../plan/fields";
 import { Answered, Empty, Failed } from "../widgets/Answered";
@@ -28,6 +28,7 @@ function ConflictView({ conflictId }: { conflictId: string }) {
   const [view] = useView();
   const codeOf = useCodeOf();
   const may = useMay();
+  const me = useMe();
   const { query, conflict, picks, setPicks, moved, pending, resolve, undo } = useResolution(conflictId);
   const [error, setError] = useState<unknown>();
   const record = useQuery({
@@ -75,7 +76,7 @@ function ConflictView({ conflictId }: { conflictId: string }) {
         {({ data }) =>
           data.status === "unresolved" ? (
             <>
-              <Story conflict={data} author={authorOf(record.data as WholeRecord | undefined, data)} />
+              <Story conflict={data} author={data.author === me.userId ? `${me.userName} (you)` : authorOf(record.data as unknown as WholeRecord | undefined, data)} />
               {moved.length > 0 && (
                 <p role="alert" className="mx-4 mb-2 rounded border border-attention-line bg-attention-back px-3 py-2 text-attention">
                   The record moved while this page was open: {moved.map((name) => fieldOf(name).label).join(", ")}. What is below is the new state; look at it and choose again.

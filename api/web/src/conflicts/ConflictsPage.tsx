@@ -10,6 +10,7 @@ import { More } from "../lists/More";
 import { usePages } from "../lists/usePages";
 import { useSelection } from "../lists/useSelection";
 import { FIELDS, fieldOf } from "../plan/fields";
+import { codeText } from "../plan/status";
 import { valueText } from "../plan/value";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
@@ -54,7 +55,7 @@ function ConflictFilters() {
       onChange={change}
       entries={[
         { name: "field", label: "Field", kind: "choice", options: FIELDS.filter(({ permission }) => permission).map(({ name, label }) => [name, label]) },
-        { name: "code", label: "Cause", kind: "choice", options: codes.map(({ code }) => [code, code.replaceAll("_", " ").toLowerCase()]) },
+        { name: "code", label: "Cause", kind: "choice", options: codes.map(({ code }) => [code, codeText(code)]) },
         { name: "pfaId", label: "PFA", kind: "text" },
         { name: "since", label: "Since", kind: "date" },
       ]}
@@ -177,7 +178,7 @@ function ConflictRow({ row, code, selected, onToggle }: { row: ConflictSummary; 
       <td className="max-w-56 truncate">{value(row.ours)}</td>
       <td className="max-w-56 truncate">{value(row.theirs)}</td>
       <td>{row.authorName}</td>
-      <td title={row.meaning ?? undefined}>{row.code.replaceAll("_", " ").toLowerCase()}</td>
+      <td title={row.meaning ?? undefined}>{codeText(row.code)}</td>
       <td>
         <Time at={row.createdAt} />
       </td>

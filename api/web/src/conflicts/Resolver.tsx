@@ -188,7 +188,8 @@ function CostRow({ conflict, record, picks }: { conflict: Conflict; record: Valu
   const side = (choose: (field: Conflict["fields"][number]) => Value) =>
     costOf({ ...record, ...Object.fromEntries(visible.map((field) => [field.field, choose(field)])) });
   const costs = SIDES.map((name) => side((field) => field[name] as Value));
-  const result = side((field) => (field.conflict ? (picks[field.field] ? valueOf(field, picks[field.field] as Pick) : (field.theirs as Value)) : (field.ours as Value)));
+  const isOpen = conflict.fields.some((field) => field.conflict && !picks[field.field]);
+  const result = isOpen ? null : side((field) => (field.conflict ? valueOf(field, picks[field.field] as Pick) : (field.ours as Value)));
   if (costs.every((cost) => cost === null)) return null;
   const pems = costs[2] ?? null;
   return (

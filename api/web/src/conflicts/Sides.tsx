@@ -65,7 +65,7 @@ export function Sides({ field, pick, isCurrent, isEdited, moved, onPick, onEdit,
               </span>
               <span className="flex min-w-0 grow flex-col">
                 <span className="text-xs text-secondary md:hidden">{SIDE_NAMES[side]}</span>
-                <span className="break-words">{side === "base" ? text : <Changed text={text} from={base} />}</span>
+                <span className="break-words">{side === "base" || known.type !== "text" ? text : <Changed text={text} from={base} />}</span>
                 {change && <span className="text-xs text-attention">{change}</span>}
               </span>
             </div>

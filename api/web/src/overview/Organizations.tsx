@@ -4,6 +4,7 @@ import { CACHE, reading, useApi } from "../api/context";
 import type { OrganizationStatus, SyncStatus } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { useView } from "../frame/view";
+import { codeText } from "../plan/status";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
 import { Time } from "../widgets/Time";
@@ -52,7 +53,7 @@ export function Organizations({ status }: { status: SyncStatus }) {
                 <td>
                   <span className={`inline-flex items-center gap-1.5 ${COLOURS[row.health]}`} title={row.healthReason ?? undefined}>
                     <Icon name={ICONS[row.health]} size={14} />
-                    {row.healthCode.replaceAll("_", " ")}
+                    {codeText(row.healthCode)}
                   </span>
                 </td>
                 <td>{drain?.sentence ?? "—"}</td>

@@ -34,3 +34,9 @@ const WORDS: Record<string, Status> = {
 export function statusOf(word: string): Status {
   return word in STATUSES ? (word as Status) : (WORDS[word] ?? "queued");
 }
+
+/** A code of the service, such as `CHANGED_IN_PEMS` or `pems_down`, in words. */
+export function codeText(code: string): string {
+  const words = code.replaceAll("_", " ").toLowerCase().replace(/\bpems\b/g, "PEMS");
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}

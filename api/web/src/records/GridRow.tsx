@@ -51,7 +51,7 @@ export const GridRow = memo(function GridRow(props: Props) {
       </div>
     );
   }
-  const ring = (column: number) => (activeColumn === column ? "group-focus/grid:outline-2 group-focus/grid:-outline-offset-2 group-focus/grid:outline-link" : "");
+  const ring = (column: number) => (activeColumn === column ? "scroll-m-10 group-focus/grid:outline-2 group-focus/grid:-outline-offset-2 group-focus/grid:outline-link" : "");
   const cost = costOf(row.data);
   const before = row.base ? costOf({ ...row.data, ...row.base }) : null;
   return (

@@ -39,7 +39,7 @@ export function RecordGrid(props: Props) {
   const [active, setActive] = useState({ row: 0, column: LEADING });
   const [editing, setEditing] = useState(false);
   const count = hasMore ? Math.max(total, rows.length + 1) : rows.length;
-  const virtual = useVirtualizer({ count, getScrollElement: () => scroll.current, estimateSize: () => ROW_HEIGHT, overscan: 12, scrollPaddingStart: ROW_HEIGHT });
+  const virtual = useVirtualizer({ count, getScrollElement: () => scroll.current, estimateSize: () => ROW_HEIGHT, overscan: 12, scrollMargin: ROW_HEIGHT, scrollPaddingStart: ROW_HEIGHT });
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? 0;
   useEffect(() => {
@@ -52,6 +52,7 @@ export function RecordGrid(props: Props) {
     const next = { row: Math.max(0, Math.min(rows.length - 1, row)), column: Math.max(0, Math.min(columnCount - 1, column)) };
     setActive(next);
     virtual.scrollToIndex(next.row);
+    requestAnimationFrame(() => document.getElementById(cellId(next.row, next.column))?.scrollIntoView({ inline: "nearest", block: "nearest" }));
   };
   const isEditable = (column: number) => {
     const field = columns[column - LEADING]?.field;
@@ -123,7 +124,7 @@ export function RecordGrid(props: Props) {
           <GridRow
             key={rows[index]?.pfaId ?? `place-${index}`}
             index={index}
-            top={start}
+            top={start - ROW_HEIGHT}
             row={rows[index]}
             template={template}
             columns={columns}

@@ -20,7 +20,7 @@ const COLOURS: Record<Status, string> = {
 export function StatusMark({ status, also, tip }: { status: Status; also?: Status[]; tip?: ReactNode }) {
   const others = (also ?? []).filter((other) => other !== status);
   const mark = (
-    <span className={`inline-flex items-center gap-1.5 whitespace-nowrap ${COLOURS[status]}`}>
+    <span className={`inline-flex items-center gap-1.5 align-middle leading-none whitespace-nowrap ${COLOURS[status]}`}>
       <Icon name={status} size={14} className={status === "syncing" ? "turning" : undefined} />
       {STATUSES[status].word}
       {others.length > 0 && <span className="text-xs text-secondary">+{others.map((other) => STATUSES[other].word.toLowerCase()).join(", ")}</span>}
