@@ -7,9 +7,10 @@ use std::{
 };
 
 use aws_lc_rs::pbkdf2;
-use clap::Args;
+use clap::{Args, ValueEnum};
 use pfa_service::secret::{self, SecretError};
 use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
 use thiserror::Error;
 
 /// Settings of the credentials for PEMS.
@@ -31,6 +32,39 @@ pub struct CredentialSettings {
 
 /// Iterations of the fingerprint's derivation: some tens of milliseconds, once per start.
 const FINGERPRINT_ITERATIONS: NonZeroU32 = NonZeroU32::new(100_000).unwrap();
+
+/// The kinds of login.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+#[value(rename_all = "snake_case")]
+pub enum Kind {
+    /// User and password, by HTTP Basic
+    Basic,
+    /// A bearer token
+    Bearer,
+    /// A key in the header X-Api-Key
+    ApiKey,
+}
+
+impl Kind {
+    /// Its name in the database.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Basic => "basic",
+            Self::Bearer => "bearer",
+            Self::ApiKey => "api_key",
+        }
+    }
+
+    /// The kind in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Basic => "user and password",
+            Self::Bearer => "bearer token",
+            Self::ApiKey => "API key",
+        }
+    }
+}
 
 /// How the relay logs in to PEMS. The secret that is given decides the kind.
 #[derive(Clone, Debug)]
@@ -68,6 +102,15 @@ pub enum CredentialsError {
 }
 
 impl Credentials {
+    /// Credentials of a kind; the user is that of a password.
+    pub fn new(kind: Kind, user: Option<&str>, secret: SecretString) -> Self {
+        match kind {
+            Kind::Basic => Self::Basic { user: user.unwrap_or_default().to_owned(), password: secret },
+            Kind::Bearer => Self::Bearer(secret),
+            Kind::ApiKey => Self::ApiKey(secret),
+        }
+    }
+
     /// Finds the one secret among the files named by settings and the environment variables. An empty variable counts as
     /// not set.
     pub fn find(settings: &CredentialSettings, variable: impl Fn(&str) -> Option<String>) -> Result<Self, CredentialsError> {
@@ -104,7 +147,7 @@ impl Credentials {
             Self::Basic { user, password } => (user.as_str(), password),
             Self::Bearer(secret) | Self::ApiKey(secret) => ("", secret),
         };
-        let salt = [&["pfa-sync", self.kind(), user], endpoint].concat().join("\0");
+        let salt = [&["pfa-sync", self.kind().name(), user], endpoint].concat().join("\0");
         let mut derived = [0; 3];
         pbkdf2::derive(
             pbkdf2::PBKDF2_HMAC_SHA256,
@@ -123,12 +166,20 @@ impl Credentials {
         }
     }
 
-    /// The kind of login, in words.
-    pub fn kind(&self) -> &'static str {
+    /// The kind of login.
+    pub fn kind(&self) -> Kind {
         match self {
-            Self::Basic { .. } => "user and password",
-            Self::Bearer(_) => "bearer token",
-            Self::ApiKey(_) => "API key",
+            Self::Basic { .. } => Kind::Basic,
+            Self::Bearer(_) => Kind::Bearer,
+            Self::ApiKey(_) => Kind::ApiKey,
+        }
+    }
+
+    /// The user of a password.
+    pub fn user(&self) -> Option<&str> {
+        match self {
+            Self::Basic { user, .. } => Some(user),
+            Self::Bearer(_) | Self::ApiKey(_) => None,
         }
     }
 }
@@ -142,7 +193,8 @@ impl PartialEq for Credentials {
 /// Credentials that follow their file: a secret that is replaced there is used without a restart. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Login {
-    settings: Arc<CredentialSettings>,
+    /// Where they are read again; `None` = they never change.
+    settings: Option<Arc<CredentialSettings>>,
     current: Arc<Mutex<(Credentials, Option<String>)>>,
 }
 
@@ -150,7 +202,12 @@ impl Login {
     /// Finds the credentials named by settings and environment.
     pub fn find(settings: &CredentialSettings) -> Result<Self, CredentialsError> {
         let current = Credentials::find(settings, variable)?;
-        Ok(Self { settings: Arc::new(settings.clone()), current: Arc::new(Mutex::new((current, None))) })
+        Ok(Self { settings: Some(Arc::new(settings.clone())), current: Arc::new(Mutex::new((current, None))) })
+    }
+
+    /// Credentials that stay as they are.
+    pub fn of(credentials: Credentials) -> Self {
+        Self { settings: None, current: Arc::new(Mutex::new((credentials, None))) }
     }
 
     /// The credentials as last read.
@@ -162,9 +219,9 @@ impl Login {
     /// nothing.
     pub fn reread(&self) -> Credentials {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        match Credentials::find(&self.settings, variable) {
-            Ok(read) if read != current.0 => *current = (read, None),
-            _ => {}
+        let read = self.settings.as_ref().map(|settings| Credentials::find(settings, variable));
+        if let Some(Ok(read)) = read.filter(|read| read.as_ref().is_ok_and(|read| *read != current.0)) {
+            *current = (read, None);
         }
         current.0.clone()
     }
@@ -206,7 +263,7 @@ mod tests {
     #[case(&[("PEMS_API_KEY", "hush")], "API key")]
     fn the_secret_decides_the_kind(#[case] variables: &[(&str, &str)], #[case] kind: &str) {
         let credentials = find(&["--pems-user", "relay"], variables).unwrap();
-        assert_eq!(credentials.kind(), kind);
+        assert_eq!(credentials.kind().words(), kind);
         assert!(!format!("{credentials:?}").contains("hush"));
     }
 

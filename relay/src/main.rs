@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use pfa_relay::{
-    commands::{doctor, pull, run},
+    commands::{
+        credentials::{self, CredentialsCommand},
+        doctor, pull, run,
+    },
     settings::{PROGRAM, Settings},
 };
 use pfa_service::{
@@ -40,6 +43,13 @@ enum Command {
     /// Check settings, database, extension, notifications, PEMS and credentials
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor,
+    /// Store, rotate, try and list credentials for PEMS, which the database holds sealed
+    #[command(after_help = CREDENTIALS_EXAMPLES)]
+    Credentials {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: CredentialsCommand,
+    },
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -61,6 +71,20 @@ const DOCTOR_EXAMPLES: &str = "\
 Example:
   Before the first start, or when nothing arrives in PEMS; exits with 1 if something is wrong:
     pfa-relay doctor --config /etc/pfa-sync/pfa-relay.toml";
+
+const CREDENTIALS_EXAMPLES: &str = "\
+The key is in a file that the setting pems-credentials-key-file names, or in PEMS_CREDENTIALS_KEY. Secrets come from
+standard input or a file. Running relays take a change up without a restart.
+
+Examples:
+  A key, and the first secret of the PEMS called default:
+    (umask 077; pfa-relay credentials generate-key k1 > /etc/pfa-relay/credentials-key)
+    pfa-relay credentials set --user PFA_RELAY < password
+  A new secret, tried before it is taken into use; one organization has its own:
+    pfa-relay credentials rotate --secret-file new-password
+    pfa-relay credentials set --organization RIO --kind bearer < token
+  A new key: put its line first in the key file, seal everything anew, then remove the old line:
+    pfa-relay credentials rekey";
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -86,5 +110,6 @@ async fn start() -> anyhow::Result<bool> {
         Command::Run => run::run(&settings).await.map(|()| true),
         Command::Pull { organizations } => pull::pull(&settings, &organizations).await,
         Command::Doctor => Ok(doctor::examine(&settings).await),
+        Command::Credentials { command } => credentials::run(&settings, &command).await,
     }
 }

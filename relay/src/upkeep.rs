@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::calls::Calls;
+use crate::{calls::Calls, systems::Systems};
 
 /// Poll interval and lease until the first heartbeat returns those of the database.
 const INITIAL_POLL_INTERVAL: Duration = Duration::from_secs(60);
@@ -47,10 +47,10 @@ pub struct Upkeep {
 
 impl Upkeep {
     /// Starts the regular work. The lease is at least `min_lease`.
-    pub fn start(calls: Calls, min_lease: Duration, stop: CancellationToken) -> Self {
+    pub fn start(calls: Calls, systems: Arc<Systems>, min_lease: Duration, stop: CancellationToken) -> Self {
         let settings = FleetSettings { lease: min_lease, poll_interval: INITIAL_POLL_INTERVAL };
         let upkeep = Self { settings: Arc::new(Mutex::new(settings)), wanted: Arc::default() };
-        let worker = Worker { upkeep: upkeep.clone(), calls, min_lease, failing: None };
+        let worker = Worker { upkeep: upkeep.clone(), calls, systems, min_lease, failing: None };
         tokio::spawn(async move { stop.run_until_cancelled(worker.run()).await });
         upkeep
     }
@@ -69,6 +69,7 @@ impl Upkeep {
 struct Worker {
     upkeep: Upkeep,
     calls: Calls,
+    systems: Arc<Systems>,
     min_lease: Duration,
     /// Since the first of several failures: how long to wait.
     failing: Option<Backoff>,
@@ -100,7 +101,11 @@ impl Worker {
 
     /// How long until the next heartbeat.
     async fn heartbeat(&mut self) -> Duration {
-        match self.calls.heartbeat().await {
+        if let Err(error) = self.systems.follow().await {
+            debug!(relay = self.calls.relay(), %error, "can't read the definitions of the PEMS");
+        }
+        let (organizations, faults) = (self.systems.organizations(), self.systems.faults());
+        match self.calls.heartbeat(organizations.as_deref(), faults.as_deref()).await {
             Ok(reply) => {
                 self.failing = None;
                 let settings = FleetSettings { lease: reply.lease().max(self.min_lease), poll_interval: reply.poll() };

@@ -51,7 +51,13 @@ const SURFACE: &str = "
     function find_batches a - i d        function find_conflicts a - i d      function find_dead_letters a - i d
     function find_resolved_conflicts a - i d                                  function user_names a - i d
     function saved_view_users a - i d    relation resolved_conflicts a - i d  relation saved_views a - i d
-    function cost a r i d";
+    function cost a r i d
+    function define_pems a - i -         function assign_pems a - i -         function retire_pems a - i -
+    function relay_config - r - -        function config_revision - r - -     function next_credentials - r - -
+    function store_credentials - r - -   function activate_credentials - r - -
+    function record_verification - r - - function remove_credentials - r - -  function reseal_credentials - r - -
+    relation credentials a r i d         relation pems_systems a r i d
+    function slot_interval_of a r i d    function breaker_state a r i d";
 
 const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];

@@ -60,7 +60,7 @@ pub(super) struct SyncFigures {
     #[schema(format = DateTime)]
     next_sync_at: Option<String>,
     health: Health,
-    /// The worst that holds now: `not_attached`, `no_relay`, `pems_down`, `held` (PEMS refused the credentials),
+    /// The worst that holds now: `not_attached`, `no_relay`, `unserved`, `pems_down`, `held` (PEMS refused the credentials),
     /// `throttled`, `stalled`, `slow`, `drift`, `unreliable`, `failing` (open dead letters), `paused`,
     /// `waiting_for_resolution` (open conflicts) or `ok`. A long queue is `ok` while it drains at PEMS' rate.
     health_code: String,

@@ -24,10 +24,21 @@ pub struct Batch {
     pub organization_id: String,
     /// Its code in PEMS.
     pub organization: String,
+    /// Its PEMS.
+    pub pems: PemsRevision,
     /// Length of the lease, from the claim and from each renewal.
     pub lease: Duration,
     /// The records; at least one.
     pub records: Vec<Claimed>,
+}
+
+/// A PEMS, and the revision of its definition that a claim or a pull was made under.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PemsRevision {
+    /// The name of the PEMS.
+    pub name: String,
+    /// The revision.
+    pub revision: i64,
 }
 
 /// What is to be done with the records of a batch.
@@ -71,14 +82,20 @@ pub struct ClaimToken {
 }
 
 impl Calls {
-    /// Claims the next batch; `None` = nothing is due now. `mark`: when the slot of the batch is there at once, its records are
-    /// marked as sent, under a lease from now.
-    pub async fn claim(&self, max_records: i32, lease: Duration, mark: bool) -> Result<Option<Batch>, DatabaseError> {
+    /// Claims the next batch of one of the organizations (`None` = of all); `None` = nothing is due now. `mark`: when the slot
+    /// of the batch is there at once, its records are marked as sent, under a lease from now.
+    pub async fn claim(
+        &self,
+        organizations: Option<&[String]>,
+        max_records: i32,
+        lease: Duration,
+        mark: bool,
+    ) -> Result<Option<Batch>, DatabaseError> {
         let sql = "select * from pfa_sync.claim(relay => $1, max_records => $2, lease => make_interval(secs => $3), \
-                   request_timeout => make_interval(secs => $4))";
+                   request_timeout => make_interval(secs => $4), organizations => $5)";
         let seconds = lease.as_secs_f64();
         let called = Instant::now();
-        let rows = self.call(sql, &[&self.relay, &max_records, &seconds, &mark.then_some(seconds)]).await?;
+        let rows = self.call(sql, &[&self.relay, &max_records, &seconds, &mark.then_some(seconds), &organizations]).await?;
         let answered = Instant::now();
         let Some(first) = rows.first() else { return Ok(None) };
         let step = match first.try_get("wait_ms")? {
@@ -93,14 +110,16 @@ impl Calls {
             step,
             organization_id: first.try_get("organization_id")?,
             organization: first.try_get("organization_code")?,
+            pems: PemsRevision { name: first.try_get("pems")?, revision: first.try_get("pems_revision")? },
             lease,
             records: rows.iter().map(claimed).collect::<Result<_, _>>()?,
         }))
     }
 
-    /// How long until a change is due that is not due yet; `None` = none is scheduled.
-    pub async fn next_due(&self) -> Result<Option<Duration>, DatabaseError> {
-        let due: Option<f64> = optional_value(&self.call("select pfa_sync.next_due_ms()", &[]).await?)?;
+    /// How long until a change of one of the organizations (`None` = of all) is due that is not due yet; `None` = none is
+    /// scheduled.
+    pub async fn next_due(&self, organizations: Option<&[String]>) -> Result<Option<Duration>, DatabaseError> {
+        let due: Option<f64> = optional_value(&self.call("select pfa_sync.next_due_ms($1)", &[&organizations]).await?)?;
         Ok(due.map(milliseconds))
     }
 

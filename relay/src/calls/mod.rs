@@ -1,6 +1,7 @@
 //! The functions of the extension that the relay calls, one method each. The database decides; no rule stands here.
 
 mod claim;
+mod config;
 mod pulls;
 mod report;
 mod slots;
@@ -12,10 +13,11 @@ use pfa_service::database::{Database, DatabaseError};
 use tokio_postgres::{Row, types::ToSql};
 
 pub use self::{
-    claim::{Batch, ClaimToken, Claimed, FirstRequest, Step},
-    pulls::{Ingested, Missing, Organization, Pull},
+    claim::{Batch, ClaimToken, Claimed, FirstRequest, PemsRevision, Step},
+    config::{Assignment, ListedCredentials, NextCredentials, RelayConfig, System},
+    pulls::{Ingested, Missing, Organization, Pull, Refusal},
     report::{Completion, FailedTry, Item, ReadBack, Report, Statuses},
-    upkeep::{HeartbeatReply, JobsRun, Swept},
+    upkeep::{HeartbeatReply, JobsRun, OrganizationFault, Swept},
 };
 
 /// The calls of one relay.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 use tokio_postgres::{Row, types::Json};
 
-use super::{Calls, milliseconds, optional_value};
+use super::{Calls, PemsRevision, milliseconds, optional_value};
 use crate::pems::Page;
 
 /// What a page changed in the mirror.
@@ -45,8 +45,12 @@ pub struct Pull {
     pub id: i64,
     /// Number of times the pull has been leased. A report with an older fencing token changes nothing.
     pub fencing_token: i32,
-    /// The organization's code in PEMS.
+    /// The organization's id.
+    pub organization_id: String,
+    /// Its code in PEMS.
     pub organization: String,
+    /// Its PEMS.
+    pub pems: PemsRevision,
     /// Whether it reads all records, and finds those that PEMS no longer has.
     pub full: bool,
     /// It reads what changed at this time or later, as PEMS spells times.
@@ -55,6 +59,15 @@ pub struct Pull {
     pub next_page: Option<String>,
     /// Whether all pages are ingested.
     pub whole: bool,
+}
+
+/// PEMS' refusal of credentials.
+#[derive(Debug)]
+pub struct Refusal {
+    /// The fingerprint of the credentials.
+    pub fingerprint: String,
+    /// PEMS refused the login, and not the organization alone.
+    pub login: bool,
 }
 
 /// A record that no page of a full pull contained, and what PEMS answered when asked for it.
@@ -69,13 +82,14 @@ pub struct Missing {
 }
 
 impl Calls {
-    /// The pull to work on now, of the organization with that id or code if given; `None` = none is due, or another relay
-    /// works on it.
-    pub async fn begin_pull(&self, only: Option<&str>) -> Result<Option<Pull>, DatabaseError> {
+    /// The pull to work on now, of the organization with that id or code if given, else of one of the organizations (`None` =
+    /// of all); `None` = none is due, or another relay works on it.
+    pub async fn begin_pull(&self, only: Option<&str>, organizations: Option<&[String]>) -> Result<Option<Pull>, DatabaseError> {
         let sql = "select pull_id, fencing_token, organization_code, kind = 'full', \
-                   to_char(updated_since at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), next_page, whole \
-                   from pfa_sync.begin_pull($1, $2)";
-        let rows = self.call(sql, &[&self.relay, &only]).await?;
+                   to_char(updated_since at time zone 'utc', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), next_page, whole, \
+                   organization_id, pems, pems_revision \
+                   from pfa_sync.begin_pull($1, $2, $3)";
+        let rows = self.call(sql, &[&self.relay, &only, &organizations]).await?;
         let pull = |row: &Row| {
             Ok(Pull {
                 id: row.try_get(0)?,
@@ -85,14 +99,16 @@ impl Calls {
                 updated_since: row.try_get(4)?,
                 next_page: row.try_get(5)?,
                 whole: row.try_get(6)?,
+                organization_id: row.try_get(7)?,
+                pems: PemsRevision { name: row.try_get(8)?, revision: row.try_get(9)? },
             })
         };
         rows.first().map(pull).transpose()
     }
 
-    /// How long until a pull is due; `None` = no organization is pulled.
-    pub async fn next_pull(&self) -> Result<Option<Duration>, DatabaseError> {
-        let due: Option<f64> = optional_value(&self.call("select pfa_sync.next_pull_ms()", &[]).await?)?;
+    /// How long until a pull of one of the organizations (`None` = of all) is due; `None` = none is pulled.
+    pub async fn next_pull(&self, organizations: Option<&[String]>) -> Result<Option<Duration>, DatabaseError> {
+        let due: Option<f64> = optional_value(&self.call("select pfa_sync.next_pull_ms($1)", &[&organizations]).await?)?;
         Ok(due.map(milliseconds))
     }
 
@@ -131,16 +147,20 @@ impl Calls {
     }
 
     /// Ends the work on a pull: completed, or failed with an error. With `resume` it continues later from where it is; with
-    /// `unauthorized` the organization is held.
+    /// `refusal` the organization is held.
     pub async fn end_pull(
         &self,
         pull: &Pull,
         error: Option<&str>,
         resume: bool,
-        unauthorized: bool,
+        refusal: Option<&Refusal>,
     ) -> Result<(), DatabaseError> {
-        let sql = "select pfa_sync.end_pull($1, $2, $3, $4, $5, $6)";
-        self.call(sql, &[&pull.id, &pull.fencing_token, &error, &resume, &unauthorized, &self.fingerprint()]).await.map(drop)
+        let sql = "select pfa_sync.end_pull($1, $2, $3, $4, $5, $6, $7)";
+        let fingerprint = refusal.map(|refusal| refusal.fingerprint.as_str());
+        let login = refusal.is_some_and(|refusal| refusal.login);
+        self.call(sql, &[&pull.id, &pull.fencing_token, &error, &resume, &refusal.is_some(), &fingerprint, &login])
+            .await
+            .map(drop)
     }
 
     /// The organizations whose records may be pulled; only the one with that id or code, if given.

@@ -43,6 +43,8 @@ pub struct FailedTry {
     pub whole: bool,
     /// How many changes the request was to write; `None` = it was a read.
     pub records: Option<usize>,
+    /// The fingerprint of the credentials that were refused.
+    pub credentials: Option<String>,
 }
 
 /// A record read from PEMS because of a change.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use pfa_service::database::DatabaseError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio_postgres::types::Json;
 
 use super::{Calls, milliseconds};
@@ -17,6 +17,15 @@ pub struct HeartbeatReply {
     pub down: Vec<String>,
     lease_ms: f64,
     poll_ms: f64,
+}
+
+/// Why a relay does not serve an organization.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct OrganizationFault {
+    /// The organization's id.
+    pub organization_id: String,
+    /// The reason, for people.
+    pub reason: String,
 }
 
 /// What a sweep found.
@@ -71,10 +80,15 @@ impl HeartbeatReply {
 }
 
 impl Calls {
-    /// Records that this relay is running.
-    pub async fn heartbeat(&self) -> Result<HeartbeatReply, DatabaseError> {
+    /// Records that this relay is running, and which organizations it serves (`None` = all), and why not the others.
+    pub async fn heartbeat(
+        &self,
+        organizations: Option<&[String]>,
+        faults: Option<&[OrganizationFault]>,
+    ) -> Result<HeartbeatReply, DatabaseError> {
         let version = env!("CARGO_PKG_VERSION");
-        let rows = self.call("select pfa_sync.heartbeat($1, $2, $3)", &[&self.relay, &version, &self.fingerprint()]).await?;
+        let sql = "select pfa_sync.heartbeat($1, $2, $3, $4, $5)";
+        let rows = self.call(sql, &[&self.relay, &version, &self.fingerprint(), &organizations, &faults.map(Json)]).await?;
         let Json(reply) = rows[0].try_get(0)?;
         Ok(reply)
     }

@@ -10,11 +10,11 @@ use pfa_service::{
 use tokio::sync::Notify;
 
 use crate::{
-    calls::{Calls, Organization},
+    calls::{Calls, OrganizationFault},
     listener::Listener,
-    outbound::slots::Slots,
-    pems::{FailureKind, Pems, json::JsonPems},
-    settings::Settings,
+    pems::FailureKind,
+    settings::{PemsSettings, Settings},
+    systems::{Route, Systems},
 };
 
 /// Runs the checks and prints a line for each. `false` = a check failed.
@@ -26,7 +26,7 @@ pub async fn examine(settings: &Settings) -> bool {
 
 async fn examine_all(report: &mut Report, settings: &Settings) -> Option<()> {
     let database = database(report, settings);
-    let pems = client(report, settings);
+    let pems = pems_settings(report, settings);
     let fits = match &database {
         Some(database) => doctor::database(report, database, &startup::RELAY).await,
         None => None,
@@ -36,12 +36,12 @@ async fn examine_all(report: &mut Report, settings: &Settings) -> Option<()> {
     };
     doctor::findings(report, &database).await;
     let calls = Calls::new(database.clone(), settings.relay_name());
-    let organization = organization(report, &calls).await;
+    organizations(report, &calls).await;
     listen(report, database).await;
-    let (Some(pems), Some(organization)) = (pems, organization) else {
+    let Some(pems) = pems else {
         return report.skipped(&["PEMS", "credentials"]);
     };
-    exchange(report, settings, calls, &pems, &organization).await
+    systems(report, calls, pems).await
 }
 
 fn database(report: &mut Report, settings: &Settings) -> Option<Database> {
@@ -55,31 +55,30 @@ fn database(report: &mut Report, settings: &Settings) -> Option<Database> {
     }
 }
 
-fn client(report: &mut Report, settings: &Settings) -> Option<JsonPems> {
-    let endpoint = match settings.pems() {
-        Ok(endpoint) => endpoint,
+fn pems_settings(report: &mut Report, settings: &Settings) -> Option<PemsSettings> {
+    let pems = match settings.pems() {
+        Ok(pems) => pems,
         Err(error) => return report.wrong("settings", chain(&error), "correct the setting; pfa-relay --help lists them all"),
     };
-    let (relay, login) = (settings.relay_name(), endpoint.login.current().kind());
-    report.right("settings", format!("relay {relay}, PEMS {} by {login}", endpoint.url));
-    match JsonPems::new(endpoint) {
-        Ok(pems) => Some(pems),
-        Err(error) => report.wrong("settings", chain(&error), "name a PEM file with pems-ca"),
-    }
+    let place = match (pems.url(), pems.embedded()) {
+        (Some(url), Some(embedded)) => format!("PEMS {url} by {}", embedded.login.current().kind().words()),
+        (Some(url), None) => format!("PEMS {url} by credentials of the database"),
+        (None, _) => "every PEMS of the database".to_owned(),
+    };
+    let key = pems.keys.sealing().map(|id| format!(", credentials key {id}")).unwrap_or_default();
+    report.right("settings", format!("relay {}, {place}{key}", settings.relay_name()));
+    Some(pems)
 }
 
-/// The first organization that may be pulled.
-async fn organization(report: &mut Report, calls: &Calls) -> Option<Organization> {
+async fn organizations(report: &mut Report, calls: &Calls) {
     match calls.inbound_organizations(None).await {
-        Ok(organizations) => {
-            let active = organizations.len();
-            let Some(organization) = organizations.into_iter().next() else {
-                return report.wrong("organizations", "none is active", "activate an organization in the application");
-            };
-            report.right("organizations", format!("{active} active"));
-            Some(organization)
+        Ok(organizations) if organizations.is_empty() => {
+            report.wrong::<()>("organizations", "none is active", "activate an organization in the application");
         }
-        Err(error) => report.wrong("organizations", error, "do what the message says; then run doctor again"),
+        Ok(organizations) => report.right("organizations", format!("{} active", organizations.len())),
+        Err(error) => {
+            report.wrong::<()>("organizations", error, "do what the message says; then run doctor again");
+        }
     }
 }
 
@@ -92,37 +91,54 @@ async fn listen(report: &mut Report, database: Database) {
     }
 }
 
+/// Tries each login at its PEMS, by an organization that uses it, and names the organizations that this relay can't serve.
+async fn systems(report: &mut Report, calls: Calls, settings: PemsSettings) -> Option<()> {
+    let systems = match Systems::new(calls, settings) {
+        Ok(systems) => systems,
+        Err(error) => return report.wrong("settings", chain(&error), "name a PEM file with pems-ca"),
+    };
+    if let Err(error) = systems.follow().await {
+        return report.wrong("PEMS", error, "do what the message says; then run doctor again");
+    }
+    for OrganizationFault { organization_id, reason } in systems.faults().unwrap_or_default() {
+        report.wrong::<()>(
+            "credentials",
+            format!("organization {organization_id} is not served: {reason}"),
+            "select * from pfa_sync.credentials; pfa-relay credentials --help",
+        );
+    }
+    for route in systems.logins() {
+        exchange(report, &route).await;
+    }
+    Some(())
+}
+
 /// Makes one health request and checks two things: PEMS answers, and it accepts the credentials.
-async fn exchange(
-    report: &mut Report,
-    settings: &Settings,
-    calls: Calls,
-    pems: &JsonPems,
-    organization: &Organization,
-) -> Option<()> {
-    let slots = Slots::new(calls, settings.requests_per_second);
-    if let Err(error) = slots.next().await {
+async fn exchange(report: &mut Report, route: &Route) -> Option<()> {
+    let (pems, organization) = (&route.pems.name, &route.organization);
+    if let Err(error) = route.slots.next().await {
         return report.wrong("slots", error, "select * from pfa_sync.attach()");
     }
-    let failure = match pems.health(&organization.code).await {
+    let failure = match route.client.health(organization).await {
         Ok(()) => None,
         Err(failure) if failure.status.is_none() => {
-            report.wrong::<()>("PEMS", failure, "check pems-url, the network, and pems-ca for the certificate");
+            let next_step = "check the address of the PEMS, the network, and pems-ca for the certificate";
+            report.wrong::<()>(&format!("PEMS {pems}"), failure, next_step);
             return report.skipped(&["credentials"]);
         }
         Err(failure) => Some(failure),
     };
-    report.right("PEMS", "reachable");
+    report.right(&format!("PEMS {pems}"), "reachable");
     let Some(failure) = failure else {
-        report.right("credentials", format!("accepted for organization {}", organization.code));
+        report.right("credentials", format!("accepted by PEMS {pems} for organization {organization}"));
         return Some(());
     };
     let next_step = match failure.kind {
-        FailureKind::Unauthorized => "check the secret, pems-user and pems-tenant, and pems-url (it ends before /api/pems)",
-        FailureKind::Outage => "check pems-url and pems-proxy: something other than PEMS answered",
+        FailureKind::Unauthorized => "check the secret, its user, the tenant, and the address (it ends before /api/pems)",
+        FailureKind::Outage => "check the address and pems-proxy: something other than PEMS answered",
         FailureKind::Throttled => "other clients use up PEMS' limit; try again",
         FailureKind::Unavailable => "PEMS is down; try again later",
-        _ => "check pems-url (it ends before /api/pems) and pems-tenant",
+        _ => "check the address (it ends before /api/pems) and the tenant",
     };
     report.wrong("credentials", failure, next_step)
 }

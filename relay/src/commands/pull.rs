@@ -15,9 +15,8 @@ use tracing::{error, info};
 use crate::{
     calls::{Calls, Organization},
     inbound::pull::{Puller, Totals},
-    outbound::slots::Slots,
-    pems::json::JsonPems,
     settings::Settings,
+    systems::Systems,
 };
 
 /// How often progress is logged when standard error is not a terminal.
@@ -26,16 +25,10 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
 /// Pulls the organizations named by id or code in full, or all active ones. `Ok(false)` = at least one failed.
 pub async fn pull(settings: &Settings, only: &[String]) -> Result<bool> {
     let database = Database::new(settings.database()?, settings.database.database_ca.as_deref(), 2, "pfa-relay")?;
-    let endpoint = settings.pems()?;
-    let calls = Calls::new(database, settings.relay_name()).with_credentials(endpoint.fingerprints());
-    let client = JsonPems::new(endpoint)?;
-    let puller = Puller {
-        pems: Arc::new(client.clone()),
-        slots: Arc::new(Slots::new(calls.clone(), settings.requests_per_second)),
-        calls,
-        page_size: settings.page_size,
-        stop: CancellationToken::new(),
-    };
+    let calls = Calls::new(database, settings.relay_name());
+    let systems = Arc::new(Systems::new(calls.clone(), settings.pems()?)?);
+    systems.follow().await?;
+    let puller = Puller { systems: systems.clone(), calls, page_size: settings.page_size, stop: CancellationToken::new() };
     let mut organizations = Vec::new();
     if only.is_empty() {
         organizations = puller.calls.inbound_organizations(None).await?;
@@ -49,14 +42,14 @@ pub async fn pull(settings: &Settings, only: &[String]) -> Result<bool> {
     for organization in &organizations {
         all_complete &= tokio::select! {
             complete = pull_one(&puller, organization) => complete?,
-            fault = client.certificate_fault() => bail!(fault),
+            fault = systems.certificate_fault() => bail!(fault),
         };
     }
     Ok(all_complete)
 }
 
 async fn pull_one(puller: &Puller, organization: &Organization) -> Result<bool> {
-    let Some(pull) = puller.calls.begin_pull(Some(&organization.id)).await? else {
+    let Some(pull) = puller.calls.begin_pull(Some(&organization.id), None).await? else {
         error!(
             organization = organization.code,
             "a relay is pulling this organization; select * from pfa_sync.pulls shows its progress. Try again when it has ended"

@@ -23,11 +23,10 @@ use crate::{
     outbound::{
         batch::Outbound,
         dispatcher::{Dispatcher, LEASE_MARGIN},
-        slots::Slots,
         suspects::Suspects,
     },
-    pems::{Pems, json::JsonPems},
     settings::Settings,
+    systems::Systems,
     upkeep::Upkeep,
 };
 
@@ -44,8 +43,11 @@ pub async fn run(settings: &Settings) -> Result<()> {
         max_in_flight + MAX_PULLS + SPARE_CONNECTIONS,
         "pfa-relay",
     )?;
-    let endpoint = settings.pems()?;
-    let calls = Calls::new(database.clone(), settings.relay_name()).with_credentials(endpoint.fingerprints());
+    let pems = settings.pems()?;
+    let mut calls = Calls::new(database.clone(), settings.relay_name());
+    if let Some(embedded) = pems.embedded() {
+        calls = calls.with_credentials(embedded.fingerprints());
+    }
     if let Some(address) = settings.monitoring.monitoring {
         Monitoring { address, database: database.clone(), figures_of_database: true }.start().await?;
     }
@@ -55,8 +57,9 @@ pub async fn run(settings: &Settings) -> Result<()> {
     info!(
         relay = calls.relay(),
         version = env!("CARGO_PKG_VERSION"),
-        pems = %endpoint.url,
-        login = endpoint.login.current().kind(),
+        pems = pems.url().map(ToString::to_string),
+        login = pems.embedded().map(|embedded| embedded.login.current().kind().words()),
+        credentials_key = pems.keys.sealing(),
         "relay started"
     );
 
@@ -66,26 +69,12 @@ pub async fn run(settings: &Settings) -> Result<()> {
         _ = terminations.recv() => return Ok(()),
         _ = interrupts.recv() => return Ok(()),
     }
-    let client = JsonPems::new(endpoint)?;
-    let pems: Arc<dyn Pems> = Arc::new(client.clone());
-    let slots = Arc::new(Slots::new(calls.clone(), settings.requests_per_second));
-    let puller = Puller {
-        calls: calls.clone(),
-        pems: pems.clone(),
-        slots: slots.clone(),
-        page_size: settings.page_size,
-        stop: stop.clone(),
-    };
-    let upkeep = Upkeep::start(calls.clone(), settings.request_timeout + LEASE_MARGIN, stop.clone());
+    let request_timeout = pems.request_timeout;
+    let systems = Arc::new(Systems::new(calls.clone(), pems)?);
+    let puller = Puller { calls: calls.clone(), systems: systems.clone(), page_size: settings.page_size, stop: stop.clone() };
+    let upkeep = Upkeep::start(calls.clone(), systems.clone(), request_timeout + LEASE_MARGIN, stop.clone());
     let jobs = Jobs::start(calls.clone(), upkeep.clone(), stop.clone());
-    let outbound = Outbound {
-        slots,
-        calls: calls.clone(),
-        pems,
-        suspects: Suspects::default(),
-        request_timeout: settings.request_timeout,
-        stop: stop.clone(),
-    };
+    let outbound = Outbound { calls: calls.clone(), systems: systems.clone(), suspects: Suspects::default(), stop: stop.clone() };
     let wake = Arc::new(Notify::new());
     let listening = tokio::spawn(Listener::new(database, wake.clone()).run(stop.clone()));
     let dispatcher = Dispatcher::new(Arc::new(outbound), upkeep, jobs, wake, settings.batch_size, max_in_flight);
@@ -96,7 +85,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
     tokio::select! {
         _ = terminations.recv() => {}
         _ = interrupts.recv() => {}
-        found = client.certificate_fault() => fault = Some(found),
+        found = systems.certificate_fault() => fault = Some(found),
         ended = &mut dispatching => ended.context("the dispatcher failed")?,
     }
     info!(relay = calls.relay(), "stopping: finishing what is in flight");

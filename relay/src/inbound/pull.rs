@@ -13,9 +13,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::{
-    calls::{Calls, Ingested, Missing, Pull},
-    outbound::slots::Slots,
-    pems::{Failure, FailureKind, ListQuery, Page, Pems},
+    calls::{Calls, Ingested, Missing, Pull, Refusal},
+    pems::{Failure, FailureKind, ListQuery, Page},
+    systems::{Route, Systems},
 };
 
 /// How often a page or a record is requested before the pull fails.
@@ -37,10 +37,8 @@ const MAX_SHOWN_REJECTS: usize = 5;
 pub struct Puller {
     /// Begins pulls, ingests their pages and ends them.
     pub calls: Calls,
-    /// Where pages are read.
-    pub pems: Arc<dyn Pems>,
-    /// The limit that every request passes, shared with the writes.
-    pub slots: Arc<Slots>,
+    /// Which PEMS pages are read from, and with which credentials.
+    pub systems: Arc<Systems>,
     /// Records in a page.
     pub page_size: u16,
     /// Cancelled when the relay stops: another relay continues the pull.
@@ -70,6 +68,9 @@ pub enum PullError {
     /// The relay stops.
     #[error("the relay stops; the pull continues later from where it is")]
     Stopped,
+    /// This relay can't log in to the organization's PEMS.
+    #[error("this relay does not serve the organization; pfa-relay doctor says why")]
+    NotServed,
     /// The lease ended, and another relay has taken over the pull.
     #[error("another relay has taken over the pull")]
     TakenOver,
@@ -91,7 +92,7 @@ impl PullError {
     /// Whether the pull can continue later from where it is. Otherwise the next one begins anew.
     fn resumable(&self) -> bool {
         match self {
-            Self::Stopped | Self::TakenOver | Self::Database(_) => true,
+            Self::Stopped | Self::NotServed | Self::TakenOver | Self::Database(_) => true,
             Self::Halted(_) | Self::RepeatedCursor => false,
             Self::Pems(failure) => !matches!(failure.kind, FailureKind::Rejected | FailureKind::Conflict),
         }
@@ -102,14 +103,24 @@ impl Puller {
     /// Runs a pull to its end, and reports how it ended. `progress` is called with the totals after each page.
     pub async fn run(&self, pull: &Pull, totals: &mut Totals, progress: impl FnMut(&Totals)) -> Result<(), PullError> {
         let started = Instant::now();
-        let result = self.read(pull, totals, progress).await;
+        let route = self.systems.route(&pull.organization_id, &pull.pems).await;
+        let result = match &route {
+            Some(route) => self.read(route, pull, totals, progress).await,
+            None => Err(PullError::NotServed),
+        };
         let (error, resume) = match &result {
             Ok(()) => (None, false),
             Err(PullError::Stopped) => (None, true),
             Err(error) => (Some(error.to_string()), error.resumable()),
         };
-        let unauthorized = matches!(&result, Err(PullError::Pems(failure)) if failure.kind == FailureKind::Unauthorized);
-        if let Err(error) = self.persist(pull, || self.calls.end_pull(pull, error.as_deref(), resume, unauthorized)).await {
+        let refusal = match (&result, &route) {
+            (Err(PullError::Pems(failure)), Some(route)) if failure.kind == FailureKind::Unauthorized => {
+                Some(Refusal { fingerprint: route.fingerprint(), login: failure.status == Some(401) })
+            }
+            _ => None,
+        };
+        let end = || self.calls.end_pull(pull, error.as_deref(), resume, refusal.as_ref());
+        if let Err(error) = self.persist(pull, end).await {
             warn!(pull_id = pull.id, organization = pull.organization, %error, "can't report the end of a pull; its lease decides");
         }
         let Totals { read, changed, unchanged, rejected, discontinued, .. } = totals;
@@ -140,13 +151,19 @@ impl Puller {
         result
     }
 
-    async fn read(&self, pull: &Pull, totals: &mut Totals, mut progress: impl FnMut(&Totals)) -> Result<(), PullError> {
+    async fn read(
+        &self,
+        route: &Route,
+        pull: &Pull,
+        totals: &mut Totals,
+        mut progress: impl FnMut(&Totals),
+    ) -> Result<(), PullError> {
         let mut query =
             ListQuery { updated_since: pull.updated_since.clone(), after: pull.next_page.clone(), limit: self.page_size };
         let mut whole = pull.whole;
         let mut cursors = HashSet::new();
         while !whole {
-            let page = self.page(pull, &query).await?;
+            let page = self.request(route, pull, || route.client.list(&pull.organization, &query)).await?;
             // A list that ends never repeats one, and the pull fails before it reads a page again.
             if let Some(next) = &page.next
                 && (Some(next) == query.after.as_ref() || !cursors.insert(next.clone()))
@@ -163,7 +180,7 @@ impl Puller {
             whole = page.next.is_none();
             query.after = page.next;
         }
-        if pull.full { self.check_missing(pull, totals).await } else { Ok(()) }
+        if pull.full { self.check_missing(route, pull, totals).await } else { Ok(()) }
     }
 
     /// Ingests a page, again after growing waits as long as another session holds a record of it.
@@ -186,10 +203,10 @@ impl Puller {
     }
 
     /// Requests the records that no page contained: pages may have shifted while they were read.
-    async fn check_missing(&self, pull: &Pull, totals: &mut Totals) -> Result<(), PullError> {
+    async fn check_missing(&self, route: &Route, pull: &Pull, totals: &mut Totals) -> Result<(), PullError> {
         let mut answers = Vec::new();
         for (pfa_id, version) in self.persist(pull, || self.calls.missing_records(pull)).await? {
-            match self.request(pull, || self.pems.get(&pull.organization, &pfa_id)).await {
+            match self.request(route, pull, || route.client.get(&pull.organization, &pfa_id)).await {
                 Ok(record) => answers.push(Missing { pfa_id, version, record }),
                 // PEMS has it and does not show it: it stays as it is, and stops no other.
                 Err(PullError::Pems(failure)) if failure.kind == FailureKind::Rejected => {
@@ -204,19 +221,15 @@ impl Puller {
         Ok(())
     }
 
-    async fn page(&self, pull: &Pull, query: &ListQuery) -> Result<Page, PullError> {
-        self.request(pull, || self.pems.list(&pull.organization, query)).await
-    }
-
     /// Makes a request that reads. Each try takes a slot of its own.
-    async fn request<T, F>(&self, pull: &Pull, call: impl Fn() -> F) -> Result<T, PullError>
+    async fn request<T, F>(&self, route: &Route, pull: &Pull, call: impl Fn() -> F) -> Result<T, PullError>
     where
         F: Future<Output = Result<T, Failure>>,
     {
         let mut backoff = Policy::PEMS.backoff();
         let mut tries = 1;
         loop {
-            self.unless_stopped(self.slots.next()).await??;
+            self.unless_stopped(route.slots.next()).await??;
             let failure = match call().await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) if tries == MAX_TRIES => return Err(failure.into()),

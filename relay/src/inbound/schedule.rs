@@ -67,9 +67,10 @@ impl Schedule {
     async fn begin_due(&self) -> Result<Option<Duration>, DatabaseError> {
         loop {
             let permit = self.permits.clone().acquire_owned().await.expect("the semaphore is never closed");
-            let begin = || self.puller.calls.begin_pull(None);
+            let organizations = self.puller.systems.organizations();
+            let begin = || self.puller.calls.begin_pull(None, organizations.as_deref());
             let Some(pull) = retry::at_once(DatabaseError::is_retryable, begin).await? else {
-                return self.puller.calls.next_pull().await;
+                return self.puller.calls.next_pull(organizations.as_deref()).await;
             };
             let puller = self.puller.clone();
             self.in_flight.spawn(async move {

@@ -3,7 +3,6 @@
 use std::{
     future::Future,
     sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
-    time::Duration,
 };
 
 use metrics::counter;
@@ -18,24 +17,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::{slots::Slots, suspects::Suspects};
+use super::suspects::Suspects;
 use crate::{
     calls::{Batch, Calls, ClaimToken, Claimed, Item, Report, Statuses, Step},
-    pems::Pems,
+    systems::{Route, Systems},
 };
 
 /// What every batch needs.
 pub struct Outbound {
     /// Claims and reports.
     pub calls: Calls,
-    /// Where changes are written.
-    pub pems: Arc<dyn Pems>,
-    /// The limit that every request passes.
-    pub slots: Arc<Slots>,
+    /// Which PEMS changes are written to, and with which credentials.
+    pub systems: Arc<Systems>,
     /// Changes that are sent in smaller requests.
     pub suspects: Suspects,
-    /// Longest duration of a request.
-    pub request_timeout: Duration,
     /// Cancelled when the relay stops: nothing more is sent.
     pub stop: CancellationToken,
 }
@@ -44,6 +39,8 @@ pub struct Outbound {
 pub(super) struct BatchRun<'a> {
     pub outbound: &'a Outbound,
     pub batch: &'a Batch,
+    /// Where its requests go.
+    pub route: Arc<Route>,
     /// Cancelled when nothing more of this batch may be sent or read: the relay stops, or PEMS refuses the credentials.
     pub halt: CancellationToken,
     /// Requests in a row that PEMS did not answer.
@@ -57,9 +54,19 @@ impl Outbound {
     /// Runs a batch to its end. Never fails: what can't be reported is left to the lease.
     pub async fn run(&self, batch: &Batch, permit: OwnedSemaphorePermit) {
         let started = Instant::now();
+        let Some(route) = self.systems.route(&batch.organization_id, &batch.pems).await else {
+            // Another relay may serve the organization, or this one once it can: the next claim says so.
+            let tokens = tokens(&batch.records);
+            let report = || self.calls.report(Report::Release, &tokens);
+            if let Err(error) = retry::until(Instant::now() + batch.lease, report, |_| ()).await {
+                warn!(batch_id = batch.id, organization = batch.organization, %error, "can't release a batch; its lease decides");
+            }
+            return;
+        };
         let run = BatchRun {
             outbound: self,
             batch,
+            route,
             halt: self.stop.child_token(),
             unanswered: AtomicUsize::new(0),
             statuses: Mutex::default(),

@@ -115,12 +115,16 @@ impl Dispatcher {
             // Marked by the claim, an edit on an idle queue waits for one forced write less. Beside other batches the mark would
             // only delay the next claim, and a suspect may not be sent in the first request.
             let mark = self.permits.available_permits() + 1 == self.max_in_flight && self.outbound.suspects.is_empty();
-            let claim = || self.outbound.calls.claim(self.batch_size, self.upkeep.settings().lease, mark);
+            let systems = &self.outbound.systems;
+            let organizations = systems.organizations();
+            let lease = self.upkeep.settings().lease.max(systems.request_timeout() + LEASE_MARGIN);
+            let claim = || self.outbound.calls.claim(organizations.as_deref(), self.batch_size, lease, mark);
             let claimed = retry::at_once(DatabaseError::is_retryable, claim).await?;
             self.outage.end();
             match claimed {
                 Some(batch) => self.dispatch(batch, permit).await,
-                None => return self.outbound.calls.next_due().await,
+                None if systems.follow().await? => {}
+                None => return self.outbound.calls.next_due(organizations.as_deref()).await,
             }
         }
     }

@@ -3,6 +3,5 @@
 pub mod batch;
 pub mod dispatcher;
 mod read_back;
-pub mod slots;
 pub mod suspects;
 mod write;

@@ -71,7 +71,7 @@ impl BatchRun<'_> {
         let mut query = ListQuery { updated_since: Some(since), after: None, limit: MAX_PAGE as u16 };
         for _ in 0..max_pages {
             self.granted().await?;
-            let page = match self.outbound.pems.list(&self.batch.organization, &query).await {
+            let page = match self.route.client.list(&self.batch.organization, &query).await {
                 Ok(page) => page,
                 // The single reads that follow report it.
                 Err(failure) => {
@@ -116,7 +116,7 @@ impl BatchRun<'_> {
 
     async fn read(&self, record: &Claimed) -> Result<Option<Value>, NotRead> {
         self.granted().await.ok_or(NotRead::Halted)?;
-        self.outbound.pems.get(&self.batch.organization, &record.pfa_id).await.map_err(|failure| {
+        self.route.client.get(&self.batch.organization, &record.pfa_id).await.map_err(|failure| {
             self.warn_of(Some(record), &failure);
             self.halt_if_unauthorized(&failure);
             // The other reads of the batch would meet the same.
@@ -132,7 +132,7 @@ impl BatchRun<'_> {
         let granted = tokio::select! {
             biased;
             () = self.halt.cancelled() => return None,
-            granted = self.outbound.slots.next() => granted,
+            granted = self.route.slots.next() => granted,
         };
         granted
             .inspect_err(|error| {

@@ -56,7 +56,11 @@ impl BatchRun<'_> {
             .map(|(record, failure)| {
                 let failed = self.failed_try(record, failure, Some(1));
                 let error = || format!("all {} records are refused alike: {}", records.len(), failed.error);
-                if of_all { FailedTry { outcome: "unauthorized", error: error(), ..failed } } else { failed }
+                if of_all {
+                    FailedTry { outcome: "unauthorized", error: error(), credentials: Some(self.route.fingerprint()), ..failed }
+                } else {
+                    failed
+                }
             })
             .collect();
         self.report(Report::Fail, tries).await;
@@ -78,8 +82,8 @@ impl BatchRun<'_> {
         };
         let granted = async {
             match first {
-                Some(FirstRequest { slot, .. }) => self.outbound.slots.wait_for(slot).await,
-                None => self.outbound.slots.next().await,
+                Some(FirstRequest { slot, .. }) => self.route.slots.wait_for(slot).await,
+                None => self.route.slots.next().await,
             }
         };
         let granted = tokio::select! {
@@ -87,13 +91,13 @@ impl BatchRun<'_> {
             () = self.halt.cancelled() => false,
             granted = granted => granted.is_ok(),
         };
-        if !granted || marked.elapsed() + self.outbound.request_timeout > self.batch.lease {
+        if !granted || marked.elapsed() + self.route.request_timeout > self.batch.lease {
             self.release(&records).await;
             return None;
         }
 
         let writes: Vec<Write> = records.iter().filter_map(|record| record.write.clone()).collect();
-        match self.outbound.pems.write(&self.batch.organization, &writes).await {
+        match self.route.client.write(&self.batch.organization, &writes).await {
             Ok(results) => {
                 self.weigh(&records, results.first().and_then(|result| result.as_ref().err()).filter(|_| records.len() == 1));
                 self.report_results(&records, results, refused).await;
@@ -223,6 +227,7 @@ impl BatchRun<'_> {
             response: failure.response.clone().map(truncated),
             whole: true,
             records,
+            credentials: (failure.kind == FailureKind::Unauthorized).then(|| self.route.fingerprint()),
         }
     }
 

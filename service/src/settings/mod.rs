@@ -150,8 +150,13 @@ fn complete(command: Command, program: Program, defaults: &BTreeMap<String, Stri
     };
     command.mut_subcommands(|subcommand| {
         let hidden = unused(subcommand.get_name());
-        subcommand.args(hidden)
+        hide(subcommand, &hidden)
     })
+}
+
+/// The command and the subcommands in it, with arguments that their help does not show.
+fn hide(command: Command, hidden: &[Arg]) -> Command {
+    command.args(hidden).mut_subcommands(|subcommand| hide(subcommand, hidden))
 }
 
 /// The environment variable of a setting.

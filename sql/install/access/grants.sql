@@ -27,7 +27,9 @@ begin
         rollback_preview(bigint, bigint, text), rollback_records(bigint, bigint, text, int, text),
         rollback(bigint, text, text, text, bigint), restore_preview(text, text, int, text),
         restore_version(text, text, int, text, text, text), undo_job(bigint, text, text), stop_job(bigint, text, text),
-        continue_job(bigint, text)
+        continue_job(bigint, text),
+        define_pems(text, text, text, text, interval, int, interval, jsonb, text), assign_pems(text, text, text),
+        retire_pems(text, text)
         to pfa_sync_application, pfa_sync_api;
     grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
         to pfa_sync_api;
@@ -41,13 +43,17 @@ begin
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
     grant execute on function
-        claim(text, text, int, interval, interval), next_due_ms(), mark_sent(text, jsonb, interval),
+        claim(text, text, int, interval, interval, text[]), next_due_ms(text[]), mark_sent(text, jsonb, interval),
         complete(text, jsonb), fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb),
         lost_since(jsonb), release(text, jsonb), extend_lease(text, jsonb, interval), take_slots(text, int),
-        heartbeat(text, text, text), sweep(int), run_jobs(), maintain(),
-        ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text), next_pull_ms(),
+        heartbeat(text, text, text, text[], jsonb), sweep(int), run_jobs(), maintain(),
+        ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text, text[]),
+        next_pull_ms(text[]), relay_config(), config_revision(), next_credentials(text, text),
+        store_credentials(text, text, text, text, int, text, text, bytea, bytea, text),
+        activate_credentials(bigint, boolean), record_verification(bigint), remove_credentials(bigint),
+        reseal_credentials(bigint, text, bytea, bytea),
         ingest_page(bigint, int, jsonb, text, timestamptz), missing_records(bigint, int),
-        report_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean, text)
+        report_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean, text, boolean)
         to pfa_sync_relay;
     grant execute on function health(text) to pfa_sync_relay;
     -- What doctor prints.
@@ -75,6 +81,8 @@ begin
     -- The views filter by organization and mask prices. Nothing is granted on tables.
     grant select on field_rules, settings, causes
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
+    grant select on credentials, pems_systems
+        to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
     grant select on queue, conflicts, dead_letters, failures, jobs, bulk_jobs, bulk_items, batches, changes, pulls,
         audit, resolved_conflicts, saved_views
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
@@ -83,7 +91,7 @@ begin
         organization_of(text), priced_organizations(), masked(jsonb, boolean), masked(text, boolean),
         numerals(), inverses_of(text, text), user_names(), saved_view_users(boolean)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-    grant execute on function can_see(text, text), visible_organizations()
+    grant execute on function can_see(text, text), visible_organizations(), slot_interval_of(text), breaker_state(pems)
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 end
 $$;

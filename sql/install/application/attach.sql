@@ -106,6 +106,7 @@ begin
                 format('%s edits that were taken back or deleted while no trigger watched', item)]];
         end loop;
         insert into pems (pems) values ('default') on conflict do nothing;
+        insert into pems_system (pems) values ('default') on conflict do nothing;
         for item in select * from know_organizations('attached') loop
             report := report || array[['organization ' || item, 'paused', 'pfa_sync.resume() lets it send']];
         end loop;

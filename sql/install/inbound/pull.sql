@@ -3,9 +3,9 @@
 -- Gives a relay the pull to work on now, under a lease (setting lease): one that another relay left unfinished
 -- continues where it stopped; else a new one of the organization that is due longest. Nothing to do = no row. With an
 -- organization named, it is due whatever the settings say, and read in full.
-create function pfa_sync.begin_pull(relay text, organization text default null)
+create function pfa_sync.begin_pull(relay text, organization text default null, organizations text[] default null)
     returns table (pull_id bigint, fencing_token int, organization_id text, organization_code text, kind text,
-                   updated_since timestamptz, next_page text, whole boolean)
+                   updated_since timestamptz, next_page text, whole boolean, pems text, pems_revision bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -23,6 +23,7 @@ begin
         select d.organization_id from due_pulls() d
          where case when only_organization is null then d.scheduled and d.due_at <= now()
                     else d.organization_id = only_organization end
+           and (organizations is null or d.organization_id = any (organizations))
          order by d.due_at, d.organization_id
     loop
         update sync_pull p
@@ -58,15 +59,19 @@ begin
         exit when taken is not null;
     end loop;
     return query
-        select p.pull_id, p.fencing_token, p.organization_id, o.code, p.kind, p.updated_since, p.next_page, p.whole
-          from sync_pull p join organization o on o.organization_id = p.organization_id
+        select p.pull_id, p.fencing_token, p.organization_id, o.code, p.kind, p.updated_since, p.next_page, p.whole,
+               y.pems, y.revision
+          from sync_pull p
+          join organization o on o.organization_id = p.organization_id
+          left join pems_system y on y.pems = pems_of(p.organization_id)
          where p.pull_id = taken;
 end
 $$;
-comment on function pfa_sync.begin_pull(text, text) is
+comment on function pfa_sync.begin_pull(text, text, text[]) is
     'Relay: begins or continues a pull of the organization that is due longest, under a lease. With an '
-    'organization named, it is due whatever the settings say, and read in full. Returns the pull, with PEMS'' '
-    'cursor of the page to read; no row: none is due, or it is being pulled.';
+    'organization named, it is due whatever the settings say, and read in full. organizations: only these (ids). '
+    'Returns the pull, with PEMS'' cursor of the page to read, the PEMS to read, and the revision of its definition; '
+    'no row: none is due, or it is being pulled.';
 
 -- When each active organization is to be pulled next; scheduled = by relays. One whose credentials PEMS refused waits
 -- for resume(). A paused one is read: pausing stops sending only.
@@ -90,7 +95,7 @@ end
 $$;
 
 -- Milliseconds until a pull is due; null = none will be.
-create function pfa_sync.next_pull_ms() returns double precision
+create function pfa_sync.next_pull_ms(organizations text[] default null) returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -102,10 +107,12 @@ begin
     return (select case when min(d.due_at) is not null
                         then greatest(0, 1000 * extract(epoch from greatest(min(d.due_at), now())
                                                                    - clock_timestamp())) end
-              from due_pulls() d where d.scheduled);
+              from due_pulls() d
+             where d.scheduled and (organizations is null or d.organization_id = any (organizations)));
 end
 $$;
-comment on function pfa_sync.next_pull_ms() is 'Relay: milliseconds until a pull is due; null: none will be.';
+comment on function pfa_sync.next_pull_ms(text[]) is
+    'Relay: milliseconds until a pull is due, of these organizations (ids; null: all); null: none will be.';
 
 -- The active organizations, whose records may be pulled; with an id or code given, only that one.
 create function pfa_sync.inbound_organizations(organization text default null)
@@ -199,10 +206,11 @@ $$;
 
 -- Ends a pull: completed when all of it is read; failed for good with an error; with resume, it continues from where it
 -- is, at once, or after an error at the next time. unauthorized: PEMS refused the credentials, and the organization is
--- held. credentials: their fingerprint, from a relay that sends no heartbeat.
+-- held; login_refused: with all that have the same credentials. credentials: their fingerprint, from a relay that sends
+-- no heartbeat.
 create function pfa_sync.end_pull(pull_id bigint, fencing_token int, error text default null,
                                   resume boolean default false, unauthorized boolean default false,
-                                  credentials text default null)
+                                  credentials text default null, login_refused boolean default false)
     returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
@@ -226,14 +234,14 @@ begin
         perform end_acceptance(pull.organization_id, pull.started_at);
     end if;
     if unauthorized then
-        perform hold_organization(pull.organization_id, pull.relay, error, credentials);
+        perform hold_organization(pull.organization_id, pull.relay, error, credentials, login_refused);
     end if;
 end
 $$;
-comment on function pfa_sync.end_pull(bigint, int, text, boolean, boolean, text) is
+comment on function pfa_sync.end_pull(bigint, int, text, boolean, boolean, text, boolean) is
     'Relay: ends work on a pull. Without error: completed if all pages were read; with error: failed; resume: it '
     'is continued later from where it is. unauthorized: PEMS refused the credentials, and the organization is '
-    'held.';
+    'held; login_refused: with all that have the same credentials.';
 
 create view pfa_sync.pulls with (security_barrier) as
     select p.pull_id, p.organization_id, p.kind, p.status, p.relay, p.records_read, p.records_changed,

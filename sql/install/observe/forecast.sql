@@ -65,7 +65,6 @@ as $$
 declare
     only_organization text := organization_of(organization);
     visible           text[] := visible_organizations();
-    slot_interval     interval := setting('slot_interval')::interval;
     copied            boolean := is_copy();
 begin
     return query
@@ -75,7 +74,7 @@ begin
           join cause c on c.code = f.code and c.stops
          order by f.organization_id, c.rank),
     known as materialized (
-        select s.organization_id, p.code, p.reason,
+        select s.organization_id, s.pems, p.code, p.reason,
                case when l.waiting < count_bound() then l.waiting
                     else greatest(l.waiting, n.waiting) end + l.processing as waiting,
                greatest(l.due_at, s.released_at, s.paused_until, b.closed_at) as busy_since
@@ -99,7 +98,7 @@ begin
         select r.*,
                case when r.state <> 'draining' then null
                     -- Nothing has ended yet: as fast as PEMS' limit allows.
-                    when r.per_minute_out = 0 then ceil(r.waiting / 100.0) * slot_interval
+                    when r.per_minute_out = 0 then ceil(r.waiting / 100.0) * slot_interval_of(r.pems)
                     else least(r.waiting / greatest(r.per_minute_out - r.per_minute_in, 0.1), 5e6)
                          * interval '1 minute' end as span
           from rated r)

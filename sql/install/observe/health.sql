@@ -42,6 +42,18 @@ begin
            coalesce(seen, k.oldest_of_all)
       from known k where coalesce(seen, k.oldest_of_all) < at - relay_silence()
     union all
+    select k.organization_id, 'unserved',
+           coalesce((select string_agg(distinct f.reason, '; ')
+                       from relay r
+                      cross join lateral jsonb_to_recordset(r.faults) f (organization_id text, reason text)
+                      where f.organization_id = k.organization_id and r.seen_at >= at - relay_silence()),
+                    'no relay that runs serves it'), null
+      from known k
+     where seen >= at - relay_silence()
+       and not exists (select from relay r
+                        where r.seen_at >= at - relay_silence()
+                          and (r.organizations is null or k.organization_id = any (r.organizations)))
+    union all
     select k.organization_id, 'pems_down',
            format('%s requests in a row to PEMS %s had no answer; the next one is at %s', p.failures, p.pems,
                   pems_stamp(p.open_until)), p.opened_at
@@ -198,7 +210,7 @@ end
 $$;
 comment on function pfa_sync.health(text) is
     'The worst state of each visible organization: code, severity (ok, warning or critical), reason in words, since '
-    'when (null: not known) and what to do. Codes, the worst first: not_attached, no_relay, pems_down, held, '
+    'when (null: not known) and what to do. Codes, the worst first: not_attached, no_relay, unserved, pems_down, held, '
     'throttled, stalled, slow, drift, unreliable, failing, paused, waiting_for_resolution, ok. The settings health_… '
     'are its limits. While nothing is sent from this database the answer is one row not_attached without an '
     'organization, and no error. PF008: no such organization.';

@@ -68,26 +68,39 @@ comment on function pfa_sync.resume(text, text) is
     'queued by the relay''s next sweep(), in portions. Needs perm_ManageSettings.';
 
 -- PEMS refused the credentials with which a relay wrote or read for an organization. Nothing is sent or pulled for it
--- until resume(), or until a relay has other credentials: trying on might lock them. credentials: their fingerprint;
--- null = that of the relay's last heartbeat. No try is used up, and no other organization is concerned.
-create function hold_organization(organization_id text, relay text, reason text, credentials text default null)
+-- until resume(), or until there are other credentials: trying on might lock them. credentials: their fingerprint;
+-- null = that of the relay's last heartbeat. everywhere: PEMS refused the login, and not the organization alone: all
+-- organizations with the same credentials are held. No try is used up.
+create function hold_organization(organization_id text, relay text, reason text, credentials text, everywhere boolean)
     returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
+declare
+    used   text := coalesce(credentials, (select r.credentials from relay r where r.relay = hold_organization.relay));
+    sealed organization_api_credentials := credentials_of(organization_id);
+    held   text;
 begin
-    update sync_organization s
-       set held_since = now(), hold_reason = reason,
-           held_credentials = coalesce(credentials, (select r.credentials from relay r
-                                                      where r.relay = hold_organization.relay))
-     where s.organization_id = hold_organization.organization_id and s.held_since is null;
-    if found then
-        perform log_event('CREDENTIALS_REFUSED', organization_id, error => reason, success => false);
+    -- Others were taken into use since the request: it is made again with them.
+    if sealed.fingerprint <> used then
+        return;
     end if;
+    for held in
+        update sync_organization s
+           set held_since = now(), hold_reason = reason, held_credentials = used
+         where s.held_since is null
+           and (s.organization_id = hold_organization.organization_id
+                or everywhere and s.pems = pems_of(hold_organization.organization_id)
+                   and (credentials_of(s.organization_id)).credential_id is not distinct from sealed.credential_id)
+        returning s.organization_id
+    loop
+        perform log_event('CREDENTIALS_REFUSED', held, error => reason, success => false);
+    end loop;
 end
 $$;
 
--- A relay has these credentials: organizations that were held because of others may send again.
-create function release_held_organizations(fingerprint text) returns void
+-- These organizations have credentials with this fingerprint now: those that were held because of others may send
+-- again.
+create function release_held_organizations(organization_ids text[], fingerprint text) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
@@ -96,7 +109,8 @@ begin
     with released_now as (
         update sync_organization s
            set held_since = null, hold_reason = null, held_credentials = null, released_at = now()
-         where s.held_since is not null and s.held_credentials <> fingerprint
+         where s.organization_id = any (organization_ids) and s.held_since is not null
+           and s.held_credentials <> fingerprint
         returning s.organization_id)
     select array_agg(r.organization_id) into released from released_now r;
     if released is not null then

@@ -35,6 +35,7 @@ select pg_catalog.pg_extension_config_dump('pems_outage', '');
 
 create function breaker_state(breaker pems) returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     return case when breaker.open_until is null then 'closed'

@@ -4,10 +4,12 @@
 -- slot of the request. lease null = the setting. Nothing to do = no row. With a request_timeout, a batch whose slot is
 -- there at once is marked as sent in the same transaction, which saves the relay the forced write of mark_sent().
 create function pfa_sync.claim(relay text, organization text default null, max_records int default 100,
-                               lease interval default null, request_timeout interval default null)
+                               lease interval default null, request_timeout interval default null,
+                               organizations text[] default null)
     returns table (queue_id bigint, fencing_token int, batch_id bigint, step text, operation text, organization_id text,
                    organization_code text, pfa_id text, version bigint, request jsonb, modified_by text, reason text,
-                   idempotency_key text, ambiguous boolean, wait_ms double precision, sent boolean)
+                   idempotency_key text, ambiguous boolean, wait_ms double precision, sent boolean, pems text,
+                   pems_revision bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -16,6 +18,7 @@ declare
     at       timestamptz := clock_timestamp();
     term     interval := coalesce(lease, setting('lease')::interval);
     chosen   sync_organization;
+    used     pems_system;
     expired  timestamptz;
     requests pending_request[];
     kind     text := 'read';
@@ -31,9 +34,13 @@ begin
     perform require_text('relay', relay, 200);
     perform ensure_sending();
     perform refresh_plans();
-    chosen := pick_organization(organization_of(organization), at);
-    max_records := breaker_claim_limit(chosen.pems, max_records);
-    if chosen.organization_id is null or max_records = 0 then
+    chosen := pick_organization(organization_of(organization), at, organizations);
+    if chosen.organization_id is null then
+        return;
+    end if;
+    select y.* into used from pems_system y where y.pems = chosen.pems;
+    max_records := breaker_claim_limit(chosen.pems, least(max_records, used.batch_size));
+    if max_records = 0 then
         return;
     end if;
     if chosen.watermarks_checked_at < at - interval '1 minute' then
@@ -86,25 +93,28 @@ begin
               left join users u on u.user_id = a.author)
         select q.id, q.fencing_token, batch, kind, q.operation, q.organization_id, coalesce(o.code, q.organization_id),
                q.pfa_id, q.expected_version, q.request, a.name, q.reason, idempotency_key(q, a.name),
-               q.sent_at is not null, wait, marked
+               q.sent_at is not null, wait, marked, used.pems, used.revision
           from unnest(claimed) q
           join author a on a.author = q.author
           left join organization o on o.organization_id = chosen.organization_id
          order by q.priority desc, q.id;
 end
 $$;
-comment on function pfa_sync.claim(text, text, int, interval, interval) is
+comment on function pfa_sync.claim(text, text, int, interval, interval, text[]) is
     'Relay: claims up to max_records heads of the organization that was served longest ago, judged against the '
     'mirror as it is now, under a lease, and takes the slot of the request. lease null: the setting. Returns a '
     'row for each record; no row: nothing to do now. step send: write them in one request after wait_ms '
     'milliseconds; step read: read each record, then call reconcile(). ambiguous: an earlier request may have '
     'been applied. With request_timeout, records whose slot is there at once (wait_ms 0) are returned with sent: they '
-    'are marked as by mark_sent(); send them now, or release() them. PF001: max_records over 1000, a lease beyond a '
+    'are marked as by mark_sent(); send them now, or release() them. organizations: only these (ids). pems names the '
+    'PEMS, pems_revision the revision of its definition, see relay_config(). PF001: max_records over 1000, a lease '
+    'beyond a '
     'second to an hour, or a request_timeout over an hour; PF004, PF005, PF009: not attached, a copy, or upgraded.';
 
 -- The organization to serve now, locked: of those with due heads or expired leases, the one served longest ago; null
 -- when there is none.
-create function pick_organization(only_organization text, at timestamptz) returns sync_organization
+create function pick_organization(only_organization text, at timestamptz, organizations text[])
+    returns sync_organization
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
@@ -115,6 +125,7 @@ begin
         select s.* into chosen
           from sync_organization s
          where (only_organization is null or s.organization_id = only_organization)
+           and (organizations is null or s.organization_id = any (organizations))
            and (exists (select from priority_levels(s) p
                          cross join lateral (
                              select from pfa_write_queue q
@@ -245,7 +256,7 @@ $$;
 
 -- Milliseconds until something becomes due: a retry, the end of a lease, or another try at a PEMS that was down; 0 =
 -- what is due could not be claimed, or a sweep is due. Null = nothing.
-create function pfa_sync.next_due_ms() returns double precision
+create function pfa_sync.next_due_ms(organizations text[] default null) returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -271,7 +282,8 @@ begin
                    where q.organization_id = s.organization_id and q.status = 'processing'
                      and q.lease_until >= s.lease_watermark
                    order by q.lease_until limit 1) l on true
-             where case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end
+             where (organizations is null or s.organization_id = any (organizations))
+               and case when coalesce(h.scheduled_at, l.lease_until) is not null then may_send(s) end
              union all
             select p.open_until, p.pems from pems p where p.open_until > now()
             union all
@@ -282,5 +294,6 @@ begin
     return case when due is not null then greatest(0, 1000 * extract(epoch from due - clock_timestamp())) end;
 end
 $$;
-comment on function pfa_sync.next_due_ms() is
-    'Relay: milliseconds until a retry, the end of a lease or a probe is due; null: nothing is scheduled.';
+comment on function pfa_sync.next_due_ms(text[]) is
+    'Relay: milliseconds until a retry, the end of a lease or a probe is due, of these organizations (ids; null: all); '
+    'null: nothing is scheduled.';

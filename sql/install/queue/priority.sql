@@ -71,12 +71,14 @@ begin
      where q.organization_id = scope and q.status = 'pending' and q.priority >= write_sync.priority;
     turns := turns + coalesce((
         select sum(least(turns, o.batches))
-          from (select ceil(count(*) / 100.0) as batches from pfa_write_queue q
+          from (select ceil(count(*) / 100.0) as batches
+                  from pfa_write_queue q
+                  join sync_organization s on s.organization_id = q.organization_id and s.pems = pems_of(scope)
                  where q.organization_id <> scope and q.status = 'pending' group by q.organization_id) o), 0);
     perform wake();
     stop := what_stops(scope);
     return query
-        select job, moved, case when stop is null then turns * setting('slot_interval')::interval end, stop;
+        select job, moved, case when stop is null then turns * slot_interval_of(pems_of(scope)) end, stop;
 end
 $$;
 comment on function pfa_sync.write_sync(text, text[], int, text) is

@@ -4,13 +4,19 @@ create table relay (
     relay       text        not null,
     version     text        not null,
     credentials text,
+    organizations text[],
+    faults      jsonb,
     started_at  timestamptz not null default now(),
     seen_at     timestamptz not null default now(),
     constraint relay_pkey primary key (relay)
 );
 comment on table relay is 'Relays and when each last sent its heartbeat.';
 comment on column relay.credentials is
-    'fingerprint of the relay''s credentials: it differs for other credentials, and is too short to test a guess by';
+    'fingerprint of the credentials of its settings: it differs for other credentials, and is too short to test a '
+    'guess by';
+comment on column relay.organizations is 'ids of the organizations that it serves; null: all';
+comment on column relay.faults is
+    'why it does not serve the others: an array of objects with organization_id and reason; null: it serves all';
 select pg_catalog.pg_extension_config_dump('relay', '');
 
 create table relay_uptime (
@@ -53,7 +59,8 @@ $$;
 
 -- Records that a relay is alive, and the fingerprint of its credentials. The answer names the organizations that are
 -- paused or held and the PEMS that are down, and holds the settings for relays.
-create function pfa_sync.heartbeat(relay text, version text, credentials text default null) returns jsonb
+create function pfa_sync.heartbeat(relay text, version text, credentials text default null,
+                                   organizations text[] default null, faults jsonb default null) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -62,12 +69,16 @@ begin
     perform require_text('relay', relay, 200), require_text('version', version, 200),
             require_text('credentials', credentials, 200);
     perform ensure_bound();
-    insert into relay as r (relay, version, credentials)
-        values (heartbeat.relay, heartbeat.version, heartbeat.credentials)
+    insert into relay as r (relay, version, credentials, organizations, faults)
+        values (heartbeat.relay, heartbeat.version, heartbeat.credentials, heartbeat.organizations, heartbeat.faults)
         on conflict on constraint relay_pkey
-        do update set version = excluded.version, credentials = excluded.credentials, seen_at = now();
+        do update set version = excluded.version, credentials = excluded.credentials,
+                      organizations = excluded.organizations, faults = excluded.faults, seen_at = now();
     perform record_uptime();
-    perform release_held_organizations(heartbeat.credentials);
+    perform release_held_organizations(array(
+        select s.organization_id from sync_organization s
+         where s.held_since is not null and (credentials_of(s.organization_id)).credential_id is null),
+        heartbeat.credentials);
     return jsonb_build_object(
         'paused', coalesce((select jsonb_agg(s.organization_id order by s.organization_id)
                               from sync_organization s where not may_send(s)), '[]'),
@@ -76,7 +87,8 @@ begin
         'poll_ms', 1000 * extract(epoch from setting('poll')::interval));
 end
 $$;
-comment on function pfa_sync.heartbeat(text, text, text) is
-    'Relay: records that a relay is alive, with its version and the fingerprint of its credentials, and releases '
-    'organizations that are held because of other credentials. Returns JSON: paused (ids of organizations that '
+comment on function pfa_sync.heartbeat(text, text, text, text[], jsonb) is
+    'Relay: records that a relay is alive, with its version, the fingerprint of the credentials of its settings, the '
+    'organizations that it serves (ids; null: all) and why not the others, and releases organizations that are held '
+    'because of other credentials. Returns JSON: paused (ids of organizations that '
     'may not send), down (PEMS whose breaker is not closed), lease_ms, poll_ms.';

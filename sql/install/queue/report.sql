@@ -166,8 +166,9 @@ begin
             'fail() takes outcomes throttled, unavailable, outage, unauthorized, rejected, locked and ambiguous'
             using errcode = 'PF001';
     end if;
-    perform hold_organization(u.organization_id, relay, u.error)
-       from (select q.organization_id, max(i.error) as error
+    perform hold_organization(u.organization_id, relay, u.error, u.credentials, u.everywhere)
+       from (select q.organization_id, max(i.error) as error, max(i.credentials) as credentials,
+                    bool_or(i.http_status = 401) as everywhere
                from unnest(reported) i
                join pfa_write_queue q on q.id = i.queue_id and q.fencing_token = i.fencing_token
                                      and q.lease_until is not null
@@ -196,8 +197,9 @@ $$;
 comment on function pfa_sync.fail(text, jsonb) is
     'Relay: records failed attempts and decides what follows. Items: queue_id, fencing_token, outcome (throttled, '
     'unavailable, outage, unauthorized, rejected, locked, ambiguous), http_status, error, retry_after_ms, '
-    'response, whole (the request failed as a whole), records (how many changes it was to write). Returns the new '
-    'status of each (busy: report it again), and the milliseconds until a retry. PF001: another outcome.';
+    'response, whole (the request failed as a whole), records (how many changes it was to write), credentials (the '
+    'fingerprint of those used). Returns the new status of each (busy: report it again), and the milliseconds until a '
+    'retry. PF001: another outcome.';
 
 -- Whether a report of failed requests says that PEMS is down: requests as a whole that brought no answer or a 5xx.
 create function reports_outage(items report_item[]) returns boolean

@@ -25,7 +25,7 @@ as $$
              when retry_after_ms is not null
                  then least(make_interval(secs => least(retry_after_ms, 1e9) / 1000),
                             setting('retry_after_max')::interval)
-             when outcome = 'throttled' then setting('slot_interval')::interval
+             when outcome = 'throttled' then slot_interval_of(pems_of(organization_id))
              else least(setting('retry_delay_max', organization_id)::interval,
                         setting('retry_delay', organization_id)::interval
                             * (2 ^ least(backoff, 20)) * (1 + 0.1 * jitter))

@@ -8,14 +8,14 @@ create function pfa_sync.take_slots(pems text, n int) returns setof double preci
     set row_security = off
 as $$
 declare
-    pace  interval := setting('slot_interval')::interval;
+    pace  interval := slot_interval_of(pems);
     first timestamptz;
 begin
     perform require_between('n', n, 1, 1000);
     perform from pems p where p.pems = take_slots.pems for update;
     if not found then
         raise exception 'there is no PEMS %', take_slots.pems
-            using errcode = 'PF008', hint = 'attach() creates the one called default.';
+            using errcode = 'PF008', hint = 'attach() creates the one called default, define_pems() others.';
     end if;
     update pems p
        set next_slot = case when p.next_slot > clock_timestamp() + setting('retry_after_max')::interval

@@ -190,6 +190,7 @@ create type report_item as (
     updated_at     text,
     record         jsonb,
     unchanged      boolean,
+    credentials    text,
     problem        text
 );
 

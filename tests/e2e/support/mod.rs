@@ -6,3 +6,4 @@ pub mod scenario;
 pub mod signer;
 pub mod stack;
 pub mod tenants;
+pub mod two_pems;

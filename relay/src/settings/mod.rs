@@ -1,33 +1,26 @@
 //! The settings of the relay. Each is explained at length in the shipped `pfa-relay.toml`.
 
+mod pems;
+
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use pfa_service::{
-    proxy::{self, ProxyError},
-    settings::{DatabaseSettings, LogSettings, MonitoringSettings, Program, SettingsError, duration},
-};
-use thiserror::Error;
+use pfa_service::settings::{DatabaseSettings, LogSettings, MonitoringSettings, Program, SettingsError, duration};
 
-use crate::{
-    credentials::{CredentialSettings, CredentialsError, Login},
-    pems::{
-        MAX_BATCH, MAX_PAGE,
-        json::{
-            Endpoint,
-            address::{self, AddressError},
-        },
-    },
-};
+pub use self::pems::{PemsArguments, PemsSettings, PemsSettingsError};
+use crate::pems::{MAX_BATCH, MAX_PAGE};
 
 /// How the relay's settings are read.
-pub const PROGRAM: Program = Program { prefix: "PFA_RELAY_", shipped: include_str!("../pfa-relay.toml"), uses };
+pub const PROGRAM: Program = Program { prefix: "PFA_RELAY_", shipped: include_str!("../../pfa-relay.toml"), uses };
 
 /// Batches and monitoring are for the running relay, pages for whatever pulls.
 fn uses(subcommand: &str, setting: &str) -> bool {
     match setting {
         "max-in-flight" | "batch-size" | "drain-timeout" | "monitoring" => subcommand == "run",
-        "page-size" => subcommand != "doctor",
+        "page-size" => matches!(subcommand, "run" | "pull"),
+        "pems-user" | "pems-password-file" | "pems-bearer-token-file" | "pems-api-key-file" | "name" | "requests-per-second" => {
+            subcommand != "credentials"
+        }
         _ => true,
     }
 }
@@ -62,55 +55,13 @@ pub struct Settings {
     #[command(flatten)]
     pub database: DatabaseSettings,
 
-    /// Base address of PEMS, without /api/pems (required)
-    #[arg(long, value_name = "URL", hide_env_values = true, help_heading = "PEMS")]
-    pub pems_url: Option<String>,
-    /// PEM file of further authorities to check PEMS' certificate against
-    #[arg(long, value_name = "FILE", help_heading = "PEMS")]
-    pub pems_ca: Option<PathBuf>,
-    /// The tenant header of every request (required)
-    #[arg(long, value_name = "TENANT", help_heading = "PEMS")]
-    pub pems_tenant: Option<String>,
-    /// Proxy for connections to PEMS; HTTP_PROXY and the like are ignored
-    #[arg(long, value_name = "URL", hide_env_values = true, help_heading = "PEMS")]
-    pub pems_proxy: Option<String>,
-    /// How to log in to PEMS.
+    /// Where PEMS is and how to log in there.
     #[command(flatten)]
-    pub credentials: CredentialSettings,
-    /// From the start of a request to the end of its answer
-    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "PEMS")]
-    pub request_timeout: Duration,
-    /// Longest time to connect to PEMS or to the database
-    #[arg(long, value_name = "DURATION", value_parser = duration, help_heading = "PEMS")]
-    pub connect_timeout: Duration,
-    /// Most requests a second, evenly spaced
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000), help_heading = "PEMS")]
-    pub requests_per_second: u32,
-    /// Accept http:// for a PEMS on this machine
-    #[arg(long, value_name = "BOOL", action = clap::ArgAction::Set, num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", help_heading = "PEMS")]
-    pub allow_plain_http_to_loopback: bool,
+    pub pems: PemsArguments,
 
     /// How the log is written.
     #[command(flatten)]
     pub log: LogSettings,
-}
-
-/// Settings of PEMS that can't be used.
-#[derive(Debug, Error)]
-pub enum EndpointError {
-    /// A setting is missing.
-    #[error(transparent)]
-    Settings(#[from] SettingsError),
-    /// The address is not acceptable.
-    #[error(transparent)]
-    Address(#[from] AddressError),
-    /// The proxy is not the address of one.
-    #[error(transparent)]
-    Proxy(#[from] ProxyError),
-    /// There is no usable secret.
-    #[error(transparent)]
-    Credentials(#[from] CredentialsError),
 }
 
 impl Settings {
@@ -123,22 +74,12 @@ impl Settings {
 
     /// How to connect to the database, password included.
     pub fn database(&self) -> Result<tokio_postgres::Config, SettingsError> {
-        self.database.config(self.connect_timeout)
+        self.database.config(self.pems.connect_timeout)
     }
 
-    /// Where PEMS is and how to log in there.
-    pub fn pems(&self) -> Result<Endpoint, EndpointError> {
-        let missing = |setting, variable| SettingsError::Missing { setting, variable };
-        let url = self.pems_url.as_ref().ok_or(missing("pems-url", "PEMS_URL"))?;
-        Ok(Endpoint {
-            url: address::checked(url, self.allow_plain_http_to_loopback)?,
-            ca: self.pems_ca.clone(),
-            tenant: self.pems_tenant.clone().ok_or(missing("pems-tenant", "PEMS_TENANT"))?,
-            login: Login::find(&self.credentials)?,
-            proxy: self.pems_proxy.as_deref().map(|text| proxy::parse("pems-proxy", text)).transpose()?,
-            request_timeout: self.request_timeout,
-            connect_timeout: self.connect_timeout,
-        })
+    /// How to reach every PEMS.
+    pub fn pems(&self) -> Result<PemsSettings, PemsSettingsError> {
+        PemsSettings::new(&self.pems)
     }
 }
 
