@@ -45,10 +45,13 @@ fn main() -> io::Result<()> {
     fs::write(PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets it")).join("dashboard.rs"), table)
 }
 
-/// Adds the files below a directory.
+/// Adds the files below a directory, without hidden ones.
 fn find(directory: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let path = entry?.path();
+        if path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
+            continue;
+        }
         if path.is_dir() { find(&path, files)? } else { files.push(path) }
     }
     Ok(())

@@ -39,5 +39,9 @@ export default defineConfig({
   plugins: [react(), tailwind(), { ...optimizeLocales.vite({ locales: ["en-US"] }), enforce: "pre" }, compressed()],
   build: { manifest: true, assetsInlineLimit: 0, modulePreload: { polyfill: false } },
   server: { proxy: Object.fromEntries(["/api", "/openapi.json", "/docs"].map((path) => [path, api])) },
-  test: { environment: "jsdom", include: ["src/**/*.test.{ts,tsx}", "package/**/*.test.tsx"], setupFiles: ["src/testing.ts"] },
+  test: {
+    environment: "jsdom",
+    include: ["src/**/*.test.{ts,tsx}", "package/**/*.test.tsx"],
+    setupFiles: ["src/testing.ts"],
+  },
 });

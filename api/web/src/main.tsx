@@ -51,7 +51,10 @@ function Session() {
   const end = token ? endOf(token) : null;
   useEffect(() => {
     if (end === null) return;
-    const timer = setTimeout(() => signOut("The token has ended. Sign in again; nothing that was saved is lost."), Math.min(end - Date.now(), 2 ** 31 - 1));
+    const timer = setTimeout(
+      () => signOut("The token has ended. Sign in again; nothing that was saved is lost."),
+      Math.min(end - Date.now(), 2 ** 31 - 1),
+    );
     return () => clearTimeout(timer);
   });
   const address = token ? null : signInAddress(document);
@@ -71,7 +74,8 @@ function SignedIn({ token, onSignOut }: { token: string; onSignOut: (why?: strin
       new Api({
         baseUrl: "",
         getToken: () => token,
-        onUnauthenticated: () => onSignOut("The service does not accept the token: it has ended, or was signed for another installation."),
+        onUnauthenticated: () =>
+          onSignOut("The service does not accept the token: it has ended, or was signed for another installation."),
       }),
     [token, onSignOut],
   );

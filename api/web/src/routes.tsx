@@ -21,16 +21,46 @@ const page = <const P extends string>(path: P, component: ReturnType<typeof lazy
 
 const tree = root.addChildren([
   createRoute({ getParentRoute: () => root, path: "/", component: Overview }),
-  page("/records", lazyRouteComponent(() => import("./records/RecordsPage"), "RecordsPage")),
-  page("/records/$pfaId", lazyRouteComponent(() => import("./records/RecordPage"), "RecordPage")),
-  page("/conflicts", lazyRouteComponent(() => import("./conflicts/ConflictsPage"), "ConflictsPage")),
-  page("/conflicts/$conflictId", lazyRouteComponent(() => import("./conflicts/ConflictPage"), "ConflictPage")),
-  page("/history", lazyRouteComponent(() => import("./history/JobsPage"), "JobsPage")),
-  page("/history/$jobId", lazyRouteComponent(() => import("./history/JobPage"), "JobPage")),
-  page("/history/$jobId/rollback", lazyRouteComponent(() => import("./history/RollbackPage"), "RollbackPage")),
-  page("/failures", lazyRouteComponent(() => import("./failures/FailuresPage"), "FailuresPage")),
-  page("/audit", lazyRouteComponent(() => import("./audit/AuditPage"), "AuditPage")),
-  page("/administration", lazyRouteComponent(() => import("./administration/AdministrationPage"), "AdministrationPage")),
+  page(
+    "/records",
+    lazyRouteComponent(() => import("./records/RecordsPage"), "RecordsPage"),
+  ),
+  page(
+    "/records/$pfaId",
+    lazyRouteComponent(() => import("./records/RecordPage"), "RecordPage"),
+  ),
+  page(
+    "/conflicts",
+    lazyRouteComponent(() => import("./conflicts/ConflictsPage"), "ConflictsPage"),
+  ),
+  page(
+    "/conflicts/$conflictId",
+    lazyRouteComponent(() => import("./conflicts/ConflictPage"), "ConflictPage"),
+  ),
+  page(
+    "/history",
+    lazyRouteComponent(() => import("./history/JobsPage"), "JobsPage"),
+  ),
+  page(
+    "/history/$jobId",
+    lazyRouteComponent(() => import("./history/JobPage"), "JobPage"),
+  ),
+  page(
+    "/history/$jobId/rollback",
+    lazyRouteComponent(() => import("./history/RollbackPage"), "RollbackPage"),
+  ),
+  page(
+    "/failures",
+    lazyRouteComponent(() => import("./failures/FailuresPage"), "FailuresPage"),
+  ),
+  page(
+    "/audit",
+    lazyRouteComponent(() => import("./audit/AuditPage"), "AuditPage"),
+  ),
+  page(
+    "/administration",
+    lazyRouteComponent(() => import("./administration/AdministrationPage"), "AdministrationPage"),
+  ),
 ]);
 
 /** The router of the dashboard. What a page shows stands in its address. */

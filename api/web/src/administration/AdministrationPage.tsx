@@ -24,7 +24,12 @@ export function AdministrationPage() {
       aside={
         <div className="flex gap-1">
           {Object.entries(TABS).map(([name, [label]]) => (
-            <Button key={name} kind={name === tab ? "plain" : "quiet"} aria-pressed={name === tab} onClick={() => change({ tab: name }, true)}>
+            <Button
+              key={name}
+              kind={name === tab ? "plain" : "quiet"}
+              aria-pressed={name === tab}
+              onClick={() => change({ tab: name }, true)}
+            >
               {label}
             </Button>
           ))}

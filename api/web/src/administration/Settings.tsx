@@ -23,13 +23,22 @@ export function Settings() {
   return (
     <>
       <div className="flex flex-wrap gap-2 px-4 pb-2">
-        <input className="field w-72" type="search" data-search="" aria-label="Find a setting" placeholder="Find a setting" value={view.find ?? ""} onChange={(event) => change({ find: event.target.value })} />
+        <input
+          className="field w-72"
+          type="search"
+          data-search=""
+          aria-label="Find a setting"
+          placeholder="Find a setting"
+          value={view.find ?? ""}
+          onChange={(event) => change({ find: event.target.value })}
+        />
       </div>
       <Answered query={query} rows={12}>
         {({ settings }) => {
           const shown = settings.filter(
             ({ name, description, organizationId }) =>
-              (!words || `${name} ${description}`.toLowerCase().includes(words)) && (!organization || !organizationId || organizationId === organization.organizationId),
+              (!words || `${name} ${description}`.toLowerCase().includes(words)) &&
+              (!organization || !organizationId || organizationId === organization.organizationId),
           );
           if (shown.length === 0) return <Empty title="No setting matches" />;
           return (
@@ -53,7 +62,9 @@ export function Settings() {
                     <tr key={`${setting.name}/${setting.organizationId}`}>
                       <td className="font-mono text-xs">{setting.name}</td>
                       <td>{setting.organizationId ? codeOf(setting.organizationId) : "all"}</td>
-                      <td className={setting.value === setting.defaultValue ? "" : "font-medium text-attention"}>{setting.value || "—"}</td>
+                      <td className={setting.value === setting.defaultValue ? "" : "font-medium text-attention"}>
+                        {setting.value || "—"}
+                      </td>
                       <td className="text-secondary">{setting.defaultValue || "—"}</td>
                       <td className="max-w-xl min-w-64 py-1">{setting.description}</td>
                       <td>
@@ -66,7 +77,7 @@ export function Settings() {
                         )}
                       </td>
                       <td>
-                        <Button kind="quiet" aria-label={`Change ${setting.name}`} onClick={() => setEdited(setting)}>
+                        <Button kind="text" aria-label={`Change ${setting.name}`} onClick={() => setEdited(setting)}>
                           Change…
                         </Button>
                       </td>
@@ -92,10 +103,17 @@ function SettingDialog({ setting, onClose }: { setting: Setting; onClose: () => 
   const [value, setValue] = useState(setting.value);
   const [scope, setScope] = useState(setting.organizationId ?? "");
   const [failure, setFailure] = useState<string[]>();
-  const locked = scope ? may("perm_ManageSettings", scope) : me.role === "admin" ? undefined : "Only an administrator changes what holds for all organizations";
+  const locked = scope
+    ? may("perm_ManageSettings", scope)
+    : me.role === "admin"
+      ? undefined
+      : "Only an administrator changes what holds for all organizations";
   const save = async (next: string | undefined) => {
     try {
-      const { value: now } = await api.send("put", "/api/pems/settings/{name}", { path: { name: setting.name }, body: { organizationId: scope || undefined, value: next } });
+      const { value: now } = await api.send("put", "/api/pems/settings/{name}", {
+        path: { name: setting.name },
+        body: { organizationId: scope || undefined, value: next },
+      });
       void cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/settings"] });
       void cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/me"] });
       tell(`${setting.name} is ${now || "empty"} now`, { lines: ["Relays take it up at their next poll"] });
@@ -115,14 +133,32 @@ function SettingDialog({ setting, onClose }: { setting: Setting; onClose: () => 
           </Button>
           <span className="grow" />
           <Button onClick={onClose}>Cancel</Button>
-          <Button kind="primary" reason={locked ?? (value === setting.value && scope === (setting.organizationId ?? "") ? "Nothing is changed" : undefined)} onClick={() => void save(value)}>
+          <Button
+            kind="primary"
+            reason={
+              locked ??
+              (value === setting.value && scope === (setting.organizationId ?? "") ? "Nothing is changed" : undefined)
+            }
+            onClick={() => void save(value)}
+          >
             Save
           </Button>
         </>
       }
     >
       <p>{setting.description}.</p>
-      <Choice label="For" value={scope} options={[["", "all organizations"] as [string, string], ...me.organizations.map(({ organizationId, code }): [string, string] => [organizationId, code ?? organizationId])]} onChange={setScope} />
+      <Choice
+        label="For"
+        value={scope}
+        options={[
+          ["", "all organizations"] as [string, string],
+          ...me.organizations.map(({ organizationId, code }): [string, string] => [
+            organizationId,
+            code ?? organizationId,
+          ]),
+        ]}
+        onChange={setScope}
+      />
       <label className="flex flex-col gap-1">
         Value
         <input className="field" value={value} onChange={(event) => setValue(event.target.value)} />

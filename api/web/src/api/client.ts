@@ -102,7 +102,10 @@ export class Api {
       response = await fetch(this.connection.baseUrl + path, { ...init, headers });
     } catch (error) {
       if (error instanceof DOMException && error.name === "AbortError") throw error;
-      throw new ApiError(0, { title: "The service does not answer", detail: "The service does not answer. Nothing was changed by this page; try again." });
+      throw new ApiError(0, {
+        title: "The service does not answer",
+        detail: "The service does not answer. Nothing was changed by this page; try again.",
+      });
     }
     if (response.ok) return response;
     if (response.status === 401) this.connection.onUnauthenticated?.();

@@ -26,5 +26,8 @@ export class ApiError extends Error {
 export function errorLines(error: unknown): string[] {
   if (!(error instanceof ApiError)) return [error instanceof Error ? error.message : String(error)];
   const faults = error.problem.errors ?? [];
-  return [error.message, ...faults.map((fault) => [fault.pfaId, fault.field, fault.message].filter(Boolean).join(": "))];
+  return [
+    error.message,
+    ...faults.map((fault) => [fault.pfaId, fault.field, fault.message].filter(Boolean).join(": ")),
+  ];
 }

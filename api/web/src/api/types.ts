@@ -71,6 +71,13 @@ export type WholeRecord = Omit<Schemas["WholeRecord"], "data" | "merged" | "draf
     reason: string | null;
     savedAt: string;
   } | null;
-  others: { userId: string; userName: string; fields: string[]; state: string; changedAt: string; modificationId: string }[];
+  others: {
+    userId: string;
+    userName: string;
+    fields: string[];
+    state: string;
+    changedAt: string;
+    modificationId: string;
+  }[];
   queue: QueueEntry[];
 };

@@ -28,7 +28,8 @@ export function AuditPage() {
   const [isExporting, setExporting] = useState(false);
   const query = {
     // Without an organization, the log is that of an administrator; others see that of their first one.
-    organizationId: organization?.organizationId ?? (me.role === "admin" ? undefined : me.organizations[0]?.organizationId),
+    organizationId:
+      organization?.organizationId ?? (me.role === "admin" ? undefined : me.organizations[0]?.organizationId),
     eventType: view.type,
     userId: view.by,
     pfaId: view.pfaId,
@@ -41,7 +42,10 @@ export function AuditPage() {
     try {
       const response = await api.fetch(address("/api/pems/audit.csv", {}, query), { method: "GET" });
       const url = URL.createObjectURL(await response.blob());
-      const link = Object.assign(document.createElement("a"), { href: url, download: `audit-${new Date().toISOString().slice(0, 10)}.csv` });
+      const link = Object.assign(document.createElement("a"), {
+        href: url,
+        download: `audit-${new Date().toISOString().slice(0, 10)}.csv`,
+      });
       link.click();
       URL.revokeObjectURL(url);
     } catch (error) {
@@ -54,7 +58,10 @@ export function AuditPage() {
     <Page
       title="Audit log"
       aside={
-        <Button reason={may("perm_Export", query.organizationId) ?? (isExporting ? "It is being written" : undefined)} onClick={() => void save()}>
+        <Button
+          reason={may("perm_Export", query.organizationId) ?? (isExporting ? "It is being written" : undefined)}
+          onClick={() => void save()}
+        >
           <Icon name="download" size={15} /> CSV
         </Button>
       }
@@ -76,7 +83,8 @@ export function AuditPage() {
 }
 
 function Entries({ list }: { list: ReturnType<typeof usePages<"/api/pems/audit">> }) {
-  if (!list.data) return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton rows={12} />;
+  if (!list.data)
+    return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton rows={12} />;
   const entries = list.data.pages.flatMap((page) => page.entries);
   if (entries.length === 0) return <Empty title="No entry matches" />;
   return (

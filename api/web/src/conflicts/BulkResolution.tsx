@@ -36,20 +36,33 @@ export function BulkResolution({ filter, onClose }: { filter: Filter; onClose: (
     setPending(true);
     try {
       const body = { filter, resolution, digest: preview.data?.digest ?? "" };
-      const result = await api.send("post", "/api/pems/conflicts/resolve", { header: { "Idempotency-Key": idempotencyKey() }, body });
+      const result = await api.send("post", "/api/pems/conflicts/resolve", {
+        header: { "Idempotency-Key": idempotencyKey() },
+        body,
+      });
       const undo = async () => {
         try {
           const results = await Promise.all(
-            result.jobIds.map((jobId) => api.send("post", "/api/pems/jobs/{jobId}/undo", { path: { jobId }, body: { reason: "Undone by its author in the dashboard" } })),
+            result.jobIds.map((jobId) =>
+              api.send("post", "/api/pems/jobs/{jobId}/undo", {
+                path: { jobId },
+                body: { reason: "Undone by its author in the dashboard" },
+              }),
+            ),
           );
-          tell(`${results.reduce((sum, { undone, waiting }) => sum + undone + waiting, 0).toLocaleString()} conflicts are open again`);
+          tell(
+            `${results.reduce((sum, { undone, waiting }) => sum + undone + waiting, 0).toLocaleString()} conflicts are open again`,
+          );
           void cache.invalidateQueries({ queryKey: [CACHE] });
         } catch (error) {
           tellError("It could not be undone", error);
         }
       };
       tell(`${result.resolved.toLocaleString()} conflicts are resolved`, {
-        lines: [result.waiting ? `${result.waiting.toLocaleString()} follow in the background; you may close this page` : "", result.refused ? `${result.refused.toLocaleString()} stay open` : ""].filter(Boolean),
+        lines: [
+          result.waiting ? `${result.waiting.toLocaleString()} follow in the background; you may close this page` : "",
+          result.refused ? `${result.refused.toLocaleString()} stay open` : "",
+        ].filter(Boolean),
         link: (
           <span className="flex gap-2">
             {result.jobIds.map((jobId) => (
@@ -84,7 +97,13 @@ export function BulkResolution({ filter, onClose }: { filter: Filter; onClose: (
         <legend className="mb-1 font-medium">How</legend>
         {CHOICES.map(([value, label, meaning]) => (
           <label key={value} className="flex items-start gap-2">
-            <input type="radio" name="resolution" className="mt-1" checked={resolution === value} onChange={() => setResolution(value)} />
+            <input
+              type="radio"
+              name="resolution"
+              className="mt-1"
+              checked={resolution === value}
+              onChange={() => setResolution(value)}
+            />
             <span>
               {label}
               <span className="block text-secondary">{meaning}</span>
@@ -96,15 +115,22 @@ export function BulkResolution({ filter, onClose }: { filter: Filter; onClose: (
         {(data) => (
           <div className="rounded-md bg-panel p-3">
             <p>
-              <strong className="font-medium">{data.conflicts.toLocaleString()} conflicts</strong> of {data.records.toLocaleString()} records. {data.sends.toLocaleString()} send a change to PEMS.
+              <strong className="font-medium">{data.conflicts.toLocaleString()} conflicts</strong> of{" "}
+              {data.records.toLocaleString()} records. {data.sends.toLocaleString()} send a change to PEMS.
             </p>
-            {data.refused > 0 && <p className="text-attention">{data.refused.toLocaleString()} can't be resolved in this way and stay open.</p>}
+            {data.refused > 0 && (
+              <p className="text-attention">
+                {data.refused.toLocaleString()} can't be resolved in this way and stay open.
+              </p>
+            )}
             <p className="text-secondary">
               {Object.entries(data.byField)
                 .map(([field, number]) => `${fieldOf(field).label}: ${Number(number).toLocaleString()}`)
                 .join(" · ")}
             </p>
-            <p className="text-secondary">Other conflicts and other changes are not touched. If one of these changes meanwhile, nothing is done.</p>
+            <p className="text-secondary">
+              Other conflicts and other changes are not touched. If one of these changes meanwhile, nothing is done.
+            </p>
           </div>
         )}
       </Answered>

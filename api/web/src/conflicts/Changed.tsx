@@ -19,5 +19,9 @@ export function differing(from: string, to: string): [start: string, middle: str
   while (start < shorter && old[start] === now[start]) start++;
   let end = 0;
   while (end < shorter - start && old[old.length - 1 - end] === now[now.length - 1 - end]) end++;
-  return [now.slice(0, start).join(""), now.slice(start, now.length - end).join(""), now.slice(now.length - end).join("")];
+  return [
+    now.slice(0, start).join(""),
+    now.slice(start, now.length - end).join(""),
+    now.slice(now.length - end).join(""),
+  ];
 }

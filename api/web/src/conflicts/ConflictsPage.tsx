@@ -29,10 +29,18 @@ export function ConflictsPage() {
       title="Conflicts"
       aside={
         <div className="flex gap-1">
-          <Button kind={isResolved ? "quiet" : "plain"} aria-pressed={!isResolved} onClick={() => change({ show: undefined }, true)}>
+          <Button
+            kind={isResolved ? "quiet" : "plain"}
+            aria-pressed={!isResolved}
+            onClick={() => change({ show: undefined }, true)}
+          >
             Open
           </Button>
-          <Button kind={isResolved ? "plain" : "quiet"} aria-pressed={isResolved} onClick={() => change({ show: "resolved" }, true)}>
+          <Button
+            kind={isResolved ? "plain" : "quiet"}
+            aria-pressed={isResolved}
+            onClick={() => change({ show: "resolved" }, true)}
+          >
             Resolved
           </Button>
         </div>
@@ -54,7 +62,12 @@ function ConflictFilters() {
       view={view}
       onChange={change}
       entries={[
-        { name: "field", label: "Field", kind: "choice", options: FIELDS.filter(({ permission }) => permission).map(({ name, label }) => [name, label]) },
+        {
+          name: "field",
+          label: "Field",
+          kind: "choice",
+          options: FIELDS.filter(({ permission }) => permission).map(({ name, label }) => [name, label]),
+        },
         { name: "code", label: "Cause", kind: "choice", options: codes.map(({ code }) => [code, codeText(code)]) },
         { name: "pfaId", label: "PFA", kind: "text" },
         { name: "since", label: "Since", kind: "date" },
@@ -71,7 +84,15 @@ function OpenConflicts() {
   const { selected, toggle, set, clear } = useSelection();
   const [bulk, setBulk] = useState<"selected" | "all" | null>(null);
   const list = usePages("/api/pems/conflicts", {
-    query: { organizationId: organization?.organizationId, field: view.field, author: view.author, code: view.code, pfaId: view.pfaId, startDate: view.since && `${view.since}T00:00:00Z`, limit: 100 },
+    query: {
+      organizationId: organization?.organizationId,
+      field: view.field,
+      author: view.author,
+      code: view.code,
+      pfaId: view.pfaId,
+      startDate: view.since && `${view.since}T00:00:00Z`,
+      limit: 100,
+    },
   });
   if (!list.data) return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton />;
   const rows = list.data.pages.flatMap(({ conflicts }) => conflicts);
@@ -89,7 +110,11 @@ function OpenConflicts() {
   const locked = may("perm_Sync", organization?.organizationId);
   return (
     <>
-      <div className="flex min-h-10 flex-wrap items-center gap-2 border-y border-line bg-panel px-4 py-1" role="toolbar" aria-label="Conflicts">
+      <div
+        className="flex min-h-10 flex-wrap items-center gap-2 border-y border-line bg-panel px-4 py-1"
+        role="toolbar"
+        aria-label="Conflicts"
+      >
         <span>{total >= 10_000 ? "At least 10,000" : total.toLocaleString()} open</span>
         {chosen.length > 0 ? (
           <>
@@ -102,7 +127,16 @@ function OpenConflicts() {
             </Button>
           </>
         ) : (
-          <Button kind="quiet" reason={locked ?? (view.code || view.pfaId || view.since ? "Select the conflicts instead: this filter is not one of the bulk resolution" : undefined)} onClick={() => setBulk("all")}>
+          <Button
+            kind="text"
+            reason={
+              locked ??
+              (view.code || view.pfaId || view.since
+                ? "Select the conflicts instead: this filter is not one of the bulk resolution"
+                : undefined)
+            }
+            onClick={() => setBulk("all")}
+          >
             Resolve all {total.toLocaleString()} that match…
           </Button>
         )}
@@ -112,7 +146,12 @@ function OpenConflicts() {
           <thead>
             <tr>
               <th scope="col" className="w-8">
-                <input type="checkbox" aria-label="Select all shown" checked={chosen.length === keys.length} onChange={(event) => set(event.target.checked ? keys : [])} />
+                <input
+                  type="checkbox"
+                  aria-label="Select all shown"
+                  checked={chosen.length === keys.length}
+                  onChange={(event) => set(event.target.checked ? keys : [])}
+                />
               </th>
               <th scope="col">Record</th>
               <th scope="col">Status</th>
@@ -140,7 +179,11 @@ function OpenConflicts() {
       <More query={list} />
       {bulk && (
         <BulkResolution
-          filter={bulk === "selected" ? { conflictIds: chosen } : { organizationId: organization?.organizationId, field: view.field, author: view.author }}
+          filter={
+            bulk === "selected"
+              ? { conflictIds: chosen }
+              : { organizationId: organization?.organizationId, field: view.field, author: view.author }
+          }
           onClose={(done) => {
             setBulk(null);
             if (done) clear();
@@ -151,7 +194,17 @@ function OpenConflicts() {
   );
 }
 
-function ConflictRow({ row, code, selected, onToggle }: { row: ConflictSummary; code: string; selected: boolean; onToggle: (range: boolean) => void }) {
+function ConflictRow({
+  row,
+  code,
+  selected,
+  onToggle,
+}: {
+  row: ConflictSummary;
+  code: string;
+  selected: boolean;
+  onToggle: (range: boolean) => void;
+}) {
   const [view] = useView();
   const name = row.conflictFields[0] ?? Object.keys(row.ours ?? {})[0];
   const field = name ? fieldOf(name) : undefined;
@@ -160,10 +213,21 @@ function ConflictRow({ row, code, selected, onToggle }: { row: ConflictSummary; 
   return (
     <tr aria-selected={selected} className={selected ? "bg-chosen" : ""}>
       <td>
-        <input type="checkbox" aria-label={`Select the conflict of record ${row.pfaId}`} checked={selected} onClick={(event) => onToggle(event.shiftKey)} onChange={() => undefined} />
+        <input
+          type="checkbox"
+          aria-label={`Select the conflict of record ${row.pfaId}`}
+          checked={selected}
+          onClick={(event) => onToggle(event.shiftKey)}
+          onChange={() => undefined}
+        />
       </td>
       <td>
-        <Link to="/conflicts/$conflictId" params={{ conflictId: row.conflictId }} search={view as never} className="link font-medium">
+        <Link
+          to="/conflicts/$conflictId"
+          params={{ conflictId: row.conflictId }}
+          search={view as never}
+          className="link font-medium"
+        >
           {row.pfaId}
         </Link>{" "}
         <span className="text-secondary">{code}</span>

@@ -8,7 +8,11 @@ import { valueText } from "../plan/value";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Time } from "../widgets/Time";
 
-const RESOLUTIONS: Record<string, string> = { use_local: "the edit was sent", use_pems: "PEMS' values stayed", merge: "merged" };
+const RESOLUTIONS: Record<string, string> = {
+  use_local: "the edit was sent",
+  use_pems: "PEMS' values stayed",
+  merge: "merged",
+};
 
 type ResolvedField = { field: string; conflict: boolean; ours?: never; theirs?: never; merged?: never };
 
@@ -18,7 +22,14 @@ export function ResolvedConflicts() {
   const organization = useOrganization();
   const codeOf = useCodeOf();
   const list = usePages("/api/pems/resolved-conflicts", {
-    query: { organizationId: organization?.organizationId, field: view.field, code: view.code, pfaId: view.pfaId, startDate: view.since && `${view.since}T00:00:00Z`, limit: 100 },
+    query: {
+      organizationId: organization?.organizationId,
+      field: view.field,
+      code: view.code,
+      pfaId: view.pfaId,
+      startDate: view.since && `${view.since}T00:00:00Z`,
+      limit: 100,
+    },
   });
   if (!list.data) return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton />;
   const rows = list.data.pages.flatMap(({ conflicts }) => conflicts);
@@ -40,12 +51,21 @@ export function ResolvedConflicts() {
           {rows.map((row) => (
             <tr key={row.conflictId}>
               <td>
-                <Link to="/records/$pfaId" params={{ pfaId: row.pfaId }} search={{ org: codeOf(row.organizationId) } as never} className="link">
+                <Link
+                  to="/records/$pfaId"
+                  params={{ pfaId: row.pfaId }}
+                  search={{ org: codeOf(row.organizationId) } as never}
+                  className="link"
+                >
                   {row.pfaId}
                 </Link>{" "}
                 <span className="text-secondary">{codeOf(row.organizationId)}</span>
               </td>
-              <td>{row.resolution ? (RESOLUTIONS[row.resolution] ?? row.resolution) : "not decided: the edit was withdrawn"}</td>
+              <td>
+                {row.resolution
+                  ? (RESOLUTIONS[row.resolution] ?? row.resolution)
+                  : "not decided: the edit was withdrawn"}
+              </td>
               <td className="max-w-lg">
                 {((row.fields ?? []) as unknown as ResolvedField[])
                   .filter(({ conflict }) => conflict)

@@ -6,7 +6,7 @@ import { costOf } from "../plan/cost";
 import { fieldOf } from "../plan/fields";
 import { valueText } from "../plan/value";
 import { Button } from "../widgets/Button";
-import { type Pick, type Picks, type Plan, planOf, type Side, valueOf } from "./merge";
+import { type Pick, type Picks, type Plan, pickedValue, planOf, type Side } from "./merge";
 import { SIDE_NAMES, SIDES, Sides } from "./Sides";
 
 type Props = {
@@ -27,7 +27,18 @@ type Props = {
 };
 
 /** Base, yours and PEMS side by side, for each field in conflict; driven by keyboard alone if wanted. */
-export function Resolver({ conflict, picks, onPicks, record, moved, locked, pending, onResolve, onNext, inDialog }: Props) {
+export function Resolver({
+  conflict,
+  picks,
+  onPicks,
+  record,
+  moved,
+  locked,
+  pending,
+  onResolve,
+  onNext,
+  inDialog,
+}: Props) {
   const fields = useMemo(() => conflict.fields.filter((field) => field.conflict), [conflict]);
   const agreeing = conflict.fields.filter((field) => !field.conflict);
   const [current, setCurrent] = useState(0);
@@ -40,14 +51,18 @@ export function Resolver({ conflict, picks, onPicks, record, moved, locked, pend
   const focus = (row: number, side?: Side) => {
     setCurrent(row);
     const group = groups.current[row];
-    const wanted = side ?? SIDES.find((name) => group?.querySelector(`[data-side=${name}][aria-checked=true]`)) ?? "ours";
+    const wanted =
+      side ?? SIDES.find((name) => group?.querySelector(`[data-side=${name}][aria-checked=true]`)) ?? "ours";
     group?.querySelector<HTMLElement>(`[data-side=${wanted}]`)?.focus();
   };
   const pick = (name: string, chosen: Pick) => {
     onPicks({ ...picks, [name]: chosen });
     const field = conflict.fields.find((other) => other.field === name);
     const side = "side" in chosen ? SIDE_NAMES[chosen.side] : "your own value";
-    if (field) setSaid(`${fieldOf(name).label}: ${side}, ${field.hidden ? "hidden" : valueText(fieldOf(name), valueOf(field, chosen))}`);
+    if (field)
+      setSaid(
+        `${fieldOf(name).label}: ${side}, ${field.hidden ? "hidden" : valueText(fieldOf(name), pickedValue(field, chosen))}`,
+      );
   };
   const pickAll = (side: Side) => {
     onPicks({ ...picks, ...Object.fromEntries(fields.map(({ field }) => [field, { side }])) });
@@ -66,7 +81,10 @@ export function Resolver({ conflict, picks, onPicks, record, moved, locked, pend
     focus(current, side);
   };
   const blocked =
-    locked ?? (pending ? "It is being resolved" : undefined) ?? fault ?? (plan.open.length > 0 ? `Choose a side for ${plan.open.map((name) => fieldOf(name).label).join(", ")}` : undefined);
+    locked ??
+    (pending ? "It is being resolved" : undefined) ??
+    fault ??
+    (plan.open.length > 0 ? `Choose a side for ${plan.open.map((name) => fieldOf(name).label).join(", ")}` : undefined);
   const resolve = () => {
     if (blocked) setSaid(blocked);
     else onResolve(plan);
@@ -87,10 +105,18 @@ export function Resolver({ conflict, picks, onPicks, record, moved, locked, pend
 
   return (
     <div
+      role="group"
+      aria-label="Sides of each field"
       className="flex flex-col"
       onKeyDown={(event) => {
         if ((event.target as HTMLElement).getAttribute("role") !== "radio") return;
-        const move = { ArrowUp: () => step(-1), ArrowDown: () => step(1), ArrowLeft: () => turn(-1), ArrowRight: () => turn(1), " ": () => turn(0) }[event.key];
+        const move = {
+          ArrowUp: () => step(-1),
+          ArrowDown: () => step(1),
+          ArrowLeft: () => turn(-1),
+          ArrowRight: () => turn(1),
+          " ": () => turn(0),
+        }[event.key];
         if (!move) return;
         event.preventDefault();
         move();
@@ -111,7 +137,10 @@ export function Resolver({ conflict, picks, onPicks, record, moved, locked, pend
         </span>
       </div>
       <div className="border-t border-line">
-        <div aria-hidden="true" className="hidden border-b border-line bg-panel text-secondary md:grid md:grid-cols-[10rem_repeat(3,minmax(0,1fr))_minmax(9rem,0.9fr)]">
+        <div
+          aria-hidden="true"
+          className="hidden border-b border-line bg-panel text-secondary md:grid md:grid-cols-[10rem_repeat(3,minmax(0,1fr))_minmax(9rem,0.9fr)]"
+        >
           <span className="px-4 py-1.5">Field</span>
           <span className="px-4 py-1.5">Base: what the author saw</span>
           <span className="px-4 py-1.5">Yours: the edit</span>
@@ -144,12 +173,15 @@ export function Resolver({ conflict, picks, onPicks, record, moved, locked, pend
       {agreeing.length > 0 && (
         <details className="border-b border-line px-4 py-2">
           <summary className="cursor-pointer text-secondary">
-            {agreeing.length === 1 ? "1 more field of the edit does not conflict" : `${agreeing.length} more fields of the edit do not conflict`}
+            {agreeing.length === 1
+              ? "1 more field of the edit does not conflict"
+              : `${agreeing.length} more fields of the edit do not conflict`}
           </summary>
           <ul className="py-1">
             {agreeing.map(({ field, ours, theirs }) => (
               <li key={field}>
-                {fieldOf(field).label}: {valueText(fieldOf(field), theirs as Value)} → {valueText(fieldOf(field), ours as Value)}
+                {fieldOf(field).label}: {valueText(fieldOf(field), theirs as Value)} →{" "}
+                {valueText(fieldOf(field), ours as Value)}
               </li>
             ))}
           </ul>
@@ -175,10 +207,14 @@ export function Resolver({ conflict, picks, onPicks, record, moved, locked, pend
 
 /** What a resolution does, in words. */
 export function outcome(plan: Plan): string {
-  if (plan.open.length > 0) return plan.open.length === 1 ? "One field is not chosen yet." : `${plan.open.length} fields are not chosen yet.`;
+  if (plan.open.length > 0)
+    return plan.open.length === 1 ? "One field is not chosen yet." : `${plan.open.length} fields are not chosen yet.`;
   if (plan.resolution === "use_pems") return "Nothing is sent: PEMS keeps its values, and the edit is given up.";
   if (plan.sends.length === 0) return "Nothing is sent: PEMS has these values already.";
-  const changes = plan.sends.map(({ field, from, to }) => `${fieldOf(field).label} ${valueText(fieldOf(field), to)} (PEMS has ${valueText(fieldOf(field), from)})`);
+  const changes = plan.sends.map(
+    ({ field, from, to }) =>
+      `${fieldOf(field).label} ${valueText(fieldOf(field), to)} (PEMS has ${valueText(fieldOf(field), from)})`,
+  );
   return `Sent to PEMS: ${changes.join("; ")}.`;
 }
 
@@ -189,7 +225,9 @@ function CostRow({ conflict, record, picks }: { conflict: Conflict; record: Valu
     costOf({ ...record, ...Object.fromEntries(visible.map((field) => [field.field, choose(field)])) });
   const costs = SIDES.map((name) => side((field) => field[name] as Value));
   const isOpen = conflict.fields.some((field) => field.conflict && !picks[field.field]);
-  const result = isOpen ? null : side((field) => (field.conflict ? valueOf(field, picks[field.field] as Pick) : (field.ours as Value)));
+  const result = isOpen
+    ? null
+    : side((field) => (field.conflict ? pickedValue(field, picks[field.field] as Pick) : (field.ours as Value)));
   if (costs.every((cost) => cost === null)) return null;
   const pems = costs[2] ?? null;
   return (
@@ -203,7 +241,9 @@ function CostRow({ conflict, record, picks }: { conflict: Conflict; record: Valu
       ))}
       <span className="px-3 py-2 font-medium">
         {result === null ? "—" : amountText(result)}
-        {result !== null && pems !== null && result !== pems && <span className="block text-xs font-normal text-attention">{differenceText(result - pems)} to PEMS</span>}
+        {result !== null && pems !== null && result !== pems && (
+          <span className="block text-xs font-normal text-attention">{differenceText(result - pems)} to PEMS</span>
+        )}
       </span>
     </div>
   );

@@ -6,7 +6,7 @@ import { difference, valueText } from "../plan/value";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
 import { Changed } from "./Changed";
-import { type Pick, type Side, valueOf } from "./merge";
+import { type Pick, pickedValue, type Side } from "./merge";
 
 export const SIDES: Side[] = ["base", "ours", "theirs"];
 export const SIDE_NAMES: Record<Side, string> = { base: "Base", ours: "Yours", theirs: "PEMS" };
@@ -29,25 +29,22 @@ export function Sides({ field, pick, isCurrent, isEdited, moved, onPick, onEdit,
   const known = fieldOf(field.field);
   const [fault, setFault] = useState<string>();
   const chosen = pick && "side" in pick ? pick.side : null;
-  const result = pick ? valueOf(field, pick) : undefined;
+  const result = pick ? pickedValue(field, pick) : undefined;
   const base = valueText(known, field.base as Value);
   return (
-    <div className={`grid border-b border-line md:grid-cols-[10rem_repeat(3,minmax(0,1fr))_minmax(9rem,0.9fr)] ${isCurrent ? "bg-chosen/60" : ""}`}>
+    <div
+      className={`grid border-b border-line md:grid-cols-[10rem_repeat(3,minmax(0,1fr))_minmax(9rem,0.9fr)] ${isCurrent ? "bg-chosen/60" : ""}`}
+    >
       <div className="flex flex-col justify-center gap-0.5 px-4 py-2 font-medium">
         <span id={`field-${field.field}`}>{known.label}</span>
         {moved && <span className="text-xs font-normal text-attention">PEMS changed it just now</span>}
         {field.hidden && <span className="text-xs font-normal text-secondary">You may not see prices</span>}
       </div>
-      <div
-        ref={ref}
-        role="radiogroup"
-        aria-labelledby={`field-${field.field}`}
-        className="contents"
-        onFocus={onFocus}
-      >
+      <div ref={ref} role="radiogroup" aria-labelledby={`field-${field.field}`} className="contents" onFocus={onFocus}>
         {SIDES.map((side) => {
           const text = field.hidden ? "hidden" : valueText(known, field[side] as Value);
-          const change = side === "base" || field.hidden ? null : difference(known, field.base as Value, field[side] as Value);
+          const change =
+            side === "base" || field.hidden ? null : difference(known, field.base as Value, field[side] as Value);
           return (
             // biome-ignore lint/a11y/useKeyWithClickEvents: the keys are those of the resolver, which moves the focus too
             <div
@@ -60,12 +57,17 @@ export function Sides({ field, pick, isCurrent, isEdited, moved, onPick, onEdit,
               onClick={() => onPick({ side })}
               className={`m-1 flex cursor-pointer items-start gap-2 rounded-md border px-3 py-2 ${chosen === side ? "border-link bg-chosen ring-1 ring-link" : "border-line hover:bg-hover"}`}
             >
-              <span aria-hidden="true" className={`mt-0.5 flex size-4 shrink-0 items-center justify-center rounded-full border ${chosen === side ? "border-link bg-link text-surface" : "border-control"}`}>
+              <span
+                aria-hidden="true"
+                className={`mt-0.5 flex size-4 shrink-0 items-center justify-center rounded-full border ${chosen === side ? "border-link bg-link text-surface" : "border-control"}`}
+              >
                 {chosen === side && <Icon name="synced" size={11} strokeWidth={3.5} />}
               </span>
               <span className="flex min-w-0 grow flex-col">
                 <span className="text-xs text-secondary md:hidden">{SIDE_NAMES[side]}</span>
-                <span className="break-words">{side === "base" || known.type !== "text" ? text : <Changed text={text} from={base} />}</span>
+                <span className="break-words">
+                  {side === "base" || known.type !== "text" ? text : <Changed text={text} from={base} />}
+                </span>
                 {change && <span className="text-xs text-attention">{change}</span>}
               </span>
             </div>
@@ -102,7 +104,7 @@ export function Sides({ field, pick, isCurrent, isEdited, moved, onPick, onEdit,
         ) : (
           <>
             <span className={`min-w-0 grow break-words ${pick ? "font-medium" : "text-attention"}`}>
-              {pick ? field.hidden ? "as chosen" : valueText(known, result) : "not chosen yet"}
+              {pick ? (field.hidden ? "as chosen" : valueText(known, result)) : "not chosen yet"}
               {pick && !chosen && <span className="block text-xs font-normal text-secondary">your own value</span>}
             </span>
             <Button

@@ -20,7 +20,7 @@ export type Plan = {
 };
 
 /** The value that a pick gives a field. */
-export function valueOf(field: Conflict["fields"][number], pick: Pick): Value {
+export function pickedValue(field: Conflict["fields"][number], pick: Pick): Value {
   return ("side" in pick ? field[pick.side] : pick.value) as Value;
 }
 
@@ -33,9 +33,11 @@ export function planOf(conflict: Conflict, picks: Picks): Plan {
   const open = inConflict.filter(({ field }) => !picks[field]).map(({ field }) => field);
   const picked = inConflict.flatMap((field) => {
     const pick = picks[field.field];
-    return pick ? [{ field, pick, to: valueOf(field, pick) }] : [];
+    return pick ? [{ field, pick, to: pickedValue(field, pick) }] : [];
   });
-  const others = conflict.fields.filter((field) => !field.conflict).map((field) => ({ field, to: field.ours as Value }));
+  const others = conflict.fields
+    .filter((field) => !field.conflict)
+    .map((field) => ({ field, to: field.ours as Value }));
   const sends = [...picked, ...others]
     .filter(({ field, to }) => !isSame(fieldOf(field.field), field.theirs as Value, to))
     .map(({ field, to }) => ({ field: field.field, from: field.theirs as Value, to }));
@@ -50,7 +52,12 @@ export function planOf(conflict: Conflict, picks: Picks): Plan {
 export function stillValid(picks: Picks, before: Conflict, after: Conflict): Picks {
   const same = (name: string) => {
     const [old, now] = [before, after].map(({ fields }) => fields.find(({ field }) => field === name));
-    return old && now && isSame(fieldOf(name), old.theirs as Value, now.theirs as Value) && isSame(fieldOf(name), old.ours as Value, now.ours as Value);
+    return (
+      old &&
+      now &&
+      isSame(fieldOf(name), old.theirs as Value, now.theirs as Value) &&
+      isSame(fieldOf(name), old.ours as Value, now.ours as Value)
+    );
   };
   return Object.fromEntries(Object.entries(picks).filter(([name]) => same(name)));
 }

@@ -9,7 +9,10 @@ import { movedFields, type Picks, type Plan, stillValid } from "./merge";
 const PATH = "/api/pems/conflicts/{conflictId}";
 
 /** What became of an attempt to resolve. */
-export type Outcome = { kind: "resolved"; jobId: string; sends: number } | { kind: "moved" } | { kind: "failed"; error: unknown };
+export type Outcome =
+  | { kind: "resolved"; jobId: string; sends: number }
+  | { kind: "moved" }
+  | { kind: "failed"; error: unknown };
 
 /**
  * A conflict that is being resolved: its state with its ETag, what was picked, and what moved meanwhile. A resolution is
@@ -19,7 +22,10 @@ export function useResolution(conflictId: string) {
   const api = useApi();
   const cache = useQueryClient();
   const key = [CACHE, PATH, { path: { conflictId } }];
-  const query = useQuery({ queryKey: key, queryFn: ({ signal }) => api.sendTagged("get", PATH, { path: { conflictId } }, signal) });
+  const query = useQuery({
+    queryKey: key,
+    queryFn: ({ signal }) => api.sendTagged("get", PATH, { path: { conflictId } }, signal),
+  });
   const [picks, setPicks] = useState<Picks>({});
   const [moved, setMoved] = useState<string[]>([]);
   const [pending, setPending] = useState(false);

@@ -26,9 +26,18 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
   const me = useMe();
   const may = useMay();
   const { selected, toggle, set, clear } = useSelection();
-  const [dialog, setDialog] = useState<{ kind: "resend" | "discard"; filter: Filter } | { kind: "fix"; letter: DeadLetter } | null>(null);
+  const [dialog, setDialog] = useState<
+    { kind: "resend" | "discard"; filter: Filter } | { kind: "fix"; letter: DeadLetter } | null
+  >(null);
   const list = usePages("/api/pems/dead-letters", {
-    query: { organizationId, code, pfaId: view.pfaId, author: view.by, startDate: view.since && `${view.since}T00:00:00Z`, limit: 100 },
+    query: {
+      organizationId,
+      code,
+      pfaId: view.pfaId,
+      author: view.by,
+      startDate: view.since && `${view.since}T00:00:00Z`,
+      limit: 100,
+    },
   });
   if (!list.data) return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton />;
   const letters = list.data.pages.flatMap(({ deadLetters }) => deadLetters);
@@ -39,7 +48,11 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
   const target = chosen.length > 0 ? { queueIds: chosen } : all;
   const count = chosen.length || total;
   const locked = may("perm_Sync", organizationId);
-  const everyReason = locked ?? (chosen.length === 0 && view.since ? "Select the changes instead: the date is no filter of these actions" : undefined);
+  const everyReason =
+    locked ??
+    (chosen.length === 0 && view.since
+      ? "Select the changes instead: the date is no filter of these actions"
+      : undefined);
   return (
     <section aria-label="Changes that failed for good" className="flex flex-col">
       <FilterBar
@@ -51,7 +64,11 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
           { name: "since", label: "Since", kind: "date" },
         ]}
       />
-      <div role="toolbar" aria-label="Failed changes" className="flex min-h-10 flex-wrap items-center gap-2 border-y border-line bg-panel px-4 py-1">
+      <div
+        role="toolbar"
+        aria-label="Failed changes"
+        className="flex min-h-10 flex-wrap items-center gap-2 border-y border-line bg-panel px-4 py-1"
+      >
         <span>{total >= 10_000 ? "At least 10,000" : total.toLocaleString()} failed for good</span>
         {chosen.length > 0 && <span className="font-medium">{chosen.length.toLocaleString()} selected</span>}
         {count > 0 && (
@@ -78,7 +95,12 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
             <thead>
               <tr>
                 <th scope="col" className="w-8">
-                  <input type="checkbox" aria-label="Select all shown" checked={chosen.length === keys.length} onChange={(event) => set(event.target.checked ? keys : [])} />
+                  <input
+                    type="checkbox"
+                    aria-label="Select all shown"
+                    checked={chosen.length === keys.length}
+                    onChange={(event) => set(event.target.checked ? keys : [])}
+                  />
                 </th>
                 <th scope="col">Record</th>
                 <th scope="col">Cause</th>
@@ -116,7 +138,15 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
   );
 }
 
-type LetterProps = { letter: DeadLetter; isSelected: boolean; isOpen: boolean; locked?: string; onToggle: (range: boolean) => void; onOpen: () => void; onFix: () => void };
+type LetterProps = {
+  letter: DeadLetter;
+  isSelected: boolean;
+  isOpen: boolean;
+  locked?: string;
+  onToggle: (range: boolean) => void;
+  onOpen: () => void;
+  onFix: () => void;
+};
 
 function Letter({ letter, isSelected, isOpen, locked, onToggle, onOpen, onFix }: LetterProps) {
   const codeOf = useCodeOf();
@@ -124,10 +154,21 @@ function Letter({ letter, isSelected, isOpen, locked, onToggle, onOpen, onFix }:
     <>
       <tr aria-selected={isSelected} className={isSelected ? "bg-chosen" : ""}>
         <td>
-          <input type="checkbox" aria-label={`Select the change of record ${letter.pfaId}`} checked={isSelected} onClick={(event) => onToggle(event.shiftKey)} onChange={() => undefined} />
+          <input
+            type="checkbox"
+            aria-label={`Select the change of record ${letter.pfaId}`}
+            checked={isSelected}
+            onClick={(event) => onToggle(event.shiftKey)}
+            onChange={() => undefined}
+          />
         </td>
         <td>
-          <Link to="/records/$pfaId" params={{ pfaId: letter.pfaId }} search={{ org: codeOf(letter.organizationId) } as never} className="link font-medium">
+          <Link
+            to="/records/$pfaId"
+            params={{ pfaId: letter.pfaId }}
+            search={{ org: codeOf(letter.organizationId) } as never}
+            className="link font-medium"
+          >
             {letter.pfaId}
           </Link>{" "}
           <span className="text-secondary">{codeOf(letter.organizationId)}</span>
@@ -140,7 +181,11 @@ function Letter({ letter, isSelected, isOpen, locked, onToggle, onOpen, onFix }:
           {Object.entries((letter.changes ?? {}) as Values)
             .map(([name, value]) => `${fieldOf(name).label} ${valueText(fieldOf(name), value)}`)
             .join(", ")}
-          {letter.laterQueued + letter.laterWritten > 0 && <span className="block text-xs text-attention">The record has {letter.laterQueued + letter.laterWritten} later changes</span>}
+          {letter.laterQueued + letter.laterWritten > 0 && (
+            <span className="block text-xs text-attention">
+              The record has {letter.laterQueued + letter.laterWritten} later changes
+            </span>
+          )}
         </td>
         <td className="max-w-80 break-words">{letter.error}</td>
         <td>{letter.authorName}</td>
@@ -148,7 +193,7 @@ function Letter({ letter, isSelected, isOpen, locked, onToggle, onOpen, onFix }:
           <Time at={letter.failedAt} />
         </td>
         <td className="text-right whitespace-nowrap">
-          <Button kind="quiet" aria-expanded={isOpen} onClick={onOpen}>
+          <Button kind="text" aria-expanded={isOpen} onClick={onOpen}>
             Details
           </Button>
           <Button reason={locked} onClick={onFix}>

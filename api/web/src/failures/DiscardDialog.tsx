@@ -20,16 +20,27 @@ export function DiscardDialog({ filter, onClose }: { filter: Filter; onClose: ()
   const perform = async (reason: string) => {
     setPending(true);
     try {
-      const result = await api.send("post", "/api/pems/dead-letters/discard", { body: { filter, reason, digest: preview.data?.digest } });
+      const result = await api.send("post", "/api/pems/dead-letters/discard", {
+        body: { filter, reason, digest: preview.data?.digest },
+      });
       const undo = async () => {
         try {
-          await Promise.all(result.jobIds.map((jobId) => api.send("post", "/api/pems/jobs/{jobId}/undo", { path: { jobId }, body: { reason: "Undone by its author in the dashboard" } })));
+          await Promise.all(
+            result.jobIds.map((jobId) =>
+              api.send("post", "/api/pems/jobs/{jobId}/undo", {
+                path: { jobId },
+                body: { reason: "Undone by its author in the dashboard" },
+              }),
+            ),
+          );
           void cache.invalidateQueries({ queryKey: [CACHE] });
         } catch (error) {
           tellError("It could not be undone", error);
         }
       };
-      tell(`${(result.discarded + result.waiting).toLocaleString()} changes are discarded`, { action: { label: "Undo", run: () => void undo() } });
+      tell(`${(result.discarded + result.waiting).toLocaleString()} changes are discarded`, {
+        action: { label: "Undo", run: () => void undo() },
+      });
       void cache.invalidateQueries({ queryKey: [CACHE] });
       onClose();
     } catch (error) {
@@ -53,7 +64,8 @@ export function DiscardDialog({ filter, onClose }: { filter: Filter; onClose: ()
       <Answered query={preview} rows={2}>
         {(data) => (
           <p>
-            <strong className="font-medium">{data.deadLetters.toLocaleString()} changes</strong> of {data.records.toLocaleString()} records are given up (
+            <strong className="font-medium">{data.deadLetters.toLocaleString()} changes</strong> of{" "}
+            {data.records.toLocaleString()} records are given up (
             {Object.entries(data.byCode)
               .map(([code, number]) => `${Number(number).toLocaleString()} ${codeText(code).toLowerCase()}`)
               .join(", ")}

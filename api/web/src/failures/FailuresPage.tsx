@@ -26,7 +26,9 @@ export function FailuresPage() {
   const api = useApi();
   const organization = useOrganization();
   const [view, change] = useView();
-  const query = useQuery(reading(api, "/api/pems/failures", { query: { organizationId: organization?.organizationId } }));
+  const query = useQuery(
+    reading(api, "/api/pems/failures", { query: { organizationId: organization?.organizationId } }),
+  );
   const key = (failure: Failure) => `${failure.organizationId}/${failure.code}`;
   return (
     <Page title="Failures">
@@ -34,16 +36,30 @@ export function FailuresPage() {
         {({ failures }) => {
           const chosen = failures.find((failure) => key(failure) === view.cause);
           if (failures.length === 0 && !view.open) {
-            return <Empty title="Nothing has failed">A change that PEMS refuses, or whose tries are used up, waits here for a decision.</Empty>;
+            return (
+              <Empty title="Nothing has failed">
+                A change that PEMS refuses, or whose tries are used up, waits here for a decision.
+              </Empty>
+            );
           }
           return (
             <div className="flex flex-col gap-4">
               <ul aria-label="Failures by cause" className="mx-4 flex flex-col gap-2">
                 {failures.map((failure) => (
-                  <Case key={key(failure)} failure={failure} isChosen={failure === chosen} onChoose={() => change({ cause: failure === chosen ? undefined : key(failure), open: undefined }, true)} />
+                  <Case
+                    key={key(failure)}
+                    failure={failure}
+                    isChosen={failure === chosen}
+                    onChoose={() =>
+                      change({ cause: failure === chosen ? undefined : key(failure), open: undefined }, true)
+                    }
+                  />
                 ))}
               </ul>
-              <DeadLetters organizationId={chosen?.organizationId ?? organization?.organizationId} code={chosen?.code} />
+              <DeadLetters
+                organizationId={chosen?.organizationId ?? organization?.organizationId}
+                code={chosen?.code}
+              />
             </div>
           );
         }}
@@ -68,7 +84,9 @@ function Case({ failure, isChosen, onChoose }: { failure: Failure; isChosen: boo
         </p>
         <p>{failure.meaning}.</p>
         <p className="text-secondary">What to do: {failure.action}.</p>
-        {failure.note && <p className="mt-1 border-l-2 border-attention-line pl-2 break-words whitespace-pre-wrap">{failure.note}</p>}
+        {failure.note && (
+          <p className="mt-1 border-l-2 border-attention-line pl-2 break-words whitespace-pre-wrap">{failure.note}</p>
+        )}
       </div>
       <dl className="grid grid-cols-[auto_auto] gap-x-4 text-[13px]">
         <dt className="text-secondary">Failed for good</dt>
@@ -84,7 +102,7 @@ function Case({ failure, isChosen, onChoose }: { failure: Failure; isChosen: boo
         <dd className="text-right">{failure.lastSeen ? <Time at={failure.lastSeen} /> : "—"}</dd>
       </dl>
       <div className="flex gap-1">
-        <Button kind="quiet" onClick={() => setNoting(true)}>
+        <Button kind="text" onClick={() => setNoting(true)}>
           Note…
         </Button>
         <Button aria-pressed={isChosen} onClick={onChoose}>

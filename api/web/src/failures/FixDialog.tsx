@@ -20,7 +20,12 @@ export function FixDialog({ letter, onClose }: { letter: DeadLetter; onClose: ()
   const [faults, setFaults] = useState<Record<string, string | undefined>>({});
   const [pending, setPending] = useState(false);
   const [failure, setFailure] = useState<string[]>();
-  const record = useQuery(reading(api, "/api/pfa-data/records/{pfaId}", { path: { pfaId: letter.pfaId }, query: { organizationId: letter.organizationId } }));
+  const record = useQuery(
+    reading(api, "/api/pfa-data/records/{pfaId}", {
+      path: { pfaId: letter.pfaId },
+      query: { organizationId: letter.organizationId },
+    }),
+  );
   const data = (record.data as unknown as WholeRecord | undefined)?.data;
   const fault = Object.values(faults).find(Boolean);
   const send = async () => {
@@ -28,13 +33,22 @@ export function FixDialog({ letter, onClose }: { letter: DeadLetter; onClose: ()
     setFailure(undefined);
     try {
       const body = { filter: { queueIds: [letter.queueId] }, changes };
-      const result = await api.send("post", "/api/pems/dead-letters/requeue", { header: { "Idempotency-Key": idempotencyKey() }, body });
+      const result = await api.send("post", "/api/pems/dead-letters/requeue", {
+        header: { "Idempotency-Key": idempotencyKey() },
+        body,
+      });
       void cache.invalidateQueries({ queryKey: [CACHE] });
       if (result.requeued === 1) tell(`The corrected change of record ${letter.pfaId} is sent`);
-      else if (result.conflicts === 1) tell(`The change of record ${letter.pfaId} conflicts with a later one`, { tone: "info", lines: ["It waits among the conflicts."] });
+      else if (result.conflicts === 1)
+        tell(`The change of record ${letter.pfaId} conflicts with a later one`, {
+          tone: "info",
+          lines: ["It waits among the conflicts."],
+        });
       else {
         setPending(false);
-        return setFailure(["The change is still not valid, was decided about meanwhile, or its author lacks a permission. Nothing was sent."]);
+        return setFailure([
+          "The change is still not valid, was decided about meanwhile, or its author lacks a permission. Nothing was sent.",
+        ]);
       }
       onClose();
     } catch (error) {
@@ -84,7 +98,9 @@ export function FixDialog({ letter, onClose }: { letter: DeadLetter; onClose: ()
           ))}
         </div>
       )}
-      <p className="text-secondary">The corrected values replace those of the failed change: it is never sent as well.</p>
+      <p className="text-secondary">
+        The corrected values replace those of the failed change: it is never sent as well.
+      </p>
     </Dialog>
   );
 }

@@ -29,9 +29,22 @@ export function ResendDialog({ filter, onClose }: { filter: Filter; onClose: () 
   const perform = async () => {
     setPending(true);
     try {
-      const sizes = count > 1 && stages ? stages.split(",").map(Number).filter((size) => size < count) : [];
-      const body = { filter, digest: preview.data?.digest, ...(sizes.length > 0 && { stages: sizes, stopAt: Number(stopAt) }) };
-      const result = await api.send("post", "/api/pems/dead-letters/requeue", { header: { "Idempotency-Key": idempotencyKey() }, body });
+      const sizes =
+        count > 1 && stages
+          ? stages
+              .split(",")
+              .map(Number)
+              .filter((size) => size < count)
+          : [];
+      const body = {
+        filter,
+        digest: preview.data?.digest,
+        ...(sizes.length > 0 && { stages: sizes, stopAt: Number(stopAt) }),
+      };
+      const result = await api.send("post", "/api/pems/dead-letters/requeue", {
+        header: { "Idempotency-Key": idempotencyKey() },
+        body,
+      });
       tell(`${(result.requeued + result.waiting).toLocaleString()} changes are sent again`, {
         lines: [
           result.waiting ? `${result.waiting.toLocaleString()} wait for their stage; you may close this page` : "",
@@ -69,13 +82,19 @@ export function ResendDialog({ filter, onClose }: { filter: Filter; onClose: () 
         {(data) => (
           <>
             <p>
-              <strong className="font-medium">{data.deadLetters.toLocaleString()} changes</strong> of {data.records.toLocaleString()} records are sent as they are:{" "}
+              <strong className="font-medium">{data.deadLetters.toLocaleString()} changes</strong> of{" "}
+              {data.records.toLocaleString()} records are sent as they are:{" "}
               {Object.entries(data.byCode)
                 .map(([code, number]) => `${Number(number).toLocaleString()} ${codeText(code).toLowerCase()}`)
                 .join(", ")}
               .
             </p>
-            {data.overtaken > 0 && <p className="text-attention">{data.overtaken.toLocaleString()} records have later changes: where those wrote the same field, it becomes a conflict.</p>}
+            {data.overtaken > 0 && (
+              <p className="text-attention">
+                {data.overtaken.toLocaleString()} records have later changes: where those wrote the same field, it
+                becomes a conflict.
+              </p>
+            )}
           </>
         )}
       </Answered>
@@ -94,7 +113,9 @@ export function ResendDialog({ filter, onClose }: { filter: Filter; onClose: () 
               onChange={setStopAt}
             />
           )}
-          <p className="text-secondary">Each stage waits for PEMS' answers to the one before. Other failures are not touched.</p>
+          <p className="text-secondary">
+            Each stage waits for PEMS' answers to the one before. Other failures are not touched.
+          </p>
         </>
       )}
     </Confirm>

@@ -30,7 +30,6 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
         aria-expanded="true"
         aria-controls={list}
         aria-activedescendant={commands[current] && `${list}-${current}`}
-        // biome-ignore lint/a11y/noAutofocus: the window is opened to type into it
         autoFocus
         value={text}
         placeholder="Type a page, an organization or the number of a record"
@@ -51,7 +50,6 @@ export function Palette({ onClose, onHelp }: { onClose: () => void; onHelp: () =
       />
       <div role="listbox" id={list} aria-label="Commands" className="flex max-h-80 flex-col overflow-y-auto">
         {commands.map((command, index) => (
-          // biome-ignore lint/a11y/useFocusableInteractive: the focus stays in the text field, which names the active option
           // biome-ignore lint/a11y/useKeyWithClickEvents: the keys are those of the text field
           <div
             key={command.id}
@@ -79,7 +77,13 @@ function useCommands(text: string, onHelp: () => void): Command[] {
   const go = (to: string, search: View = {}) => void navigate({ to, search: { org, ...search } as never });
   const words = text.trim().toLowerCase();
   const commands: Command[] = [
-    ...PAGES.map(({ path, label, icon, key }) => ({ id: path, label: `Go to ${label.toLowerCase()}`, icon, keys: KEYS[key].keys, run: () => go(path) })),
+    ...PAGES.map(({ path, label, icon, key }) => ({
+      id: path,
+      label: `Go to ${label.toLowerCase()}`,
+      icon,
+      keys: KEYS[key].keys,
+      run: () => go(path),
+    })),
     ...me.organizations.map(({ code, organizationId }) => ({
       id: organizationId,
       label: `Show organization ${code ?? organizationId}`,
@@ -91,15 +95,29 @@ function useCommands(text: string, onHelp: () => void): Command[] {
     { id: "help", label: "Show the keys", icon: "help", keys: KEYS.help.keys, run: onHelp },
     { id: "docs", label: "Open the description of the API", icon: "info", run: () => location.assign("/docs/") },
   ];
-  const matching = commands.filter(({ label }) => words.split(/\s+/).every((word) => label.toLowerCase().includes(word)));
+  const matching = commands.filter(({ label }) =>
+    words.split(/\s+/).every((word) => label.toLowerCase().includes(word)),
+  );
   if (!words) return matching;
   const code = organization?.code ?? organization?.organizationId;
   const open: Command[] = /^\S+$/.test(words)
     ? [
-        { id: "record", label: `Open record ${text.trim()} of ${code}`, icon: "records", run: () => go(`/records/${encodeURIComponent(text.trim())}`, { org: code ?? undefined }) },
-        ...(/^\d+$/.test(words) ? [{ id: "job", label: `Open job ${words}`, icon: "history" as const, run: () => go(`/history/${words}`) }] : []),
+        {
+          id: "record",
+          label: `Open record ${text.trim()} of ${code}`,
+          icon: "records",
+          run: () => go(`/records/${encodeURIComponent(text.trim())}`, { org: code ?? undefined }),
+        },
+        ...(/^\d+$/.test(words)
+          ? [{ id: "job", label: `Open job ${words}`, icon: "history" as const, run: () => go(`/history/${words}`) }]
+          : []),
       ]
     : [];
-  const search: Command = { id: "search", label: `Search records for “${text.trim()}”`, icon: "search", run: () => go("/records", { q: text.trim() }) };
+  const search: Command = {
+    id: "search",
+    label: `Search records for “${text.trim()}”`,
+    icon: "search",
+    run: () => go("/records", { q: text.trim() }),
+  };
   return [...matching, ...open, search];
 }

@@ -44,7 +44,10 @@ export function TopBar({ onPalette, onHelp, onSignOut }: Props) {
         value={organization?.code ?? organization?.organizationId ?? ""}
         options={[
           ["", "All organizations"] as [string, string],
-          ...me.organizations.map(({ code, organizationId }): [string, string] => [code ?? organizationId, code ?? organizationId]),
+          ...me.organizations.map(({ code, organizationId }): [string, string] => [
+            code ?? organizationId,
+            code ?? organizationId,
+          ]),
         ]}
         onChange={(org) => change({ org, after: undefined, open: undefined }, true)}
       />
@@ -55,19 +58,34 @@ export function TopBar({ onPalette, onHelp, onSignOut }: Props) {
         </span>
       )}
       <span className="grow" />
-      <Button kind="quiet" onClick={onPalette} aria-label="Search and commands" tip={`Search and commands (${keyText(KEYS.palette.keys)})`}>
+      <Button
+        kind="quiet"
+        onClick={onPalette}
+        aria-label="Search and commands"
+        tip={`Search and commands (${keyText(KEYS.palette.keys)})`}
+      >
         <Icon name="search" />
-        <kbd className="key hidden lg:inline-block" aria-hidden="true">
+        <span className="key hidden lg:inline-block" aria-hidden="true">
           {keyText(KEYS.palette.keys)}
-        </kbd>
+        </span>
       </Button>
-      <Button kind="quiet" onClick={switchTheme} aria-label={theme === "dark" ? "Use light colours" : "Use dark colours"} tip={`${theme === "dark" ? "Light" : "Dark"} colours (t)`}>
+      <Button
+        kind="quiet"
+        onClick={switchTheme}
+        aria-label={theme === "dark" ? "Use light colours" : "Use dark colours"}
+        tip={`${theme === "dark" ? "Light" : "Dark"} colours (t)`}
+      >
         <Icon name={theme === "dark" ? "sun" : "moon"} />
       </Button>
       <Button kind="quiet" onClick={onHelp} aria-label="Keys" tip="Keys (?)">
         <Icon name="help" />
       </Button>
-      <Button kind="quiet" onClick={onSignOut} tip={`${me.userName}${me.email ? `, ${me.email}` : ""}. Press to sign out.`} aria-label={`Sign out ${me.userName}`}>
+      <Button
+        kind="quiet"
+        onClick={onSignOut}
+        tip={`${me.userName}${me.email ? `, ${me.email}` : ""}. Press to sign out.`}
+        aria-label={`Sign out ${me.userName}`}
+      >
         <Icon name="user" />
         <span className="hidden max-w-40 truncate lg:inline">{me.userName}</span>
       </Button>

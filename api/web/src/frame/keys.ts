@@ -46,7 +46,9 @@ export function keyText(keys: string): string {
 /** Whether an event types into something, so that letters belong there. */
 export function isTyping(event: KeyboardEvent): boolean {
   const target = event.target as HTMLElement | null;
-  return Boolean(target?.closest?.("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]"));
+  return Boolean(
+    target?.closest?.("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable=true]"),
+  );
 }
 
 /** The key of an event as the table writes it. */

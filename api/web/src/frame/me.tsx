@@ -17,7 +17,9 @@ export function useMe(): Me {
 export function useOrganization(): MyOrganization | undefined {
   const { organizations } = useMe();
   const [{ org }] = useView();
-  return organizations.find(({ code, organizationId }) => org !== undefined && (code === org || organizationId === org));
+  return organizations.find(
+    ({ code, organizationId }) => org !== undefined && (code === org || organizationId === org),
+  );
 }
 
 /** The organization of a page that needs one: the chosen one, else the first. */
@@ -47,7 +49,9 @@ export function useMay(): (permission: string, organizationId?: string | null) =
   const me = useMe();
   return (permission, organizationId) => {
     if (me.readOnly) return me.readOnlyReason ?? "Nothing can be edited here now";
-    const among = organizationId ? me.organizations.filter((organization) => organization.organizationId === organizationId) : me.organizations;
+    const among = organizationId
+      ? me.organizations.filter((organization) => organization.organizationId === organizationId)
+      : me.organizations;
     if (among.some(({ permissions }) => permissions.includes(permission))) return undefined;
     return `You need the permission ${NAMES[permission] ?? permission} in this organization`;
   };

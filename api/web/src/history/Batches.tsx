@@ -23,7 +23,10 @@ export function Batches() {
   });
   if (!list.data) return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton />;
   const batches = list.data.pages.flatMap((page) => page.batches);
-  if (batches.length === 0) return <Empty title="No batch matches">A batch is what a relay sends to PEMS in one request, up to 100 records.</Empty>;
+  if (batches.length === 0)
+    return (
+      <Empty title="No batch matches">A batch is what a relay sends to PEMS in one request, up to 100 records.</Empty>
+    );
   return (
     <div className="overflow-x-auto border-t border-line">
       <table className="data-table">
@@ -51,7 +54,11 @@ export function Batches() {
               <td>
                 <Time at={batch.claimedAt} />
               </td>
-              <td>{batch.sentAt ? durationText((Date.parse(batch.sentAt) - Date.parse(batch.claimedAt)) / 1000) : "not sent"}</td>
+              <td>
+                {batch.sentAt
+                  ? durationText((Date.parse(batch.sentAt) - Date.parse(batch.claimedAt)) / 1000)
+                  : "not sent"}
+              </td>
             </tr>
           ))}
         </tbody>

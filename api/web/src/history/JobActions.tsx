@@ -32,8 +32,14 @@ export function JobActions({ job }: { job: JobProgress }) {
   const undo = async (reason: string) => {
     setUndoing(false);
     try {
-      const result = await api.send("post", "/api/pems/jobs/{jobId}/undo", { path, header: { "Idempotency-Key": idempotencyKey() }, body: { reason } });
-      tell(`${(result.undone + result.waiting).toLocaleString()} undone`, { lines: result.leftAsIs ? [`${result.leftAsIs.toLocaleString()} were sent already, and stay`] : [] });
+      const result = await api.send("post", "/api/pems/jobs/{jobId}/undo", {
+        path,
+        header: { "Idempotency-Key": idempotencyKey() },
+        body: { reason },
+      });
+      tell(`${(result.undone + result.waiting).toLocaleString()} undone`, {
+        lines: result.leftAsIs ? [`${result.leftAsIs.toLocaleString()} were sent already, and stay`] : [],
+      });
       void cache.invalidateQueries({ queryKey: [CACHE] });
     } catch (error) {
       tellError("It was not undone", error);
@@ -42,12 +48,25 @@ export function JobActions({ job }: { job: JobProgress }) {
   return (
     <>
       {job.items && job.state === "running" && job.items.waiting > 0 && (
-        <Button reason={locked} onClick={() => void run(`Job ${job.jobId} is stopped`, () => api.send("post", "/api/pems/jobs/{jobId}/stop", { path, body: { reason: "Stopped in the dashboard" } }))}>
+        <Button
+          reason={locked}
+          onClick={() =>
+            void run(`Job ${job.jobId} is stopped`, () =>
+              api.send("post", "/api/pems/jobs/{jobId}/stop", { path, body: { reason: "Stopped in the dashboard" } }),
+            )
+          }
+        >
           Stop
         </Button>
       )}
       {job.state === "stopped" && (
-        <Button kind="primary" reason={locked} onClick={() => void run(`Job ${job.jobId} goes on`, () => api.send("post", "/api/pems/jobs/{jobId}/continue", { path }))}>
+        <Button
+          kind="primary"
+          reason={locked}
+          onClick={() =>
+            void run(`Job ${job.jobId} goes on`, () => api.send("post", "/api/pems/jobs/{jobId}/continue", { path }))
+          }
+        >
           Continue
         </Button>
       )}
@@ -60,13 +79,27 @@ export function JobActions({ job }: { job: JobProgress }) {
         (may("perm_ManageSettings", job.organizationId) ? (
           <Button reason={may("perm_ManageSettings", job.organizationId)}>Roll back…</Button>
         ) : (
-          <Link to="/history/$jobId/rollback" params={path} search={{ org } as never} className="inline-flex min-h-8 items-center rounded-md border border-control px-2.5 hover:bg-hover">
+          <Link
+            to="/history/$jobId/rollback"
+            params={path}
+            search={{ org } as never}
+            className="inline-flex min-h-8 items-center rounded-md border border-control px-2.5 hover:bg-hover"
+          >
             Roll back…
           </Link>
         ))}
       {isUndoing && (
-        <Confirm title={`Undo job ${job.jobId}`} action="Undo" reasonLength={1} onConfirm={(reason) => void undo(reason)} onClose={() => setUndoing(false)}>
-          <p>What this job decided is taken back as far as it was not sent. What PEMS has already stays, and can be rolled back. Other jobs are not touched.</p>
+        <Confirm
+          title={`Undo job ${job.jobId}`}
+          action="Undo"
+          reasonLength={1}
+          onConfirm={(reason) => void undo(reason)}
+          onClose={() => setUndoing(false)}
+        >
+          <p>
+            What this job decided is taken back as far as it was not sent. What PEMS has already stays, and can be
+            rolled back. Other jobs are not touched.
+          </p>
         </Confirm>
       )}
     </>

@@ -44,7 +44,13 @@ export function JobChanges({ jobId, organizationId }: { jobId: string; organizat
         </thead>
         <tbody>
           {changes.map((change) => (
-            <ChangeRows key={change.queueId} change={change} organizationId={organizationId} isOpen={open === change.queueId} onToggle={() => setOpen(open === change.queueId ? null : change.queueId)} />
+            <ChangeRows
+              key={change.queueId}
+              change={change}
+              organizationId={organizationId}
+              isOpen={open === change.queueId}
+              onToggle={() => setOpen(open === change.queueId ? null : change.queueId)}
+            />
           ))}
         </tbody>
       </table>
@@ -53,30 +59,55 @@ export function JobChanges({ jobId, organizationId }: { jobId: string; organizat
   );
 }
 
-function ChangeRows({ change, organizationId, isOpen, onToggle }: { change: QueuedChange; organizationId: string; isOpen: boolean; onToggle: () => void }) {
+function ChangeRows({
+  change,
+  organizationId,
+  isOpen,
+  onToggle,
+}: {
+  change: QueuedChange;
+  organizationId: string;
+  isOpen: boolean;
+  onToggle: () => void;
+}) {
   const codeOf = useCodeOf();
   const fields = Object.entries((change.changes ?? {}) as Values);
   return (
     <>
       <tr>
         <td>
-          <Link to="/records/$pfaId" params={{ pfaId: change.pfaId }} search={{ org: codeOf(organizationId) } as never} className="link">
+          <Link
+            to="/records/$pfaId"
+            params={{ pfaId: change.pfaId }}
+            search={{ org: codeOf(organizationId) } as never}
+            className="link"
+          >
             {change.pfaId}
           </Link>
         </td>
         <td>
           <StatusMark status={statusOf(change.status)} />
-          {change.lastError && <span className="block max-w-md text-xs break-words text-failed">{change.lastError}</span>}
+          {change.lastError && (
+            <span className="block max-w-md text-xs break-words text-failed">{change.lastError}</span>
+          )}
         </td>
-        <td>{change.operation === "DELETE" ? "soft delete" : fields.map(([name, value]) => `${fieldOf(name).label} ${valueText(fieldOf(name), value)}`).join(", ")}</td>
+        <td>
+          {change.operation === "DELETE"
+            ? "soft delete"
+            : fields.map(([name, value]) => `${fieldOf(name).label} ${valueText(fieldOf(name), value)}`).join(", ")}
+        </td>
         <td>{change.authorName}</td>
         <td className="number">{change.retryCount}</td>
         <td>
           <Time at={change.createdAt} />
         </td>
-        <td>{change.completedAt ? durationText((Date.parse(change.completedAt) - Date.parse(change.createdAt)) / 1000) : "—"}</td>
+        <td>
+          {change.completedAt
+            ? durationText((Date.parse(change.completedAt) - Date.parse(change.createdAt)) / 1000)
+            : "—"}
+        </td>
         <td className="text-right">
-          <Button kind="quiet" aria-expanded={isOpen} onClick={onToggle}>
+          <Button kind="text" aria-expanded={isOpen} onClick={onToggle}>
             Attempts
           </Button>
         </td>
@@ -106,8 +137,13 @@ export function Attempts({ queueId }: { queueId: string }) {
               <li key={attempt.attempt}>
                 <p>
                   Attempt {attempt.attempt}, <Time at={attempt.askedAt} absolute />:{" "}
-                  {attempt.success == null ? "in flight, or its outcome is not known" : attempt.success ? "confirmed" : "not confirmed"}
-                  {attempt.answeredAt && ` after ${durationText((Date.parse(attempt.answeredAt) - Date.parse(attempt.askedAt)) / 1000)}`}
+                  {attempt.success == null
+                    ? "in flight, or its outcome is not known"
+                    : attempt.success
+                      ? "confirmed"
+                      : "not confirmed"}
+                  {attempt.answeredAt &&
+                    ` after ${durationText((Date.parse(attempt.answeredAt) - Date.parse(attempt.askedAt)) / 1000)}`}
                   {attempt.errorMessage && <span className="text-failed">. {attempt.errorMessage}</span>}
                 </p>
                 <div className="flex flex-wrap gap-4">

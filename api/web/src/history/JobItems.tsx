@@ -14,13 +14,21 @@ const OUTCOMES: Record<string, string> = { waiting: "Waiting", done: "Done", ski
 export function JobItems({ jobId, organizationId }: { jobId: string; organizationId: string }) {
   const [view, change] = useView();
   const codeOf = useCodeOf();
-  const list = usePages("/api/pems/jobs/{jobId}/items", { path: { jobId }, query: { outcome: view.outcome as never, limit: 200 } });
+  const list = usePages("/api/pems/jobs/{jobId}/items", {
+    path: { jobId },
+    query: { outcome: view.outcome as never, limit: 200 },
+  });
   if (!list.data) return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton />;
   const items = list.data.pages.flatMap((page) => page.items);
   return (
     <div className="flex flex-col gap-2">
       <div className="px-4">
-        <Choice label="Show" value={view.outcome ?? ""} options={[["", "all"], ...Object.entries(OUTCOMES)]} onChange={(outcome) => change({ outcome })} />
+        <Choice
+          label="Show"
+          value={view.outcome ?? ""}
+          options={[["", "all"], ...Object.entries(OUTCOMES)]}
+          onChange={(outcome) => change({ outcome })}
+        />
       </div>
       {items.length === 0 ? (
         <Empty title="No records" />
@@ -42,11 +50,22 @@ export function JobItems({ jobId, organizationId }: { jobId: string; organizatio
               {items.map((item) => (
                 <tr key={item.item}>
                   <td>
-                    <Link to="/records/$pfaId" params={{ pfaId: item.pfaId }} search={{ org: codeOf(organizationId) } as never} className="link">
+                    <Link
+                      to="/records/$pfaId"
+                      params={{ pfaId: item.pfaId }}
+                      search={{ org: codeOf(organizationId) } as never}
+                      className="link"
+                    >
                       {item.pfaId}
                     </Link>
                   </td>
-                  <td className={item.outcome === "failed" ? "text-failed" : item.outcome === "skipped" ? "text-attention" : ""}>{OUTCOMES[item.outcome] ?? item.outcome}</td>
+                  <td
+                    className={
+                      item.outcome === "failed" ? "text-failed" : item.outcome === "skipped" ? "text-attention" : ""
+                    }
+                  >
+                    {OUTCOMES[item.outcome] ?? item.outcome}
+                  </td>
                   <td title={item.meaning ?? undefined}>
                     {item.cause ? codeText(item.cause) : ""}
                     {item.detail ? `: ${item.detail}` : ""}

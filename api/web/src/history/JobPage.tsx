@@ -44,13 +44,19 @@ export function JobPage() {
             <div className="flex flex-col gap-3">
               <div className="flex flex-col gap-2 px-4">
                 <p>
-                  Started by <strong className="font-medium">{job.userName}</strong> <Time at={job.createdAt} /> in {codeOf(job.organizationId)}, with {job.records.toLocaleString()}{" "}
+                  Started by <strong className="font-medium">{job.userName}</strong> <Time at={job.createdAt} /> in{" "}
+                  {codeOf(job.organizationId)}, with {job.records.toLocaleString()}{" "}
                   {job.records === 1 ? "record" : "records"}. {JOB_STATES[job.state] ?? job.state}.
                   {job.originJobId && (
                     <>
                       {" "}
                       It reverses{" "}
-                      <Link to="/history/$jobId" params={{ jobId: job.originJobId }} search={{ org: view.org } as never} className="link">
+                      <Link
+                        to="/history/$jobId"
+                        params={{ jobId: job.originJobId }}
+                        search={{ org: view.org } as never}
+                        className="link"
+                      >
                         job {job.originJobId}
                       </Link>
                       .
@@ -66,22 +72,35 @@ export function JobPage() {
                 )}
                 {job.items && job.items.stages.length > 0 && (
                   <p className="text-secondary">
-                    Sent in stages of {job.items.stages.join(", then ")}, then the rest; stops {job.items.stopAt > 0 ? `when ${job.items.stopAt} % have failed` : "at the first failure"}.
+                    Sent in stages of {job.items.stages.join(", then ")}, then the rest; stops{" "}
+                    {job.items.stopAt > 0 ? `when ${job.items.stopAt} % have failed` : "at the first failure"}.
                   </p>
                 )}
                 <Progress job={job} />
               </div>
               {job.items && made > 0 && (
                 <div className="flex gap-1 px-4">
-                  <Button kind={tab === "changes" ? "plain" : "quiet"} aria-pressed={tab === "changes"} onClick={() => change({ tab: "changes" })}>
+                  <Button
+                    kind={tab === "changes" ? "plain" : "quiet"}
+                    aria-pressed={tab === "changes"}
+                    onClick={() => change({ tab: "changes" })}
+                  >
                     Changes
                   </Button>
-                  <Button kind={tab === "items" ? "plain" : "quiet"} aria-pressed={tab === "items"} onClick={() => change({ tab: "items" })}>
+                  <Button
+                    kind={tab === "items" ? "plain" : "quiet"}
+                    aria-pressed={tab === "items"}
+                    onClick={() => change({ tab: "items" })}
+                  >
                     Items
                   </Button>
                 </div>
               )}
-              {tab === "items" ? <JobItems jobId={jobId} organizationId={job.organizationId} /> : <JobChanges jobId={jobId} organizationId={job.organizationId} />}
+              {tab === "items" ? (
+                <JobItems jobId={jobId} organizationId={job.organizationId} />
+              ) : (
+                <JobChanges jobId={jobId} organizationId={job.organizationId} />
+              )}
             </div>
           );
         }}

@@ -21,10 +21,18 @@ export function JobsPage() {
       title="History"
       aside={
         <div className="flex gap-1">
-          <Button kind={isBatches ? "quiet" : "plain"} aria-pressed={!isBatches} onClick={() => change({ show: undefined }, true)}>
+          <Button
+            kind={isBatches ? "quiet" : "plain"}
+            aria-pressed={!isBatches}
+            onClick={() => change({ show: undefined }, true)}
+          >
             Jobs
           </Button>
-          <Button kind={isBatches ? "plain" : "quiet"} aria-pressed={isBatches} onClick={() => change({ show: "batches" }, true)}>
+          <Button
+            kind={isBatches ? "plain" : "quiet"}
+            aria-pressed={isBatches}
+            onClick={() => change({ show: "batches" }, true)}
+          >
             Batches to PEMS
           </Button>
         </div>
@@ -36,11 +44,16 @@ export function JobsPage() {
         entries={[
           ...(isBatches
             ? []
-            : ([
-                { name: "kind", label: "Kind", kind: "choice", options: Object.entries(JOB_KINDS) },
-                { name: "jobState", label: "State", kind: "choice", options: Object.entries(JOB_STATES) },
-                { name: "by", label: "User", kind: "choice", options: [[me.userId, "me"]] },
-              ] as const).map((entry) => ({ ...entry, options: entry.options.map(([value, label]): [string, string] => [value, label]) }))),
+            : (
+                [
+                  { name: "kind", label: "Kind", kind: "choice", options: Object.entries(JOB_KINDS) },
+                  { name: "jobState", label: "State", kind: "choice", options: Object.entries(JOB_STATES) },
+                  { name: "by", label: "User", kind: "choice", options: [[me.userId, "me"]] },
+                ] as const
+              ).map((entry) => ({
+                ...entry,
+                options: entry.options.map(([value, label]): [string, string] => [value, label]),
+              }))),
           { name: "pfaId", label: "PFA", kind: "text" },
           { name: "since", label: "From", kind: "date" },
           { name: "until", label: "Until", kind: "date" },
@@ -69,7 +82,10 @@ function Jobs() {
   });
   if (!list.data) return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton />;
   const jobs = list.data.pages.flatMap((page) => page.jobs);
-  if (jobs.length === 0) return <Empty title="No job matches">A commit, a resolution, a resend or a rollback is a job, and stands here.</Empty>;
+  if (jobs.length === 0)
+    return (
+      <Empty title="No job matches">A commit, a resolution, a resend or a rollback is a job, and stands here.</Empty>
+    );
   return (
     <div className="overflow-x-auto border-t border-line">
       <table className="data-table">
@@ -91,7 +107,12 @@ function Jobs() {
           {jobs.map((job) => (
             <tr key={job.jobId}>
               <td>
-                <Link to="/history/$jobId" params={{ jobId: job.jobId }} search={{ org: view.org } as never} className="link font-medium">
+                <Link
+                  to="/history/$jobId"
+                  params={{ jobId: job.jobId }}
+                  search={{ org: view.org } as never}
+                  className="link font-medium"
+                >
                   {job.jobId}
                 </Link>
               </td>

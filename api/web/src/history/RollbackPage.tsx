@@ -38,7 +38,9 @@ export function RollbackPage() {
         jobId={jobId}
         batchId={batch}
         onCancel={() => void navigate({ to: "/history/$jobId", params: { jobId }, search: { org } as never })}
-        onDone={(started) => void navigate({ to: "/history/$jobId", params: { jobId: started }, search: { org } as never })}
+        onDone={(started) =>
+          void navigate({ to: "/history/$jobId", params: { jobId: started }, search: { org } as never })
+        }
       />
     </Page>
   );
@@ -55,13 +57,20 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
   const [isConfirming, setConfirming] = useState(false);
   const [pending, setPending] = useState(false);
   const job = useQuery(reading(api, "/api/pems/jobs/{jobId}", { path: { jobId } }));
-  const preview = useQuery({ ...reading(api, "/api/pems/jobs/{jobId}/rollback", { path: { jobId }, query: { batchId } }), staleTime: 0 });
+  const preview = useQuery({
+    ...reading(api, "/api/pems/jobs/{jobId}/rollback", { path: { jobId }, query: { batchId } }),
+    staleTime: 0,
+  });
   const organizationId = (job.data as JobProgress | undefined)?.organizationId;
   const start = async (reason: string) => {
     setPending(true);
     try {
       const body = { batchId, reason, digest: preview.data?.digest ?? "" };
-      const result = await api.send("post", "/api/pems/jobs/{jobId}/rollback", { path: { jobId }, header: { "Idempotency-Key": idempotencyKey() }, body });
+      const result = await api.send("post", "/api/pems/jobs/{jobId}/rollback", {
+        path: { jobId },
+        header: { "Idempotency-Key": idempotencyKey() },
+        body,
+      });
       tell(`${(result.queued + result.withdrawn + result.waiting).toLocaleString()} records are being rolled back`, {
         lines: result.blocked ? [`${result.blocked.toLocaleString()} are left out`] : [],
       });
@@ -81,13 +90,15 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
       {(data) => {
         const rolled = data.restores + data.withdraws;
         const label = `Roll back ${rolled.toLocaleString()}${data.blocked ? `, leave out ${data.blocked.toLocaleString()}` : ""}`;
-        const locked = may("perm_ManageSettings", organizationId) ?? (rolled === 0 ? "Nothing can be rolled back" : undefined);
+        const locked =
+          may("perm_ManageSettings", organizationId) ?? (rolled === 0 ? "Nothing can be rolled back" : undefined);
         return (
           <div className="flex flex-col gap-3">
             <div className="flex flex-wrap items-start gap-x-6 gap-y-3 px-4">
               <div className="min-w-72 grow">
                 <p>
-                  <strong className="font-medium">{data.restores.toLocaleString()}</strong> records get their values from before the job, in PEMS too; {data.withdraws.toLocaleString()} queued changes become drafts of
+                  <strong className="font-medium">{data.restores.toLocaleString()}</strong> records get their values
+                  from before the job, in PEMS too; {data.withdraws.toLocaleString()} queued changes become drafts of
                   their authors again; {data.blocked.toLocaleString()} are left as they are.
                 </p>
                 {data.blocked > 0 && (
@@ -99,8 +110,13 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
                     .
                   </p>
                 )}
-                {data.costChange != null && data.costChange !== 0 && <p>The forecast cost changes by {differenceText(data.costChange)}.</p>}
-                <p className="text-secondary">What users changed since stays. Records that are not in the job are not touched. The rollback is a job itself, and can be rolled back.</p>
+                {data.costChange != null && data.costChange !== 0 && (
+                  <p>The forecast cost changes by {differenceText(data.costChange)}.</p>
+                )}
+                <p className="text-secondary">
+                  What users changed since stays. Records that are not in the job are not touched. The rollback is a job
+                  itself, and can be rolled back.
+                </p>
               </div>
               <div className="flex gap-2">
                 <Button onClick={onCancel}>Cancel</Button>
@@ -122,7 +138,8 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
                 onClose={() => setConfirming(false)}
               >
                 <p>
-                  {data.restores.toLocaleString()} records are written to PEMS again with their values from before the job. Records that changed since, and all records outside of the job, are not touched.
+                  {data.restores.toLocaleString()} records are written to PEMS again with their values from before the
+                  job. Records that changed since, and all records outside of the job, are not touched.
                 </p>
               </Confirm>
             )}

@@ -61,11 +61,19 @@ function RecordLine({ record }: { record: RollbackRecord }) {
       <td>{record.pfaId}</td>
       <td className={tone}>{label}</td>
       <td className="py-1">{lines(now)}</td>
-      <td className="py-1">{record.action === "restore" ? lines(after, true) : record.action === "withdraw" ? "as now; the queued change is a draft" : "as now"}</td>
+      <td className="py-1">
+        {record.action === "restore"
+          ? lines(after, true)
+          : record.action === "withdraw"
+            ? "as now; the queued change is a draft"
+            : "as now"}
+      </td>
       <td className="number">
         {record.restoredCost == null ? "—" : amountText(record.restoredCost)}
         {record.restoredCost != null && record.currentCost != null && record.restoredCost !== record.currentCost && (
-          <span className="block text-xs text-secondary">{differenceText(record.restoredCost - record.currentCost)}</span>
+          <span className="block text-xs text-secondary">
+            {differenceText(record.restoredCost - record.currentCost)}
+          </span>
         )}
       </td>
       <td className="py-1">

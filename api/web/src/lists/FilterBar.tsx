@@ -16,7 +16,14 @@ export function FilterBar({ entries, view, onChange, children }: Props) {
     <search className="flex flex-wrap items-center gap-2 px-4 pb-2">
       {entries.map((entry) =>
         entry.kind === "choice" ? (
-          <Choice key={entry.name} bare label={entry.label} value={view[entry.name] ?? ""} options={[["", `${entry.label}: any`], ...entry.options]} onChange={(value) => onChange({ [entry.name]: value })} />
+          <Choice
+            key={entry.name}
+            bare
+            label={entry.label}
+            value={view[entry.name] ?? ""}
+            options={[["", `${entry.label}: any`], ...entry.options]}
+            onChange={(value) => onChange({ [entry.name]: value })}
+          />
         ) : (
           <label key={entry.name} className="flex items-center gap-1.5">
             <span className="text-secondary">{entry.label}</span>
@@ -28,7 +35,9 @@ export function FilterBar({ entries, view, onChange, children }: Props) {
               placeholder={entry.placeholder}
               defaultValue={view[entry.name] ?? ""}
               data-search={entry.kind === "text" ? "" : undefined}
-              onBlur={(event) => event.target.value !== (view[entry.name] ?? "") && onChange({ [entry.name]: event.target.value })}
+              onBlur={(event) =>
+                event.target.value !== (view[entry.name] ?? "") && onChange({ [entry.name]: event.target.value })
+              }
               onKeyDown={(event) => event.key === "Enter" && onChange({ [entry.name]: event.currentTarget.value })}
               onChange={(event) => entry.kind === "date" && onChange({ [entry.name]: event.target.value })}
             />

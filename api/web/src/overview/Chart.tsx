@@ -20,7 +20,7 @@ export function Chart({ title, lines, format }: Props) {
         <h2 id={heading} className="font-medium">
           {title}
         </h2>
-        <Button kind="quiet" className="text-xs text-secondary" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+        <Button kind="text" className="text-xs" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
           {asTable ? "As chart" : "As table"}
         </Button>
       </header>
@@ -48,7 +48,12 @@ function Plot({ lines, format, title }: Props) {
       if (ended || !element) return;
       const style = getComputedStyle(element);
       const colour = (name: string) => style.getPropertyValue(`--pfa-${name}`).trim();
-      const axis = { stroke: colour("secondary"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "11px sans-serif" };
+      const axis = {
+        stroke: colour("secondary"),
+        grid: { stroke: colour("line"), width: 1 },
+        ticks: { show: false },
+        font: "11px sans-serif",
+      };
       const times = lines[0]?.series.map(({ at }) => at / 1000) ?? [];
       plot = new Plot(
         {
@@ -58,7 +63,16 @@ function Plot({ lines, format, title }: Props) {
           cursor: { y: false, points: { size: 6 } },
           axes: [axis, { ...axis, size: 56, values: (_, values) => values.map((value) => format(value)) }],
           scales: { y: { range: (_plot, _min, max) => [0, Math.max(max ?? 0, 0.001) * 1.1] } },
-          series: [{}, ...lines.map(({ label, colour: name }) => ({ label, stroke: colour(name), width: 1.5, points: { show: true, size: 4 }, spanGaps: false }))],
+          series: [
+            {},
+            ...lines.map(({ label, colour: name }) => ({
+              label,
+              stroke: colour(name),
+              width: 1.5,
+              points: { show: true, size: 4 },
+              spanGaps: false,
+            })),
+          ],
         },
         [times, ...lines.map(({ series }) => series.map(({ value }) => value))] as UPlot.AlignedData,
         element,
@@ -74,11 +88,20 @@ function Plot({ lines, format, title }: Props) {
   }, [lines, format, theme]);
   return (
     <>
-      <div ref={place} role="img" aria-label={`${title}; the numbers are in the table`} className="min-w-0 overflow-hidden" style={{ height: HEIGHT }} />
+      <div
+        ref={place}
+        role="img"
+        aria-label={`${title}; the numbers are in the table`}
+        className="min-w-0 overflow-hidden"
+        style={{ height: HEIGHT }}
+      />
       {lines.length > 1 && (
         <p className="flex gap-4 text-xs">
           {lines.map(({ label, colour }) => (
-            <span key={label} className={`flex items-center gap-1.5 ${colour === "link" ? "text-link" : "text-attention"}`}>
+            <span
+              key={label}
+              className={`flex items-center gap-1.5 ${colour === "link" ? "text-link" : "text-attention"}`}
+            >
               <span aria-hidden="true" className="h-0.5 w-3 bg-current" />
               {label}
             </span>
@@ -92,7 +115,6 @@ function Plot({ lines, format, title }: Props) {
 function NumberTable({ lines, format }: Omit<Props, "title">) {
   const times = lines[0]?.series.map(({ at }) => at) ?? [];
   return (
-    // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard
     <div className="max-h-44 overflow-y-auto" tabIndex={0} role="region" aria-label="Numbers of the chart">
       <table className="data-table">
         <thead>

@@ -31,7 +31,10 @@ export function HealthSentence({ status }: { status: SyncStatus }) {
   const place = PLACES[status.healthCode];
   const affected = status.organizations.filter(({ healthCode }) => healthCode === status.healthCode);
   return (
-    <section aria-label="Health" className={`mx-4 flex flex-wrap items-start gap-x-4 gap-y-1 rounded-lg px-4 py-3 ${verdict.back}`}>
+    <section
+      aria-label="Health"
+      className={`mx-4 flex flex-wrap items-start gap-x-4 gap-y-1 rounded-lg px-4 py-3 ${verdict.back}`}
+    >
       <p className={`flex items-center gap-2 text-base font-semibold ${verdict.colour}`}>
         <Icon name={verdict.icon} size={20} />
         {verdict.word}
@@ -40,7 +43,11 @@ export function HealthSentence({ status }: { status: SyncStatus }) {
         <p>
           {sentence(status.healthReason ?? cause?.meaning ?? status.healthCode)}
           {status.healthCode !== "ok" && affected.length > 0 && affected.length < status.organizations.length && (
-            <span className="text-secondary"> In {affected.map(({ organizationCode, organizationId }) => organizationCode ?? organizationId).join(", ")}.</span>
+            <span className="text-secondary">
+              {" "}
+              In {affected.map(({ organizationCode, organizationId }) => organizationCode ?? organizationId).join(", ")}
+              .
+            </span>
           )}
         </p>
         {cause && status.healthCode !== "ok" && <p className="text-secondary">What to do: {cause.action}.</p>}

@@ -28,11 +28,21 @@ export function Organizations({ status }: { status: SyncStatus }) {
             <th scope="col">Organization</th>
             <th scope="col">Health</th>
             <th scope="col">Queue</th>
-            <th scope="col" className="number">Queued</th>
-            <th scope="col" className="number">Syncing</th>
-            <th scope="col" className="number">Completed, 24 h</th>
-            <th scope="col" className="number">Conflicts</th>
-            <th scope="col" className="number">Failed</th>
+            <th scope="col" className="number">
+              Queued
+            </th>
+            <th scope="col" className="number">
+              Syncing
+            </th>
+            <th scope="col" className="number">
+              Completed, 24 h
+            </th>
+            <th scope="col" className="number">
+              Conflicts
+            </th>
+            <th scope="col" className="number">
+              Failed
+            </th>
             <th scope="col">Last sync</th>
             <th scope="col">
               <span className="sr-only">Actions</span>
@@ -41,17 +51,27 @@ export function Organizations({ status }: { status: SyncStatus }) {
         </thead>
         <tbody>
           {status.organizations.map((row) => {
-            const drain = forecast.data?.organizations.find(({ organizationId }) => organizationId === row.organizationId);
+            const drain = forecast.data?.organizations.find(
+              ({ organizationId }) => organizationId === row.organizationId,
+            );
             const code = row.organizationCode ?? row.organizationId;
             return (
               <tr key={row.organizationId}>
                 <td>
-                  <button type="button" className="link" aria-pressed={org === code} onClick={() => change({ org: org === code ? undefined : code }, true)}>
+                  <button
+                    type="button"
+                    className="link"
+                    aria-pressed={org === code}
+                    onClick={() => change({ org: org === code ? undefined : code }, true)}
+                  >
                     {code}
                   </button>
                 </td>
                 <td>
-                  <span className={`inline-flex items-center gap-1.5 ${COLOURS[row.health]}`} title={row.healthReason ?? undefined}>
+                  <span
+                    className={`inline-flex items-center gap-1.5 ${COLOURS[row.health]}`}
+                    title={row.healthReason ?? undefined}
+                  >
                     <Icon name={ICONS[row.health]} size={14} />
                     {codeText(row.healthCode)}
                   </span>
@@ -71,7 +91,14 @@ export function Organizations({ status }: { status: SyncStatus }) {
           })}
         </tbody>
       </table>
-      {pausing && <PauseDialog organizationId={pausing.organizationId} code={pausing.organizationCode ?? pausing.organizationId} waiting={pausing.totalQueued} onClose={() => setPausing(null)} />}
+      {pausing && (
+        <PauseDialog
+          organizationId={pausing.organizationId}
+          code={pausing.organizationCode ?? pausing.organizationId}
+          waiting={pausing.totalQueued}
+          onClose={() => setPausing(null)}
+        />
+      )}
     </section>
   );
 }
@@ -86,9 +113,13 @@ function OrganizationActions({ row, onPause }: { row: OrganizationStatus; onPaus
   const refresh = () => void cache.invalidateQueries({ queryKey: [CACHE] });
   const resume = async () => {
     try {
-      const { organizations } = await api.send("post", "/api/pems/resume", { body: { organizationId: row.organizationId } });
+      const { organizations } = await api.send("post", "/api/pems/resume", {
+        body: { organizationId: row.organizationId },
+      });
       const waiting = organizations.reduce((sum, organization) => sum + organization.waiting, 0);
-      tell(`Sending goes on for ${code}: ${waiting.toLocaleString()} changes wait`, { action: { label: "Pause again", run: onPause } });
+      tell(`Sending goes on for ${code}: ${waiting.toLocaleString()} changes wait`, {
+        action: { label: "Pause again", run: onPause },
+      });
       refresh();
     } catch (error) {
       tellError(`${code} was not resumed`, error);
@@ -96,8 +127,14 @@ function OrganizationActions({ row, onPause }: { row: OrganizationStatus; onPaus
   };
   const sync = async () => {
     try {
-      const result = await api.send("post", "/api/pems/write-sync", { body: { organizationId: row.organizationId, priority: "high" } });
-      tell(result.health ? `Nothing is sent now: ${result.health.replaceAll("_", " ")}` : `${result.queuedCount.toLocaleString()} changes of ${code} are sent first`);
+      const result = await api.send("post", "/api/pems/write-sync", {
+        body: { organizationId: row.organizationId, priority: "high" },
+      });
+      tell(
+        result.health
+          ? `Nothing is sent now: ${result.health.replaceAll("_", " ")}`
+          : `${result.queuedCount.toLocaleString()} changes of ${code} are sent first`,
+      );
       refresh();
     } catch (error) {
       tellError("The request failed", error);
@@ -107,7 +144,12 @@ function OrganizationActions({ row, onPause }: { row: OrganizationStatus; onPaus
   const stopped = mine?.paused || mine?.held;
   return (
     <span className="inline-flex gap-1">
-      <Button kind="quiet" reason={may("perm_Sync", row.organizationId) ?? (row.totalQueued === 0 ? "Nothing waits" : undefined)} onClick={sync} tip="Send what waits before other organizations">
+      <Button
+        kind="text"
+        reason={may("perm_Sync", row.organizationId) ?? (row.totalQueued === 0 ? "Nothing waits" : undefined)}
+        onClick={sync}
+        tip="Send what waits before other organizations"
+      >
         Sync now
       </Button>
       {stopped ? (
@@ -115,7 +157,7 @@ function OrganizationActions({ row, onPause }: { row: OrganizationStatus; onPaus
           Resume
         </Button>
       ) : (
-        <Button kind="quiet" reason={manage} onClick={onPause}>
+        <Button kind="text" reason={manage} onClick={onPause}>
           Pause
         </Button>
       )}

@@ -15,7 +15,8 @@ import { HealthSentence } from "./HealthSentence";
 import { Organizations } from "./Organizations";
 import { PERIODS, periodOf } from "./periods";
 
-const perMinute = (value: number) => (value / 60 < 10 ? Math.round(value / 6) / 10 : Math.round(value / 60)).toLocaleString();
+const perMinute = (value: number) =>
+  (value / 60 < 10 ? Math.round(value / 6) / 10 : Math.round(value / 60)).toLocaleString();
 
 /** Whether changes reach PEMS: in one sentence, in numbers, over time, and by organization. */
 export function Overview() {
@@ -28,7 +29,10 @@ export function Overview() {
   const median = useMemo(() => seriesOf(kpis.data?.kpis ?? [], "latency_p50", "longest"), [kpis.data]);
   const slow = useMemo(() => seriesOf(kpis.data?.kpis ?? [], "latency_p95", "longest"), [kpis.data]);
   const age = useMemo(() => seriesOf(kpis.data?.kpis ?? [], "queue_age", "longest"), [kpis.data]);
-  const flow = useMemo(() => [{ label: "Changes a minute", series: throughput, colour: "link" as const }], [throughput]);
+  const flow = useMemo(
+    () => [{ label: "Changes a minute", series: throughput, colour: "link" as const }],
+    [throughput],
+  );
   const latency = useMemo(
     () => [
       { label: "Half of the changes", series: median, colour: "link" as const },
@@ -40,7 +44,14 @@ export function Overview() {
   return (
     <Page
       title="Overview"
-      aside={<Choice label="Charts of the last" value={period} options={Object.entries(PERIODS).map(([name, { label }]) => [name, label])} onChange={(name) => change({ period: name })} />}
+      aside={
+        <Choice
+          label="Charts of the last"
+          value={period}
+          options={Object.entries(PERIODS).map(([name, { label }]) => [name, label])}
+          onChange={(name) => change({ period: name })}
+        />
+      }
     >
       <Answered query={status} rows={10}>
         {(data) => (

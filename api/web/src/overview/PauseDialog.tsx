@@ -14,7 +14,17 @@ const LENGTHS: [string, string][] = [
 ];
 
 /** Asks before sending is stopped for an organization. */
-export function PauseDialog({ organizationId, code, waiting, onClose }: { organizationId: string; code: string; waiting: number; onClose: () => void }) {
+export function PauseDialog({
+  organizationId,
+  code,
+  waiting,
+  onClose,
+}: {
+  organizationId: string;
+  code: string;
+  waiting: number;
+  onClose: () => void;
+}) {
   const api = useApi();
   const cache = useQueryClient();
   const { instance } = useMe();
@@ -26,7 +36,14 @@ export function PauseDialog({ organizationId, code, waiting, onClose }: { organi
     try {
       await api.send("post", "/api/pems/pause", { body: { organizationId, reason, until } });
       tell(`Sending is paused for ${code}`, {
-        action: { label: "Resume", run: () => void api.send("post", "/api/pems/resume", { body: { organizationId } }).then(() => cache.invalidateQueries({ queryKey: [CACHE] }), (error) => tellError("Not resumed", error)) },
+        action: {
+          label: "Resume",
+          run: () =>
+            void api.send("post", "/api/pems/resume", { body: { organizationId } }).then(
+              () => cache.invalidateQueries({ queryKey: [CACHE] }),
+              (error) => tellError("Not resumed", error),
+            ),
+        },
       });
       void cache.invalidateQueries({ queryKey: [CACHE] });
       onClose();
@@ -47,8 +64,8 @@ export function PauseDialog({ organizationId, code, waiting, onClose }: { organi
       onClose={onClose}
     >
       <p>
-        Changes of {code} wait until sending goes on; {waiting.toLocaleString()} wait now. Users can go on to edit and commit. What PEMS is writing now ends as it
-        does. Other organizations are not touched.
+        Changes of {code} wait until sending goes on; {waiting.toLocaleString()} wait now. Users can go on to edit and
+        commit. What PEMS is writing now ends as it does. Other organizations are not touched.
       </p>
       <Choice label="Pause" value={minutes} options={LENGTHS} onChange={setMinutes} />
     </Confirm>

@@ -14,7 +14,10 @@ export function seriesOf(kpis: Kpi[], name: string, combine: "sum" | "longest"):
     const at = Date.parse(kpi.periodStart);
     const before = periods.get(at) ?? null;
     const value = kpi.value ?? null;
-    periods.set(at, before === null ? value : value === null ? before : combine === "sum" ? before + value : Math.max(before, value));
+    periods.set(
+      at,
+      before === null ? value : value === null ? before : combine === "sum" ? before + value : Math.max(before, value),
+    );
   }
   return [...periods].sort(([one], [other]) => one - other).map(([at, value]) => ({ at, value }));
 }

@@ -21,7 +21,13 @@ type Props = {
 export function Entry({ field, value, onChange, label, className = "", ref, ...rest }: Props) {
   const [text, setText] = useState(() => startText(field, value));
   const [fault, setFault] = useState<string>();
-  const shared = { ...rest, ref, "aria-label": label ?? field.label, className: `field w-full ${className}`, "aria-invalid": fault ? true : undefined };
+  const shared = {
+    ...rest,
+    ref,
+    "aria-label": label ?? field.label,
+    className: `field w-full ${className}`,
+    "aria-invalid": fault ? true : undefined,
+  };
   if (field.type === "choice" || field.type === "boolean") {
     const options = field.type === "boolean" ? ["true", "false"] : (field.choices ?? []);
     const foreign = text && !options.includes(text) ? [text] : [];
@@ -46,10 +52,20 @@ export function Entry({ field, value, onChange, label, className = "", ref, ...r
   const read = (written: string) => {
     setText(written);
     const amount = field.type === "amount" ? readAmount(written) : undefined;
-    const wrong = field.type === "amount" && amount === undefined ? "Write an amount with at most two decimals" : undefined;
+    const wrong =
+      field.type === "amount" && amount === undefined ? "Write an amount with at most two decimals" : undefined;
     setFault(wrong);
     if (wrong) onChange(undefined, wrong);
-    else onChange(field.type === "amount" ? amount : field.type === "day" ? (written ? momentOf(written) : null) : written || null);
+    else
+      onChange(
+        field.type === "amount"
+          ? amount
+          : field.type === "day"
+            ? written
+              ? momentOf(written)
+              : null
+            : written || null,
+      );
   };
   return (
     <input

@@ -23,7 +23,11 @@ export function readAmount(text: string, locale?: string): number | null | undef
   const group = parts.find((part) => part.type === "group")?.value ?? ",";
   const bare = text.trim();
   if (bare === "") return null;
-  const plain = bare.split(group).join("").replace(/[\s\u00a0\u202f']/g, "").replace(decimal, ".");
+  const plain = bare
+    .split(group)
+    .join("")
+    .replace(/[\s\u00a0\u202f']/g, "")
+    .replace(decimal, ".");
   if (!/^-?\d{1,13}(\.\d{1,2})?$/.test(plain)) return undefined;
   return Number(plain);
 }

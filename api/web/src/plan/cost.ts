@@ -12,7 +12,9 @@ const MONTH = 3044n;
 export function costOf(record: Values): number | null {
   if (record.source === "Purchase") return typeof record.purchasePrice === "number" ? record.purchasePrice : null;
   if (record.source !== "Rental" || typeof record.monthlyRate !== "number") return null;
-  const [start = Number.NaN, end = Number.NaN] = [record.forecastStart, record.forecastEnd].map((moment) => Date.parse(String(moment)));
+  const [start = Number.NaN, end = Number.NaN] = [record.forecastStart, record.forecastEnd].map((moment) =>
+    Date.parse(String(moment)),
+  );
   if (Number.isNaN(start) || Number.isNaN(end)) return null;
   const amount = BigInt(end - start) * 100n * BigInt(Math.round(record.monthlyRate * 100));
   const unit = DAY * MONTH;

@@ -37,6 +37,9 @@ export function statusOf(word: string): Status {
 
 /** A code of the service, such as `CHANGED_IN_PEMS` or `pems_down`, in words. */
 export function codeText(code: string): string {
-  const words = code.replaceAll("_", " ").toLowerCase().replace(/\bpems\b/g, "PEMS");
+  const words = code
+    .replaceAll("_", " ")
+    .toLowerCase()
+    .replace(/\bpems\b/g, "PEMS");
   return words.charAt(0).toUpperCase() + words.slice(1);
 }

@@ -29,7 +29,8 @@ export function difference(field: Field, from: Value, to: Value, locale?: string
 
 /** Whether two values are the same: a day is its calendar day, an empty text is null. */
 export function isSame(field: Field, one: Value, other: Value): boolean {
-  const plain = (value: Value) => (value === "" || value === undefined ? null : field.type === "day" ? (dayOf(value) ?? value) : value);
+  const plain = (value: Value) =>
+    value === "" || value === undefined ? null : field.type === "day" ? (dayOf(value) ?? value) : value;
   return plain(one) === plain(other);
 }
 

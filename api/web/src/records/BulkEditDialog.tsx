@@ -21,7 +21,12 @@ const DATES: [string, string][] = [
 ];
 const TITLES = { shift: "Shift dates", rate: "Change rates and prices", set: "Set a field" };
 
-type Props = { kind: "shift" | "rate" | "set"; organization: MyOrganization; rows: RecordRow[]; onClose: (changed?: string[]) => void };
+type Props = {
+  kind: "shift" | "rate" | "set";
+  organization: MyOrganization;
+  rows: RecordRow[];
+  onClose: (changed?: string[]) => void;
+};
 
 /** Changes many records in one way: shows each as it is and as it would be, then saves them as drafts. */
 export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
@@ -34,8 +39,20 @@ export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
   const [pending, setPending] = useState(false);
   const [failure, setFailure] = useState<string[]>();
   const number = Number(amount.replace(",", "."));
-  const fault = kind === "set" ? (value === undefined ? "The value can't be read" : undefined) : !Number.isFinite(number) || amount.trim() === "" || (kind === "shift" && !Number.isInteger(number)) ? "Write a number" : undefined;
-  const edit: BulkEdit = kind === "shift" ? { kind, fields: dates.split(","), amount: fault ? 0 : number, unit } : kind === "rate" ? { kind: "percent", percent: fault ? 0 : number } : { kind, field, value: value ?? null };
+  const fault =
+    kind === "set"
+      ? value === undefined
+        ? "The value can't be read"
+        : undefined
+      : !Number.isFinite(number) || amount.trim() === "" || (kind === "shift" && !Number.isInteger(number))
+        ? "Write a number"
+        : undefined;
+  const edit: BulkEdit =
+    kind === "shift"
+      ? { kind, fields: dates.split(","), amount: fault ? 0 : number, unit }
+      : kind === "rate"
+        ? { kind: "percent", percent: fault ? 0 : number }
+        : { kind, field, value: value ?? null };
   const changes = applied(edit, rows);
   const changing = changes.filter(({ delta }) => Object.keys(delta).length > 0);
   const cost = costChange(changing.map(({ after }) => after));
@@ -48,7 +65,11 @@ export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
       const conflicting = saved.filter(({ conflicts }) => conflicts.length > 0).length;
       tell(`${saved.length.toLocaleString()} drafts are saved`, {
         tone: faulty ? "info" : "done",
-        lines: [faulty ? `${faulty.toLocaleString()} are not valid yet` : "", conflicting ? `${conflicting.toLocaleString()} would be conflicts` : "", "Review and commit them when they are ready"].filter(Boolean),
+        lines: [
+          faulty ? `${faulty.toLocaleString()} are not valid yet` : "",
+          conflicting ? `${conflicting.toLocaleString()} would be conflicts` : "",
+          "Review and commit them when they are ready",
+        ].filter(Boolean),
       });
       onClose(changing.map(({ row }) => row.pfaId));
     } catch (error) {
@@ -65,7 +86,13 @@ export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
       actions={
         <>
           <Button onClick={() => onClose()}>Cancel</Button>
-          <Button kind="primary" reason={pending ? "They are being saved" : (fault ?? (changing.length === 0 ? "Nothing changes" : undefined))} onClick={() => void save()}>
+          <Button
+            kind="primary"
+            reason={
+              pending ? "They are being saved" : (fault ?? (changing.length === 0 ? "Nothing changes" : undefined))
+            }
+            onClick={() => void save()}
+          >
             Save {changing.length.toLocaleString()} drafts
           </Button>
         </>
@@ -76,15 +103,33 @@ export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
           <>
             <Choice bare label="Dates" value={dates} options={DATES} onChange={setDates} />
             <span>by</span>
-            <input className="field w-20" inputMode="numeric" aria-label="How far" value={amount} onChange={(event) => setAmount(event.target.value)} />
-            <Choice bare label="Unit" value={unit} options={["days", "weeks", "months"].map((name) => [name, name])} onChange={(name) => setUnit(name as typeof unit)} />
+            <input
+              className="field w-20"
+              inputMode="numeric"
+              aria-label="How far"
+              value={amount}
+              onChange={(event) => setAmount(event.target.value)}
+            />
+            <Choice
+              bare
+              label="Unit"
+              value={unit}
+              options={["days", "weeks", "months"].map((name) => [name, name])}
+              onChange={(name) => setUnit(name as typeof unit)}
+            />
             <span className="text-secondary">A negative number shifts to earlier days.</span>
           </>
         )}
         {kind === "rate" && (
           <>
             <span>Monthly rates and purchase prices by</span>
-            <input className="field w-20" inputMode="decimal" aria-label="Percent" value={amount} onChange={(event) => setAmount(event.target.value)} />
+            <input
+              className="field w-20"
+              inputMode="decimal"
+              aria-label="Percent"
+              value={amount}
+              onChange={(event) => setAmount(event.target.value)}
+            />
             <span>percent</span>
           </>
         )}
@@ -121,12 +166,17 @@ export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
         {cost.counted > 0 && (
           <>
             {" "}
-            Forecast cost {amountText(cost.before)} → <strong className="font-medium">{amountText(cost.after)}</strong> ({differenceText(cost.after - cost.before)}).
+            Forecast cost {amountText(cost.before)} → <strong className="font-medium">{amountText(cost.after)}</strong>{" "}
+            ({differenceText(cost.after - cost.before)}).
           </>
         )}
       </p>
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard */}
-      <div className="max-h-[45vh] overflow-auto rounded border border-line" role="region" aria-label="Records" tabIndex={0}>
+      <div
+        className="max-h-[45vh] overflow-auto rounded border border-line"
+        role="region"
+        aria-label="Records"
+        tabIndex={0}
+      >
         <table className="data-table">
           <thead>
             <tr>
@@ -141,7 +191,8 @@ export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
                 <td>
                   {Object.entries(delta).map(([name, after]) => (
                     <span key={name} className="mr-4">
-                      {fieldOf(name).label}: {valueText(fieldOf(name), row.data[name])} → <span className="font-medium">{valueText(fieldOf(name), after)}</span>
+                      {fieldOf(name).label}: {valueText(fieldOf(name), row.data[name])} →{" "}
+                      <span className="font-medium">{valueText(fieldOf(name), after)}</span>
                     </span>
                   ))}
                   {Object.keys(delta).length === 0 && <span className="text-secondary">stays as it is</span>}

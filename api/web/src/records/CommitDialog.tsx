@@ -23,7 +23,15 @@ const OUTCOMES: Record<string, string> = {
 };
 
 /** What the drafts change and cost, what stands against them, and their commit. */
-export function CommitDialog({ organization, rows, onClose }: { organization: MyOrganization; rows: RecordRow[]; onClose: (changed?: string[]) => void }) {
+export function CommitDialog({
+  organization,
+  rows,
+  onClose,
+}: {
+  organization: MyOrganization;
+  rows: RecordRow[];
+  onClose: (changed?: string[]) => void;
+}) {
   const { instance, userId } = useMe();
   const drafts = useDraftActions(organization.organizationId);
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set());
@@ -47,10 +55,19 @@ export function CommitDialog({ organization, rows, onClose }: { organization: My
   };
   const discard = async () => {
     setPending(true);
-    const saved = chosen.map(({ pfaId, data, base, reason }) => ({ pfaId, reason: reason ?? undefined, delta: Object.fromEntries(Object.keys(base ?? {}).map((name) => [name, data[name] ?? null])) }));
+    const saved = chosen.map(({ pfaId, data, base, reason }) => ({
+      pfaId,
+      reason: reason ?? undefined,
+      delta: Object.fromEntries(Object.keys(base ?? {}).map((name) => [name, data[name] ?? null])),
+    }));
     try {
       const count = await drafts.discard(ids);
-      tell(`${count.toLocaleString()} drafts are discarded`, { action: { label: "Undo", run: () => void drafts.saveAll(saved).catch((error) => tellError("The drafts were not restored", error)) } });
+      tell(`${count.toLocaleString()} drafts are discarded`, {
+        action: {
+          label: "Undo",
+          run: () => void drafts.saveAll(saved).catch((error) => tellError("The drafts were not restored", error)),
+        },
+      });
       onClose(ids);
     } catch (error) {
       setPending(false);
@@ -70,7 +87,11 @@ export function CommitDialog({ organization, rows, onClose }: { organization: My
           </Button>
           <span className="grow" />
           <Button onClick={() => onClose()}>Cancel</Button>
-          <Button kind="primary" reason={busy ?? (committing === 0 ? "No valid draft is chosen" : undefined)} onClick={() => void perform()}>
+          <Button
+            kind="primary"
+            reason={busy ?? (committing === 0 ? "No valid draft is chosen" : undefined)}
+            onClick={() => void perform()}
+          >
             Commit {committing.toLocaleString()}
           </Button>
         </>
@@ -79,7 +100,8 @@ export function CommitDialog({ organization, rows, onClose }: { organization: My
       <p>
         {cost.counted > 0 && (
           <>
-            Forecast cost {amountText(cost.before)} → <strong className="font-medium">{amountText(cost.after)}</strong> ({differenceText(cost.after - cost.before)}).{" "}
+            Forecast cost {amountText(cost.before)} → <strong className="font-medium">{amountText(cost.after)}</strong>{" "}
+            ({differenceText(cost.after - cost.before)}).{" "}
           </>
         )}
         {faulty > 0 && <span className="text-failed">{faulty.toLocaleString()} are not valid and stay drafts. </span>}
@@ -92,8 +114,12 @@ export function CommitDialog({ organization, rows, onClose }: { organization: My
           ))}
         </div>
       )}
-      {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reached by keyboard */}
-      <div className="max-h-[55vh] overflow-auto rounded border border-line" role="region" aria-label="Drafts" tabIndex={0}>
+      <div
+        className="max-h-[55vh] overflow-auto rounded border border-line"
+        role="region"
+        aria-label="Drafts"
+        tabIndex={0}
+      >
         <table className="data-table">
           <thead>
             <tr>
@@ -126,18 +152,37 @@ export function CommitDialog({ organization, rows, onClose }: { organization: My
           </tbody>
         </table>
       </div>
-      {rows.length > LISTED && <p className="text-secondary">The first {LISTED} of {rows.length.toLocaleString()} are listed.</p>}
+      {rows.length > LISTED && (
+        <p className="text-secondary">
+          The first {LISTED} of {rows.length.toLocaleString()} are listed.
+        </p>
+      )}
     </Dialog>
   );
 }
 
-function DraftLine({ row, userId, isChosen, onChoose }: { row: RecordRow; userId: string; isChosen: boolean; onChoose: (isChosen: boolean) => void }) {
+function DraftLine({
+  row,
+  userId,
+  isChosen,
+  onChoose,
+}: {
+  row: RecordRow;
+  userId: string;
+  isChosen: boolean;
+  onChoose: (isChosen: boolean) => void;
+}) {
   const cost = costChange([row]);
   const others = row.authors.filter((author) => author.userId !== userId);
   return (
     <tr>
       <td>
-        <input type="checkbox" aria-label={`Commit the draft of record ${row.pfaId}`} checked={isChosen} onChange={(event) => onChoose(event.target.checked)} />
+        <input
+          type="checkbox"
+          aria-label={`Commit the draft of record ${row.pfaId}`}
+          checked={isChosen}
+          onChange={(event) => onChoose(event.target.checked)}
+        />
       </td>
       <td>{row.pfaId}</td>
       <td className="py-1">
@@ -146,7 +191,8 @@ function DraftLine({ row, userId, isChosen, onChoose }: { row: RecordRow; userId
           const by = difference(field, before, row.data[name]);
           return (
             <span key={name} className="block">
-              {field.label}: {valueText(field, before)} → <span className="font-medium">{valueText(field, row.data[name])}</span>
+              {field.label}: {valueText(field, before)} →{" "}
+              <span className="font-medium">{valueText(field, row.data[name])}</span>
               {by && <span className="text-secondary"> ({by})</span>}
             </span>
           );
@@ -162,11 +208,18 @@ function DraftLine({ row, userId, isChosen, onChoose }: { row: RecordRow; userId
         ))}
         {row.conflicts?.map((conflict) => (
           <span key={conflict.field} className="block text-attention">
-            Would be a conflict: PEMS has {fieldOf(conflict.field).label} {valueText(fieldOf(conflict.field), conflict.theirs)}
+            Would be a conflict: PEMS has {fieldOf(conflict.field).label}{" "}
+            {valueText(fieldOf(conflict.field), conflict.theirs)}
           </span>
         ))}
-        {others.length > 0 && <span className="block text-secondary">Also edited by {others.map(({ userName }) => userName).join(", ")}</span>}
-        {!row.errors?.length && !row.conflicts?.length && others.length === 0 && <span className="text-secondary">nothing stands against it</span>}
+        {others.length > 0 && (
+          <span className="block text-secondary">
+            Also edited by {others.map(({ userName }) => userName).join(", ")}
+          </span>
+        )}
+        {!row.errors?.length && !row.conflicts?.length && others.length === 0 && (
+          <span className="text-secondary">nothing stands against it</span>
+        )}
       </td>
     </tr>
   );

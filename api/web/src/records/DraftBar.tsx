@@ -7,23 +7,39 @@ import { CommitDialog } from "./CommitDialog";
 import { costChange, useDrafts } from "./drafts";
 
 /** The user's drafts: how many, what they cost, and their commit. */
-export function DraftBar({ organization, onChanged }: { organization: MyOrganization; onChanged: (pfaIds: string[]) => void }) {
+export function DraftBar({
+  organization,
+  onChanged,
+}: {
+  organization: MyOrganization;
+  onChanged: (pfaIds: string[]) => void;
+}) {
   const drafts = useDrafts(organization.organizationId);
   const may = useMay();
   const [isOpen, setOpen] = useState(false);
   const rows = drafts.data?.rows ?? [];
   if (rows.length === 0) return null;
   const cost = costChange(rows);
-  const [faulty, conflicting] = [rows.filter(({ errors }) => errors?.length).length, rows.filter(({ conflicts }) => conflicts?.length).length];
+  const [faulty, conflicting] = [
+    rows.filter(({ errors }) => errors?.length).length,
+    rows.filter(({ conflicts }) => conflicts?.length).length,
+  ];
   return (
-    <div role="toolbar" aria-label="Drafts" className="flex min-h-10 flex-wrap items-center gap-x-4 gap-y-1 border-t border-line bg-panel px-4 py-1">
+    <div
+      role="toolbar"
+      aria-label="Drafts"
+      className="flex min-h-10 flex-wrap items-center gap-x-4 gap-y-1 border-t border-line bg-panel px-4 py-1"
+    >
       <span className="font-medium">
         {drafts.data?.more ? "More than " : ""}
         {rows.length.toLocaleString()} {rows.length === 1 ? "draft" : "drafts"}
       </span>
       {cost.counted > 0 && (
         <span>
-          Cost {amountText(cost.before)} → {amountText(cost.after)} <span className={cost.after > cost.before ? "text-attention" : "text-good"}>({differenceText(cost.after - cost.before)})</span>
+          Cost {amountText(cost.before)} → {amountText(cost.after)}{" "}
+          <span className={cost.after > cost.before ? "text-attention" : "text-good"}>
+            ({differenceText(cost.after - cost.before)})
+          </span>
         </span>
       )}
       {faulty > 0 && <span className="text-failed">{faulty.toLocaleString()} not valid</span>}

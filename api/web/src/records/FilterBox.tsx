@@ -75,9 +75,14 @@ export function FilterBox({ organizationId, text, faults, onChange }: Props) {
             } else if (event.key === "Escape") setOpen(false);
           }}
         />
-        <div id={list} role="listbox" aria-label="Suggestions" hidden={!isOpen || suggestions.length === 0} className="absolute top-full right-0 left-0 z-30 mt-1 max-h-72 max-w-md overflow-y-auto rounded-md border border-line bg-surface py-1 shadow-lg">
+        <div
+          id={list}
+          role="listbox"
+          aria-label="Suggestions"
+          hidden={!isOpen || suggestions.length === 0}
+          className="absolute top-full right-0 left-0 z-30 mt-1 max-h-72 max-w-md overflow-y-auto rounded-md border border-line bg-surface py-1 shadow-lg"
+        >
           {suggestions.map((suggestion, index) => (
-            // biome-ignore lint/a11y/useFocusableInteractive: the focus stays in the text field, which names the active option
             <div
               key={suggestion.replace}
               id={`${list}-${index}`}
@@ -90,7 +95,9 @@ export function FilterBox({ organizationId, text, faults, onChange }: Props) {
               className={`flex cursor-pointer justify-between gap-4 px-3 py-1 ${index === chosen ? "bg-chosen" : "hover:bg-hover"}`}
             >
               <span className="truncate">{suggestion.label}</span>
-              {suggestion.count !== undefined && <span className="text-secondary">{suggestion.count.toLocaleString()}</span>}
+              {suggestion.count !== undefined && (
+                <span className="text-secondary">{suggestion.count.toLocaleString()}</span>
+              )}
             </div>
           ))}
         </div>
@@ -100,7 +107,19 @@ export function FilterBox({ organizationId, text, faults, onChange }: Props) {
           {faults.join(". ")}
         </p>
       )}
-      {tokens.length > 0 && <Chips tokens={tokens} onRemove={(index) => onChange(tokens.filter((_, other) => other !== index).map((token) => token.text).join(" "))} />}
+      {tokens.length > 0 && (
+        <Chips
+          tokens={tokens}
+          onRemove={(index) =>
+            onChange(
+              tokens
+                .filter((_, other) => other !== index)
+                .map((token) => token.text)
+                .join(" "),
+            )
+          }
+        />
+      )}
     </div>
   );
 }
@@ -111,7 +130,12 @@ function Chips({ tokens, onRemove }: { tokens: Token[]; onRemove: (index: number
       {tokens.map((token, index) => (
         <li key={token.text} className="inline-flex items-center rounded-full border border-line bg-panel pl-2 text-xs">
           {token.text}
-          <Button kind="quiet" className="min-h-6! px-1.5! py-0" aria-label={`Remove filter ${token.text}`} onClick={() => onRemove(index)}>
+          <Button
+            kind="quiet"
+            className="min-h-6! px-1.5! py-0"
+            aria-label={`Remove filter ${token.text}`}
+            onClick={() => onRemove(index)}
+          >
             <Icon name="close" size={12} />
           </Button>
         </li>
@@ -128,22 +152,38 @@ function useSuggestions(organizationId: string, last: string, isOpen: boolean): 
   const hasValues = value !== undefined && (filter === "state" || field?.type === "text" || field?.type === "choice");
   const facets = useQuery({
     queryKey: [CACHE, "/api/pfa-data/facets", organizationId, filter],
-    queryFn: ({ signal }) => api.send("post", "/api/pfa-data/facets", { body: { organizationId, fields: [filter ?? ""] } }, signal),
+    queryFn: ({ signal }) =>
+      api.send("post", "/api/pfa-data/facets", { body: { organizationId, fields: [filter ?? ""] } }, signal),
     enabled: isOpen && hasValues,
     staleTime: 60_000,
   });
   if (value === undefined) {
     const start = name.toLowerCase();
-    return FILTER_NAMES.filter((other) => other.toLowerCase().startsWith(start)).map((other) => ({ label: `${other}:`, replace: `${other}:` }));
+    return FILTER_NAMES.filter((other) => other.toLowerCase().startsWith(start)).map((other) => ({
+      label: `${other}:`,
+      replace: `${other}:`,
+    }));
   }
   if (!filter) return [];
   const before = value.split(",").slice(0, -1);
   const start = (value.split(",").at(-1) ?? "").replaceAll('"', "").toLowerCase();
-  const known = ((facets.data?.facets ?? []) as unknown as Facet[])[0]?.values ?? (filter === "state" ? STATES.map((state) => ({ value: state, count: undefined })) : []);
-  const boolean = field?.type === "boolean" ? [{ value: "yes", count: undefined }, { value: "no", count: undefined }] : [];
+  const known =
+    ((facets.data?.facets ?? []) as unknown as Facet[])[0]?.values ??
+    (filter === "state" ? STATES.map((state) => ({ value: state, count: undefined })) : []);
+  const boolean =
+    field?.type === "boolean"
+      ? [
+          { value: "yes", count: undefined },
+          { value: "no", count: undefined },
+        ]
+      : [];
   return [...known, ...boolean]
     .map(({ value: other, count }) => ({ label: other ?? "none", count }))
     .filter(({ label }) => label.toLowerCase().includes(start))
     .slice(0, 30)
-    .map(({ label, count }) => ({ label, count, replace: tokenText(filter, [...before.map((text) => text.replaceAll('"', "")), label]) }));
+    .map(({ label, count }) => ({
+      label,
+      count,
+      replace: tokenText(filter, [...before.map((text) => text.replaceAll('"', "")), label]),
+    }));
 }

@@ -39,7 +39,23 @@ type Props = {
 
 /** A record in the grid. */
 export const GridRow = memo(function GridRow(props: Props) {
-  const { index, top, row, template, columns, organization, readOnly, isSelected, activeColumn, isEditing, onActivate, onSelect, onSave, onEndEdit, onOpen } = props;
+  const {
+    index,
+    top,
+    row,
+    template,
+    columns,
+    organization,
+    readOnly,
+    isSelected,
+    activeColumn,
+    isEditing,
+    onActivate,
+    onSelect,
+    onSave,
+    onEndEdit,
+    onOpen,
+  } = props;
   const place = { gridTemplateColumns: template, transform: `translateY(${top}px)` };
   const shape = "absolute top-0 left-0 grid h-9 w-max min-w-full items-stretch border-b border-line";
   if (!row) {
@@ -51,18 +67,37 @@ export const GridRow = memo(function GridRow(props: Props) {
       </div>
     );
   }
-  const ring = (column: number) => (activeColumn === column ? "scroll-m-10 group-focus/grid:outline-2 group-focus/grid:-outline-offset-2 group-focus/grid:outline-link" : "");
+  const ring = (column: number) =>
+    activeColumn === column
+      ? "scroll-m-10 group-focus/grid:outline-2 group-focus/grid:-outline-offset-2 group-focus/grid:outline-link"
+      : "";
   const cost = costOf(row.data);
   const before = row.base ? costOf({ ...row.data, ...row.base }) : null;
   return (
-    <div role="row" aria-rowindex={index + 2} aria-selected={isSelected} className={`${shape} ${isSelected ? "bg-chosen" : "bg-surface hover:bg-hover"}`} style={place}>
+    <div
+      role="row"
+      aria-rowindex={index + 2}
+      aria-selected={isSelected}
+      className={`${shape} ${isSelected ? "bg-chosen" : "bg-surface hover:bg-hover"}`}
+      style={place}
+    >
       <span role="gridcell" id={cellId(index, 0)} className={`flex items-center justify-center ${ring(0)}`}>
-        <input type="checkbox" tabIndex={-1} aria-label={`Select record ${row.pfaId}`} checked={isSelected} onClick={(event) => onSelect(row, event.shiftKey)} onChange={() => undefined} />
+        <input
+          type="checkbox"
+          tabIndex={-1}
+          aria-label={`Select record ${row.pfaId}`}
+          checked={isSelected}
+          onClick={(event) => onSelect(row, event.shiftKey)}
+          onChange={() => undefined}
+        />
       </span>
       <span role="gridcell" id={cellId(index, 1)} className={`flex items-center px-2 ${ring(1)}`}>
         <Tip text={<RowStatus row={row} organizationId={organization.organizationId} />} delay={250}>
           <button type="button" tabIndex={-1} className="cursor-default rounded" onClick={() => onActivate(1, false)}>
-            <StatusMark status={leading(row.states)} also={row.states.length > 1 ? (row.states as Status[]) : undefined} />
+            <StatusMark
+              status={leading(row.states)}
+              also={row.states.length > 1 ? (row.states as Status[]) : undefined}
+            />
           </button>
         </Tip>
       </span>
@@ -86,7 +121,12 @@ export const GridRow = memo(function GridRow(props: Props) {
           onEndEdit={onEndEdit}
         />
       ))}
-      <span role="gridcell" id={cellId(index, columns.length + 3)} className={`flex items-center justify-end px-2 ${ring(columns.length + 3)}`} title={before !== null && before !== cost ? `Was ${amountText(before)}` : undefined}>
+      <span
+        role="gridcell"
+        id={cellId(index, columns.length + 3)}
+        className={`flex items-center justify-end px-2 ${ring(columns.length + 3)}`}
+        title={before !== null && before !== cost ? `Was ${amountText(before)}` : undefined}
+      >
         {cost === null ? <span className="text-secondary">—</span> : amountText(cost)}
       </span>
     </div>
@@ -153,14 +193,26 @@ function FieldCell({ id, row, field, numeric, ring, locked, isEditing, onActivat
       onDoubleClick={() => onActivate(true)}
       className={`flex min-w-0 items-center gap-1 px-2 ${numeric ? "justify-end" : ""} ${locked ? "" : "cursor-text"} ${saving ? "text-secondary" : tone} ${ring}`}
     >
-      {(failure || fault || conflict) && <Icon name={conflict && !failure && !fault ? "conflict" : "warning"} size={13} className="shrink-0" />}
+      {(failure || fault || conflict) && (
+        <Icon name={conflict && !failure && !fault ? "conflict" : "warning"} size={13} className="shrink-0" />
+      )}
       <span className="truncate">{valueText(field, value)}</span>
       {note && <span className="sr-only">, {note}</span>}
     </span>
   );
 }
 
-function CellEntry({ field, value, onSave, onEnd }: { field: Field; value: Value; onSave: (value: Value) => Promise<void>; onEnd: (back: boolean) => void }) {
+function CellEntry({
+  field,
+  value,
+  onSave,
+  onEnd,
+}: {
+  field: Field;
+  value: Value;
+  onSave: (value: Value) => Promise<void>;
+  onEnd: (back: boolean) => void;
+}) {
   const [written, setWritten] = useState<{ value: Value | undefined } | null>(null);
   const end = (back: boolean, keep: boolean) => {
     // What can't be read is not saved, and the entry stays open to be corrected.

@@ -34,12 +34,35 @@ type Props = {
 
 /** Any number of records as a grid; only the rows in view are in the page. Driven by keyboard or mouse. */
 export function RecordGrid(props: Props) {
-  const { organization, rows, total, columns, order, selected, readOnly, hasMore, isLoading, onMore, onOrder, onSelect, onSelectAll, onSave, onOpen } = props;
+  const {
+    organization,
+    rows,
+    total,
+    columns,
+    order,
+    selected,
+    readOnly,
+    hasMore,
+    isLoading,
+    onMore,
+    onOrder,
+    onSelect,
+    onSelectAll,
+    onSave,
+    onOpen,
+  } = props;
   const scroll = useRef<HTMLDivElement>(null);
   const [active, setActive] = useState({ row: 0, column: LEADING });
   const [editing, setEditing] = useState(false);
   const count = hasMore ? Math.max(total, rows.length + 1) : rows.length;
-  const virtual = useVirtualizer({ count, getScrollElement: () => scroll.current, estimateSize: () => ROW_HEIGHT, overscan: 12, scrollMargin: ROW_HEIGHT, scrollPaddingStart: ROW_HEIGHT });
+  const virtual = useVirtualizer({
+    count,
+    getScrollElement: () => scroll.current,
+    estimateSize: () => ROW_HEIGHT,
+    overscan: 12,
+    scrollMargin: ROW_HEIGHT,
+    scrollPaddingStart: ROW_HEIGHT,
+  });
   const items = virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? 0;
   useEffect(() => {
@@ -49,10 +72,15 @@ export function RecordGrid(props: Props) {
   const template = `${LEADING_WIDTHS} ${columns.map(({ width }) => `${width}px`).join(" ")} ${COST_WIDTH}px`;
   const columnCount = LEADING + columns.length + 1;
   const move = (row: number, column: number) => {
-    const next = { row: Math.max(0, Math.min(rows.length - 1, row)), column: Math.max(0, Math.min(columnCount - 1, column)) };
+    const next = {
+      row: Math.max(0, Math.min(rows.length - 1, row)),
+      column: Math.max(0, Math.min(columnCount - 1, column)),
+    };
     setActive(next);
     virtual.scrollToIndex(next.row);
-    requestAnimationFrame(() => document.getElementById(cellId(next.row, next.column))?.scrollIntoView({ inline: "nearest", block: "nearest" }));
+    requestAnimationFrame(() =>
+      document.getElementById(cellId(next.row, next.column))?.scrollIntoView({ inline: "nearest", block: "nearest" }),
+    );
   };
   const isEditable = (column: number) => {
     const field = columns[column - LEADING]?.field;
@@ -104,16 +132,34 @@ export function RecordGrid(props: Props) {
       onKeyDown={press}
       className="group/grid relative min-h-0 grow overflow-auto border-t border-line text-[13px] outline-none"
     >
-      <div role="row" aria-rowindex={1} className="sticky top-0 z-10 grid h-9 w-max min-w-full items-stretch border-b border-line bg-panel text-secondary" style={{ gridTemplateColumns: template }}>
+      <div
+        role="row"
+        aria-rowindex={1}
+        className="sticky top-0 z-10 grid h-9 w-max min-w-full items-stretch border-b border-line bg-panel text-secondary"
+        style={{ gridTemplateColumns: template }}
+      >
         <span role="columnheader" className="flex items-center justify-center">
-          <input type="checkbox" tabIndex={-1} aria-label="Select all loaded records" checked={allSelected} onChange={(event) => onSelectAll(event.target.checked)} />
+          <input
+            type="checkbox"
+            tabIndex={-1}
+            aria-label="Select all loaded records"
+            checked={allSelected}
+            onChange={(event) => onSelectAll(event.target.checked)}
+          />
         </span>
         <span role="columnheader" className="flex items-center px-2">
           Status
         </span>
         <HeaderCell label="PFA" name="pfaId" order={order} onOrder={onOrder} />
         {columns.map(({ field, numeric }) => (
-          <HeaderCell key={field.name} label={field.label} name={field.name} numeric={numeric} order={order} onOrder={onOrder} />
+          <HeaderCell
+            key={field.name}
+            label={field.label}
+            name={field.name}
+            numeric={numeric}
+            order={order}
+            onOrder={onOrder}
+          />
         ))}
         <span role="columnheader" className="flex items-center justify-end px-2">
           Forecast cost
@@ -149,11 +195,32 @@ export function RecordGrid(props: Props) {
   );
 }
 
-function HeaderCell({ label, name, numeric, order, onOrder }: { label: string; name: string; numeric?: boolean; order: Order; onOrder: (sort: string) => void }) {
+function HeaderCell({
+  label,
+  name,
+  numeric,
+  order,
+  onOrder,
+}: {
+  label: string;
+  name: string;
+  numeric?: boolean;
+  order: Order;
+  onOrder: (sort: string) => void;
+}) {
   const isSorted = order.sort === name;
   return (
-    <span role="columnheader" aria-sort={isSorted ? (order.descending ? "descending" : "ascending") : "none"} className="flex min-w-0">
-      <button type="button" tabIndex={-1} onClick={() => onOrder(name)} className={`flex min-w-0 grow cursor-pointer items-center gap-1 px-2 hover:bg-hover ${numeric ? "justify-end" : ""}`}>
+    <span
+      role="columnheader"
+      aria-sort={isSorted ? (order.descending ? "descending" : "ascending") : "none"}
+      className="flex min-w-0"
+    >
+      <button
+        type="button"
+        tabIndex={-1}
+        onClick={() => onOrder(name)}
+        className={`flex min-w-0 grow cursor-pointer items-center gap-1 px-2 hover:bg-hover ${numeric ? "justify-end" : ""}`}
+      >
         <span className="truncate">{label}</span>
         {isSorted && <Icon name={order.descending ? "down" : "up"} size={12} />}
       </button>

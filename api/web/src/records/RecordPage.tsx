@@ -22,7 +22,10 @@ export function RecordPage() {
   const api = useApi();
   const [{ org }] = useView();
   const query = useQuery({
-    ...reading(api, "/api/pfa-data/records/{pfaId}", { path: { pfaId }, query: { organizationId: organization?.organizationId ?? "" } }),
+    ...reading(api, "/api/pfa-data/records/{pfaId}", {
+      path: { pfaId },
+      query: { organizationId: organization?.organizationId ?? "" },
+    }),
     enabled: organization !== undefined,
   });
   if (!organization) return <Empty title="There is no organization that you may read" />;
@@ -43,7 +46,7 @@ export function RecordPage() {
         {(data) => {
           const record = data as unknown as WholeRecord;
           return (
-            <div className="grid gap-4 px-4 pb-6 lg:grid-cols-[minmax(20rem,26rem)_1fr]">
+            <div className="grid gap-4 px-4 pb-6 lg:grid-cols-[minmax(24rem,32rem)_1fr]">
               <div className="flex flex-col gap-4">
                 <UnderWay record={record} />
                 <FieldList record={record} />
@@ -67,7 +70,12 @@ function UnderWay({ record }: { record: WholeRecord }) {
         <span className="text-secondary">{STATUSES[leading(record.states)].meaning}</span>
       </p>
       {record.conflictId && (
-        <Link to="/conflicts/$conflictId" params={{ conflictId: record.conflictId }} search={{ org } as never} className="link">
+        <Link
+          to="/conflicts/$conflictId"
+          params={{ conflictId: record.conflictId }}
+          search={{ org } as never}
+          className="link"
+        >
           Resolve its conflict
         </Link>
       )}
@@ -78,7 +86,8 @@ function UnderWay({ record }: { record: WholeRecord }) {
       )}
       {record.queue.map((entry) => (
         <p key={entry.queueId}>
-          <StatusMark status={statusOf(entry.status)} /> {names(Object.keys(entry.changes ?? {}))}, by {entry.authorName}
+          <StatusMark status={statusOf(entry.status)} /> {names(Object.keys(entry.changes ?? {}))}, by{" "}
+          {entry.authorName}
           {entry.retryCount ? `, try ${entry.retryCount + 1}` : ""}
           {entry.scheduledAt && Date.parse(entry.scheduledAt) > Date.now() && (
             <>
@@ -90,7 +99,8 @@ function UnderWay({ record }: { record: WholeRecord }) {
       ))}
       {record.draft && (
         <p>
-          <StatusMark status="draft" /> {names(Object.keys(record.draft.delta))}, saved <Time at={record.draft.savedAt} />
+          <StatusMark status="draft" /> {names(Object.keys(record.draft.delta))}, saved{" "}
+          <Time at={record.draft.savedAt} />
           {record.draft.reason && <span className="block text-secondary">{record.draft.reason}</span>}
           {record.draft.errors?.map((fault) => (
             <span key={fault.code + fault.field} className="block text-failed">
@@ -101,7 +111,8 @@ function UnderWay({ record }: { record: WholeRecord }) {
       )}
       {record.others.map((other) => (
         <p key={other.modificationId}>
-          <StatusMark status={statusOf(other.state)} /> {names(other.fields)}, by {other.userName} <Time at={other.changedAt} />
+          <StatusMark status={statusOf(other.state)} /> {names(other.fields)}, by {other.userName}{" "}
+          <Time at={other.changedAt} />
         </p>
       ))}
       <p className="text-secondary">
@@ -144,7 +155,9 @@ function FieldList({ record }: { record: WholeRecord }) {
                     {field.label}
                   </th>
                   <td className="break-words">{valueText(field, record.data[name])}</td>
-                  <td className="break-words">{isChanged ? <span className="font-medium">{valueText(field, merged[name])}</span> : ""}</td>
+                  <td className="break-words">
+                    {isChanged ? <span className="font-medium">{valueText(field, merged[name])}</span> : ""}
+                  </td>
                 </tr>
               );
             })}
@@ -154,7 +167,9 @@ function FieldList({ record }: { record: WholeRecord }) {
                 Forecast cost
               </th>
               <td>{amountText(cost)}</td>
-              <td>{after !== null && after !== cost ? `${amountText(after)} (${differenceText(after - cost)})` : ""}</td>
+              <td>
+                {after !== null && after !== cost ? `${amountText(after)} (${differenceText(after - cost)})` : ""}
+              </td>
             </tr>
           )}
         </tbody>

@@ -15,8 +15,8 @@ import { DraftBar } from "./DraftBar";
 import { useDraftActions } from "./drafts";
 import { FilterBox } from "./FilterBox";
 import { RecordGrid } from "./RecordGrid";
-import { SelectionBar } from "./SelectionBar";
 import { SavedViews } from "./SavedViews";
+import { SelectionBar } from "./SelectionBar";
 import { searchOf, tokensOf } from "./tokens";
 import { useRecordWindows } from "./useRecordWindows";
 
@@ -44,25 +44,42 @@ function Records({ organization }: { organization: MyOrganization }) {
   const [loadedTotal, setLoadedTotal] = useState<{ of: string; total: number }>();
   const asked = JSON.stringify([text, order]);
   const count = total.data?.total;
-  if (count !== undefined && !total.isPlaceholderData && query.data && loadedTotal?.of !== asked) setLoadedTotal({ of: asked, total: count });
+  if (count !== undefined && !total.isPlaceholderData && query.data && loadedTotal?.of !== asked)
+    setLoadedTotal({ of: asked, total: count });
   const came = loadedTotal?.of === asked && count !== undefined ? count - loadedTotal.total : 0;
 
   const keys = useMemo(() => rows.map(({ pfaId }) => pfaId), [rows]);
-  const select = useCallback((row: RecordRow, range: boolean) => toggle(row.pfaId, range ? { keys } : undefined), [toggle, keys]);
+  const select = useCallback(
+    (row: RecordRow, range: boolean) => toggle(row.pfaId, range ? { keys } : undefined),
+    [toggle, keys],
+  );
   const open = useCallback(
-    (row: RecordRow) => void navigate({ to: "/records/$pfaId", params: { pfaId: row.pfaId }, search: { org: organization.code ?? organizationId } as never }),
+    (row: RecordRow) =>
+      void navigate({
+        to: "/records/$pfaId",
+        params: { pfaId: row.pfaId },
+        search: { org: organization.code ?? organizationId } as never,
+      }),
     [navigate, organization.code, organizationId],
   );
   const { save: saveDraft } = drafts;
   // biome-ignore lint/correctness/useExhaustiveDependencies: the actions are made anew at each render, and do the same
-  const save = useCallback(async (row: RecordRow, field: string, value: Value) => void put(new Map([[row.pfaId, await saveDraft(row, field, value)]])), [put, organizationId]);
+  const save = useCallback(
+    async (row: RecordRow, field: string, value: Value) =>
+      void put(new Map([[row.pfaId, await saveDraft(row, field, value)]])),
+    [put, organizationId],
+  );
   const more = useCallback(() => void query.fetchNextPage(), [query.fetchNextPage]);
   const reload = () => {
     setLoadedTotal(undefined);
     void query.refetch();
     void total.refetch();
   };
-  const sortBy = (sort: string) => change({ sort: sort === "pfaId" ? undefined : sort, desc: order.sort === sort && !order.descending ? "1" : undefined });
+  const sortBy = (sort: string) =>
+    change({
+      sort: sort === "pfaId" ? undefined : sort,
+      desc: order.sort === sort && !order.descending ? "1" : undefined,
+    });
 
   return (
     <Page
@@ -75,12 +92,20 @@ function Records({ organization }: { organization: MyOrganization }) {
       aside={
         <>
           <SavedViews />
-          <ColumnMenu shown={columns.map(({ field }) => field.name)} onChange={(names) => change({ cols: writeColumns(names) })} />
+          <ColumnMenu
+            shown={columns.map(({ field }) => field.name)}
+            onChange={(names) => change({ cols: writeColumns(names) })}
+          />
         </>
       }
     >
       <div className="flex flex-wrap items-start gap-2 px-4 pb-2">
-        <FilterBox organizationId={organizationId} text={text} faults={search.faults} onChange={(q) => change({ q, state: undefined }, true)} />
+        <FilterBox
+          organizationId={organizationId}
+          text={text}
+          faults={search.faults}
+          onChange={(q) => change({ q, state: undefined }, true)}
+        />
         <p className="min-h-8 py-1.5 text-secondary" role="status">
           {count === undefined ? "" : `${total.data?.atLeast ? "at least " : ""}${count.toLocaleString()} records`}
           {query.hasNextPage && rows.length > 0 && `, ${rows.length.toLocaleString()} loaded`}
@@ -110,7 +135,11 @@ function Records({ organization }: { organization: MyOrganization }) {
       ) : query.isPending && search.faults.length === 0 ? (
         <Skeleton rows={16} />
       ) : rows.length === 0 && !query.isFetching ? (
-        <NoRecords isFiltered={text !== ""} code={organization.code ?? organizationId} onClear={() => change({ q: undefined, state: undefined }, true)} />
+        <NoRecords
+          isFiltered={text !== ""}
+          code={organization.code ?? organizationId}
+          onClear={() => change({ q: undefined, state: undefined }, true)}
+        />
       ) : (
         <RecordGrid
           organization={organization}
@@ -135,11 +164,20 @@ function Records({ organization }: { organization: MyOrganization }) {
 }
 
 /** How many records the search finds. */
-function useTotal(organizationId: string, { filter, search, faults }: { filter: Record<string, unknown>; search?: string; faults: string[] }) {
+function useTotal(
+  organizationId: string,
+  { filter, search, faults }: { filter: Record<string, unknown>; search?: string; faults: string[] },
+) {
   const api = useApi();
   return useQuery({
     queryKey: [CACHE, "/api/pfa-data/records", "total", organizationId, filter, search],
-    queryFn: ({ signal }) => api.send("post", "/api/pfa-data/facets", { body: { organizationId, filter, search, fields: ["source"] } }, signal),
+    queryFn: ({ signal }) =>
+      api.send(
+        "post",
+        "/api/pfa-data/facets",
+        { body: { organizationId, filter, search, fields: ["source"] } },
+        signal,
+      ),
     enabled: faults.length === 0,
     placeholderData: keepPreviousData,
   });

@@ -14,7 +14,17 @@ import { Confirm } from "../widgets/Confirm";
 import { tell, tellError } from "../widgets/toasts";
 
 /** Sets a record back to an earlier version: shows what that changes first. */
-export function RestoreVersion({ pfaId, organizationId, version, onClose }: { pfaId: string; organizationId: string; version: number; onClose: () => void }) {
+export function RestoreVersion({
+  pfaId,
+  organizationId,
+  version,
+  onClose,
+}: {
+  pfaId: string;
+  organizationId: string;
+  version: number;
+  onClose: () => void;
+}) {
   const api = useApi();
   const cache = useQueryClient();
   const navigate = useNavigate();
@@ -22,12 +32,19 @@ export function RestoreVersion({ pfaId, organizationId, version, onClose }: { pf
   const [chosen, setChosen] = useState(version - 1);
   const [pending, setPending] = useState(false);
   const path = { pfaId, version: chosen };
-  const preview = useQuery({ ...reading(api, "/api/pems/records/{pfaId}/versions/{version}/restore", { path, query: { organizationId } }), staleTime: 0 });
+  const preview = useQuery({
+    ...reading(api, "/api/pems/records/{pfaId}/versions/{version}/restore", { path, query: { organizationId } }),
+    staleTime: 0,
+  });
   const restore = async (reason: string) => {
     setPending(true);
     try {
       const body = { organizationId, reason, digest: preview.data?.digest };
-      const result = await api.send("post", "/api/pems/records/{pfaId}/versions/{version}/restore", { path, header: { "Idempotency-Key": idempotencyKey() }, body });
+      const result = await api.send("post", "/api/pems/records/{pfaId}/versions/{version}/restore", {
+        path,
+        header: { "Idempotency-Key": idempotencyKey() },
+        body,
+      });
       tell(`Record ${pfaId} goes back to version ${chosen}`);
       void cache.invalidateQueries({ queryKey: [CACHE] });
       onClose();
@@ -48,7 +65,13 @@ export function RestoreVersion({ pfaId, organizationId, version, onClose }: { pf
       action={`Restore version ${chosen}`}
       reasonLength={10}
       pending={pending}
-      blocked={!preview.data ? "It is being looked at" : isBlocked ? (preview.data.detail ?? codeText(preview.data.cause ?? "blocked")) : undefined}
+      blocked={
+        !preview.data
+          ? "It is being looked at"
+          : isBlocked
+            ? (preview.data.detail ?? codeText(preview.data.cause ?? "blocked"))
+            : undefined
+      }
       typed={me.instance.production ? me.instance.name || "production" : undefined}
       onConfirm={(reason) => void restore(reason)}
       onClose={onClose}
@@ -56,7 +79,9 @@ export function RestoreVersion({ pfaId, organizationId, version, onClose }: { pf
       <Choice
         label="Version"
         value={String(chosen)}
-        options={Array.from({ length: Math.min(version - 1, 100) }, (_, index) => String(version - 1 - index)).map((number) => [number, number])}
+        options={Array.from({ length: Math.min(version - 1, 100) }, (_, index) => String(version - 1 - index)).map(
+          (number) => [number, number],
+        )}
         onChange={(number) => setChosen(Number(number))}
       />
       <Answered query={preview} rows={3}>

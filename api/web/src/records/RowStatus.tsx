@@ -38,11 +38,15 @@ export function RowStatus({ row, organizationId }: { row: RecordRow; organizatio
         <span key={entry.queueId}>
           {entry.authorName}: {names(Object.keys(entry.changes ?? {}))}
           {entry.retryCount ? `, try ${entry.retryCount + 1}` : ""}
-          {entry.scheduledAt && Date.parse(entry.scheduledAt) > now ? `, next try ${momentText(Date.parse(entry.scheduledAt))}` : ""}
+          {entry.scheduledAt && Date.parse(entry.scheduledAt) > now
+            ? `, next try ${momentText(Date.parse(entry.scheduledAt))}`
+            : ""}
           {entry.lastError ? `, ${entry.lastError}` : ""}
         </span>
       ))}
-      {!record && isChanged && row.authors.length > 0 && <span>By {row.authors.map(({ userName }) => userName).join(", ")}</span>}
+      {!record && isChanged && row.authors.length > 0 && (
+        <span>By {row.authors.map(({ userName }) => userName).join(", ")}</span>
+      )}
     </div>
   );
 }

@@ -29,7 +29,16 @@ export function SavedViews() {
       await api.send("delete", "/api/pems/views/{page}/{name}", { path: { page: PAGE, name: current.name } });
       await refresh();
       tell(`View ${current.name} is deleted`, {
-        action: { label: "Undo", run: () => void api.send("put", "/api/pems/views/{page}/{name}", { path: { page: PAGE, name: current.name }, body: { setup: current.setup, shared: current.shared } }).then(refresh) },
+        action: {
+          label: "Undo",
+          run: () =>
+            void api
+              .send("put", "/api/pems/views/{page}/{name}", {
+                path: { page: PAGE, name: current.name },
+                body: { setup: current.setup, shared: current.shared },
+              })
+              .then(refresh),
+        },
       });
     } catch (error) {
       tellError("The view was not deleted", error);
@@ -42,14 +51,24 @@ export function SavedViews() {
           bare
           label="Saved view"
           value={current?.name ?? ""}
-          options={[["", "Saved views"], ...views.map(({ name, own, userName }): [string, string] => [name, own ? name : `${name} (${userName})`])]}
+          options={[
+            ["", "Saved views"],
+            ...views.map(({ name, own, userName }): [string, string] => [name, own ? name : `${name} (${userName})`]),
+          ]}
           onChange={(name) => {
             const chosen = views.find((other) => other.name === name);
-            change({ ...Object.fromEntries(KEPT.map((key) => [key, undefined])), ...((chosen?.setup ?? {}) as View) }, true);
+            change(
+              { ...Object.fromEntries(KEPT.map((key) => [key, undefined])), ...((chosen?.setup ?? {}) as View) },
+              true,
+            );
           }}
         />
       )}
-      {current?.own ? <Button onClick={() => void remove()}>Delete view</Button> : <Button onClick={() => setSaving(true)}>Save view</Button>}
+      {current?.own ? (
+        <Button onClick={() => void remove()}>Delete view</Button>
+      ) : (
+        <Button onClick={() => setSaving(true)}>Save view</Button>
+      )}
       <Button
         onClick={async () => {
           await copy(location.href);
@@ -69,7 +88,10 @@ function SaveView({ setup, onClose, onSaved }: { setup: View; onClose: () => voi
   const [shared, setShared] = useState(false);
   const save = async () => {
     try {
-      await api.send("put", "/api/pems/views/{page}/{name}", { path: { page: PAGE, name: name.trim() }, body: { setup, shared } });
+      await api.send("put", "/api/pems/views/{page}/{name}", {
+        path: { page: PAGE, name: name.trim() },
+        body: { setup, shared },
+      });
       onSaved();
       onClose();
     } catch (error) {

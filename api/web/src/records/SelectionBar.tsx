@@ -42,13 +42,16 @@ export function SelectionBar({ organization, rows, selected, search, total, onCl
       const all: RecordRow[] = [];
       let after: string | undefined;
       do {
-        const page = await api.send("post", "/api/pfa-data/search", { body: { organizationId, filter: search.filter, search: search.search, after, limit: 200 } });
+        const page = await api.send("post", "/api/pfa-data/search", {
+          body: { organizationId, filter: search.filter, search: search.search, after, limit: 200 },
+        });
         all.push(...(page.records as unknown as RecordRow[]));
         after = page.next ?? undefined;
       } while (after && all.length < MAX_DRAFTS);
       setFound(all.slice(0, MAX_DRAFTS));
       onSelectAll(all.slice(0, MAX_DRAFTS).map(({ pfaId }) => pfaId));
-      if (after) tell(`The first ${MAX_DRAFTS.toLocaleString()} are selected: as many as one save takes`, { tone: "info" });
+      if (after)
+        tell(`The first ${MAX_DRAFTS.toLocaleString()} are selected: as many as one save takes`, { tone: "info" });
     } catch (error) {
       tellError("Not all were selected", error);
     } finally {
@@ -57,11 +60,21 @@ export function SelectionBar({ organization, rows, selected, search, total, onCl
   };
   const withdraw = async () => {
     try {
-      const records = await Promise.all(queued.map(({ pfaId }) => api.send("get", "/api/pfa-data/records/{pfaId}", { path: { pfaId }, query: { organizationId } })));
-      const ids = records.flatMap(({ queue }) => (queue as unknown as { modificationId: string; status: string }[]).filter(({ status }) => status === "pending").map(({ modificationId }) => modificationId));
+      const records = await Promise.all(
+        queued.map(({ pfaId }) =>
+          api.send("get", "/api/pfa-data/records/{pfaId}", { path: { pfaId }, query: { organizationId } }),
+        ),
+      );
+      const ids = records.flatMap(({ queue }) =>
+        (queue as unknown as { modificationId: string; status: string }[])
+          .filter(({ status }) => status === "pending")
+          .map(({ modificationId }) => modificationId),
+      );
       const verdicts = await drafts.withdraw(ids);
       const back = verdicts.filter(({ verdict }) => verdict === "withdrawn").length;
-      tell(`${back.toLocaleString()} ${back === 1 ? "change is a draft" : "changes are drafts"} again`, { lines: back < ids.length ? [`${(ids.length - back).toLocaleString()} were sent already, or are not yours`] : [] });
+      tell(`${back.toLocaleString()} ${back === 1 ? "change is a draft" : "changes are drafts"} again`, {
+        lines: back < ids.length ? [`${(ids.length - back).toLocaleString()} were sent already, or are not yours`] : [],
+      });
       onChanged(queued.map(({ pfaId }) => pfaId));
     } catch (error) {
       tellError("Nothing was withdrawn", error);
@@ -74,10 +87,14 @@ export function SelectionBar({ organization, rows, selected, search, total, onCl
     if (changed) onChanged(changed);
   };
   return (
-    <div role="toolbar" aria-label="Selected records" className="flex min-h-10 flex-wrap items-center gap-2 border-t border-line bg-chosen px-4 py-1">
+    <div
+      role="toolbar"
+      aria-label="Selected records"
+      className="flex min-h-10 flex-wrap items-center gap-2 border-t border-line bg-chosen px-4 py-1"
+    >
       <span className="font-medium">{selected.size.toLocaleString()} selected</span>
       {canSelectAll && (
-        <Button kind="quiet" reason={isGathering ? "They are being read" : undefined} onClick={() => void selectAll()}>
+        <Button kind="text" reason={isGathering ? "They are being read" : undefined} onClick={() => void selectAll()}>
           Select all {total.toLocaleString()} that match
         </Button>
       )}
@@ -97,11 +114,13 @@ export function SelectionBar({ organization, rows, selected, search, total, onCl
       )}
       {queued.length > 0 && <Button onClick={() => void withdraw()}>Withdraw {queued.length.toLocaleString()}</Button>}
       <span className="grow" />
-      <Button kind="quiet" onClick={onClear}>
+      <Button kind="text" onClick={onClear}>
         Select none
       </Button>
       {dialog === "commit" && <CommitDialog organization={organization} rows={withDraft} onClose={close} />}
-      {dialog && dialog !== "commit" && <BulkEditDialog kind={dialog} organization={organization} rows={chosen} onClose={close} />}
+      {dialog && dialog !== "commit" && (
+        <BulkEditDialog kind={dialog} organization={organization} rows={chosen} onClose={close} />
+      )}
     </div>
   );
 }

@@ -29,33 +29,70 @@ const MARKS: Record<string, [icon: IconName, tone: string]> = {
 type Group = { first: TimelineEvent; retries: TimelineEvent[] };
 
 /** The story of a record: a sentence for each event, its data on demand, and a way back to an earlier version. */
-export function Timeline({ pfaId, organizationId, version }: { pfaId: string; organizationId: string; version: number }) {
+export function Timeline({
+  pfaId,
+  organizationId,
+  version,
+}: {
+  pfaId: string;
+  organizationId: string;
+  version: number;
+}) {
   const [view, change] = useView();
   const may = useMay();
   const [isRestoring, setRestoring] = useState(false);
-  const query = useQuery(reading(useApi(), "/api/pems/records/{pfaId}/timeline", { path: { pfaId }, query: { organizationId } }));
+  const query = useQuery(
+    reading(useApi(), "/api/pems/records/{pfaId}/timeline", { path: { pfaId }, query: { organizationId } }),
+  );
   const oldestFirst = view.oldest === "1";
   return (
     <section aria-label="Timeline" className="panel min-w-0">
       <header className="flex flex-wrap items-center justify-between gap-2 border-b border-line px-3 py-1.5">
         <h2 className="font-medium">Timeline</h2>
         <span className="flex gap-1">
-          <Button kind="quiet" aria-pressed={oldestFirst} onClick={() => change({ oldest: oldestFirst ? undefined : "1" })}>
+          <Button
+            kind="text"
+            aria-pressed={oldestFirst}
+            onClick={() => change({ oldest: oldestFirst ? undefined : "1" })}
+          >
             {oldestFirst ? "Newest first" : "Oldest first"}
           </Button>
-          <Button reason={may("perm_ManageSettings", organizationId) ?? (version < 2 ? "There is no earlier version" : undefined)} onClick={() => setRestoring(true)}>
+          <Button
+            reason={
+              may("perm_ManageSettings", organizationId) ?? (version < 2 ? "There is no earlier version" : undefined)
+            }
+            onClick={() => setRestoring(true)}
+          >
             Restore a version…
           </Button>
         </span>
       </header>
       <Answered query={query}>
         {({ events }) => {
-          const groups = folded([...events].sort((one, other) => Date.parse(one.at) - Date.parse(other.at) || Number(BigInt(one.eventId) - BigInt(other.eventId))));
+          const groups = folded(
+            [...events].sort(
+              (one, other) =>
+                Date.parse(one.at) - Date.parse(other.at) || Number(BigInt(one.eventId) - BigInt(other.eventId)),
+            ),
+          );
           if (groups.length === 0) return <Empty title="Nothing has happened to this record here yet" />;
-          return <ol className="flex flex-col px-3 py-2">{(oldestFirst ? groups : groups.toReversed()).map((group) => <Entry key={group.first.eventId} {...group} />)}</ol>;
+          return (
+            <ol className="flex flex-col px-3 py-2">
+              {(oldestFirst ? groups : groups.toReversed()).map((group) => (
+                <Entry key={group.first.eventId} {...group} />
+              ))}
+            </ol>
+          );
         }}
       </Answered>
-      {isRestoring && <RestoreVersion pfaId={pfaId} organizationId={organizationId} version={version} onClose={() => setRestoring(false)} />}
+      {isRestoring && (
+        <RestoreVersion
+          pfaId={pfaId}
+          organizationId={organizationId}
+          version={version}
+          onClose={() => setRestoring(false)}
+        />
+      )}
     </section>
   );
 }
@@ -66,7 +103,14 @@ export function folded(events: TimelineEvent[]): Group[] {
   for (const event of events) {
     const last = groups.at(-1);
     const isRetry = (type: string) => type === "WRITE_FAILED" || type === "WRITE_ATTEMPT";
-    if (last && isRetry(event.eventType) && isRetry(last.first.eventType) && last.first.queueId === event.queueId && last.retries.length + 1 > 0 && hasFailed(last)) last.retries.push(event);
+    if (
+      last &&
+      isRetry(event.eventType) &&
+      isRetry(last.first.eventType) &&
+      last.first.queueId === event.queueId &&
+      hasFailed(last)
+    )
+      last.retries.push(event);
     else groups.push({ first: event, retries: [] });
   }
   return groups;
@@ -84,10 +128,16 @@ function Entry({ first, retries }: Group) {
     <li className="relative flex gap-3 pb-3 pl-1 before:absolute before:top-6 before:bottom-0 before:left-[11px] before:w-px before:bg-line last:before:hidden">
       <Icon name={icon} size={16} className={`mt-0.5 shrink-0 ${tone}`} />
       <div className="min-w-0 grow">
-        <p className="break-words">{first.sentence ?? codeText(first.eventType)}</p>
+        <p className="break-words">
+          {first.sentence
+            ? first.sentence.charAt(0).toUpperCase() + first.sentence.slice(1)
+            : codeText(first.eventType)}
+        </p>
         {failures > 1 && <p className="text-secondary">{failures} tries failed, one after the other</p>}
         {first.reason && <p className="break-words text-secondary">Reason: {first.reason}</p>}
-        {first.errorMessage && first.errorMessage !== first.reason && !first.sentence?.includes(first.errorMessage) && <p className="break-words text-failed">{first.errorMessage}</p>}
+        {first.errorMessage && first.errorMessage !== first.reason && !first.sentence?.includes(first.errorMessage) && (
+          <p className="break-words text-failed">{first.errorMessage}</p>
+        )}
         <p className="flex flex-wrap gap-x-3 text-xs text-secondary">
           <Time at={first.at} />
           {first.jobId && (
@@ -99,7 +149,12 @@ function Entry({ first, retries }: Group) {
         <div className="flex flex-wrap gap-4">
           <Data label="Values" value={first.fromTo ?? first.changes} />
           <Data label="PEMS' answer" value={first.pemsResponse} />
-          {retries.length > 0 && <Data label="Tries" value={retries.map(({ at, sentence, eventType }) => `${at} ${sentence ?? eventType}`).join("\n")} />}
+          {retries.length > 0 && (
+            <Data
+              label="Tries"
+              value={retries.map(({ at, sentence, eventType }) => `${at} ${sentence ?? eventType}`).join("\n")}
+            />
+          )}
         </div>
       </div>
     </li>

@@ -1,6 +1,6 @@
-import { daysBetween, dayOf } from "../plan/day";
-import { type Field, fieldOf } from "../plan/fields";
 import type { Values } from "../api/types";
+import { dayOf, daysBetween } from "../plan/day";
+import { type Field, fieldOf } from "../plan/fields";
 
 export type Column = { field: Field; width: number; numeric?: boolean };
 
@@ -8,9 +8,29 @@ const WIDTHS: Record<string, number> = { text: 140, choice: 100, amount: 120, da
 
 /** The columns that can be shown, in their order. */
 const ALL = [
-  "category", "class", "source", "dor", "areaSilo", "manufacturer", "model", "monthlyRate", "purchasePrice", "forecastStart", "forecastEnd",
-  "forecastCategory", "contract", "equipment", "originalStart", "originalEnd", "actualStart", "actualEnd", "isActualized", "isDiscontinued",
-  "isFundsTransferable", "hasPlan", "hasActuals",
+  "category",
+  "class",
+  "source",
+  "dor",
+  "areaSilo",
+  "manufacturer",
+  "model",
+  "monthlyRate",
+  "purchasePrice",
+  "forecastStart",
+  "forecastEnd",
+  "forecastCategory",
+  "contract",
+  "equipment",
+  "originalStart",
+  "originalEnd",
+  "actualStart",
+  "actualEnd",
+  "isActualized",
+  "isDiscontinued",
+  "isFundsTransferable",
+  "hasPlan",
+  "hasActuals",
 ];
 
 /** Those that are shown unless others are chosen. */

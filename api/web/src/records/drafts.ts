@@ -2,10 +2,10 @@ import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { type Api, idempotencyKey } from "../api/client";
 import { CACHE, useApi } from "../api/context";
 import type { DraftConflict, DraftFault, RecordRow, Value, Values } from "../api/types";
+import { sumOf } from "../plan/amount";
 import { costOf } from "../plan/cost";
 import { fieldOf } from "../plan/fields";
 import { isSame } from "../plan/value";
-import { sumOf } from "../plan/amount";
 
 /** What a commit said about a draft. */
 export type Verdict = {
@@ -33,11 +33,20 @@ export function useDrafts(organizationId: string) {
   });
 }
 
-async function readDrafts(api: Api, organizationId: string, signal: AbortSignal): Promise<{ rows: RecordRow[]; more: boolean }> {
+async function readDrafts(
+  api: Api,
+  organizationId: string,
+  signal: AbortSignal,
+): Promise<{ rows: RecordRow[]; more: boolean }> {
   const rows: RecordRow[] = [];
   let after: string | undefined;
   do {
-    const page = await api.send("post", "/api/pfa-data/search", { body: { organizationId, filter: { state: ["draft"] }, after, limit: LIMIT } }, signal);
+    const page = await api.send(
+      "post",
+      "/api/pfa-data/search",
+      { body: { organizationId, filter: { state: ["draft"] }, after, limit: LIMIT } },
+      signal,
+    );
     rows.push(...(page.records as unknown as RecordRow[]));
     after = page.next ?? undefined;
   } while (after && rows.length < MAX_DRAFTS);
@@ -50,7 +59,11 @@ export function costChange(rows: RecordRow[]): { before: number; after: number; 
     const [before, after] = [costOf({ ...row.data, ...row.base }), costOf(row.data)];
     return before === null && after === null ? [] : [{ before: before ?? 0, after: after ?? 0 }];
   });
-  return { before: sumOf(pairs.map(({ before }) => before)), after: sumOf(pairs.map(({ after }) => after)), counted: pairs.length };
+  return {
+    before: sumOf(pairs.map(({ before }) => before)),
+    after: sumOf(pairs.map(({ after }) => after)),
+    counted: pairs.length,
+  };
 }
 
 /** What is done with drafts. Each refreshes what shows them. */
@@ -64,7 +77,12 @@ export function useDraftActions(organizationId: string) {
       const base = row.base ?? {};
       const before = name in base ? base[name] : row.data[name];
       const isBack = isSame(fieldOf(name), before, value);
-      const body = { organizationId, pfaId: row.pfaId, delta: isBack ? {} : { [name]: value ?? null }, remove: isBack ? [name] : undefined };
+      const body = {
+        organizationId,
+        pfaId: row.pfaId,
+        delta: isBack ? {} : { [name]: value ?? null },
+        remove: isBack ? [name] : undefined,
+      };
       const saved = await api.send("post", "/api/pfa-data/save-draft", { body });
       refresh();
       return withDraft(row, name, value, before, saved as unknown as SavedDraft);
@@ -113,7 +131,9 @@ function withDraft(row: RecordRow, name: string, value: Value, before: Value, sa
   return {
     ...row,
     data: { ...row.data, [name]: value ?? null },
-    base: isDraft ? Object.fromEntries(Object.keys(saved.draft ?? {}).map((field) => [field, base[field] ?? null])) : null,
+    base: isDraft
+      ? Object.fromEntries(Object.keys(saved.draft ?? {}).map((field) => [field, base[field] ?? null]))
+      : null,
     modificationId: isDraft ? saved.modificationId : null,
     conflicts: saved.conflicts,
     errors: saved.errors,

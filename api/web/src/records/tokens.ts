@@ -1,6 +1,6 @@
+import { readAmount } from "../plan/amount";
 import { dayOf, momentOf } from "../plan/day";
 import { FIELDS, type Field } from "../plan/fields";
-import { readAmount } from "../plan/amount";
 
 /** A part of a search as it is written: `category:Crane,Lifting`, `monthlyRate:5000..20000`, or a word. */
 export type Token = { text: string; name?: string; values: string[]; fault?: string };
@@ -14,7 +14,10 @@ export const STATES = ["draft", "queued", "syncing", "conflict", "failed", "sync
 const SPECIAL = ["state", "author", "pfa"];
 
 /** What may stand before the colon. */
-export const FILTER_NAMES = [...SPECIAL, ...FIELDS.filter(({ name }) => name !== "pfaId" && name !== "organization").map(({ name }) => name)];
+export const FILTER_NAMES = [
+  ...SPECIAL,
+  ...FIELDS.filter(({ name }) => name !== "pfaId" && name !== "organization").map(({ name }) => name),
+];
 
 /** Splits a search into its tokens. A value with blanks or commas stands in quotes. */
 export function tokensOf(text: string): Token[] {
@@ -23,7 +26,9 @@ export function tokensOf(text: string): Token[] {
     const [, name, rest] = part.match(/^([A-Za-z]+):(.*)$/s) ?? [];
     const known = name && FILTER_NAMES.find((other) => other.toLowerCase() === name.toLowerCase());
     if (!known) return { text: part, values: [part.replaceAll('"', "")] };
-    const values = (rest?.match(/(?:[^,"]|"[^"]*"?)+/g) ?? []).map((value) => value.replaceAll('"', "")).filter(Boolean);
+    const values = (rest?.match(/(?:[^,"]|"[^"]*"?)+/g) ?? [])
+      .map((value) => value.replaceAll('"', ""))
+      .filter(Boolean);
     return { text: part, name: known, values, ...(values.length === 0 && { fault: `Write a value after ${known}:` }) };
   });
 }
@@ -58,7 +63,9 @@ function readFilter(name: string, values: string[], userId: string): Read {
   if (name === "author") return { value: values.map((value) => (value === "me" ? userId : value)) };
   if (name === "state") {
     const wrong = values.find((value) => !STATES.includes(value.toLowerCase()));
-    return wrong === undefined ? { value: values.map((value) => value.toLowerCase()) } : { fault: `${wrong} is no state; there are ${STATES.join(", ")}` };
+    return wrong === undefined
+      ? { value: values.map((value) => value.toLowerCase()) }
+      : { fault: `${wrong} is no state; there are ${STATES.join(", ")}` };
   }
   const field = FIELDS.find((other) => other.name === name);
   if (field?.type === "amount" || field?.type === "day") return readRange(field, values.join(","));
@@ -72,7 +79,9 @@ function readFilter(name: string, values: string[], userId: string): Read {
 }
 
 function readRange(field: Field, text: string): Read {
-  const [, from = "", to = ""] = text.match(/^>=?(.*)$/)?.concat("") ?? text.match(/^<=?(.*)$/)?.toSpliced(1, 0, "") ?? text.match(/^(.*?)\.\.(.*)$/) ?? ["", text, text];
+  const [, from = "", to = ""] = text.match(/^>=?(.*)$/)?.concat("") ??
+    text.match(/^<=?(.*)$/)?.toSpliced(1, 0, "") ??
+    text.match(/^(.*?)\.\.(.*)$/) ?? ["", text, text];
   const bounds: Record<string, unknown> = {};
   for (const [bound, written] of [
     ["from", from],
@@ -81,7 +90,9 @@ function readRange(field: Field, text: string): Read {
     if (written === "") continue;
     const value = field.type === "amount" ? readAmount(written, "en-US") : dayOf(fullDay(written, bound));
     if (value === undefined || value === null) {
-      return { fault: `${written} is no ${field.type === "amount" ? "amount" : "date such as 2027-01-31"}; a range is written a..b, >a or <b` };
+      return {
+        fault: `${written} is no ${field.type === "amount" ? "amount" : "date such as 2027-01-31"}; a range is written a..b, >a or <b`,
+      };
     }
     bounds[bound] = field.type === "amount" ? value : momentOf(String(value));
   }
@@ -93,5 +104,7 @@ function fullDay(text: string, bound: "from" | "to"): string {
   if (/^\d{4}$/.test(text)) return bound === "from" ? `${text}-01-01` : `${text}-12-31`;
   const [, year, month] = text.match(/^(\d{4})-(\d{2})$/) ?? [];
   if (!year || !month) return text;
-  return bound === "from" ? `${text}-01` : new Date(Date.UTC(Number(year), Number(month), 0)).toISOString().slice(0, 10);
+  return bound === "from"
+    ? `${text}-01`
+    : new Date(Date.UTC(Number(year), Number(month), 0)).toISOString().slice(0, 10);
 }

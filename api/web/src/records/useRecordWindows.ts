@@ -19,11 +19,19 @@ type Page = { records: RecordRow[]; next?: string | null };
 export function useRecordWindows(organizationId: string, { filter, search, faults }: Search, order: Order) {
   const api = useApi();
   const cache = useQueryClient();
-  const key = useMemo(() => ["pfa-sync.windows", organizationId, filter, search, order], [organizationId, filter, search, order]);
+  const key = useMemo(
+    () => ["pfa-sync.windows", organizationId, filter, search, order],
+    [organizationId, filter, search, order],
+  );
   const query = useInfiniteQuery<Page, Error, InfiniteData<Page>, unknown[], string | undefined>({
     queryKey: key,
     queryFn: async ({ pageParam, signal }) =>
-      (await api.send("post", "/api/pfa-data/search", { body: { organizationId, filter, search, ...order, after: pageParam, limit: WINDOW } }, signal)) as unknown as Page,
+      (await api.send(
+        "post",
+        "/api/pfa-data/search",
+        { body: { organizationId, filter, search, ...order, after: pageParam, limit: WINDOW } },
+        signal,
+      )) as unknown as Page,
     initialPageParam: undefined,
     getNextPageParam: ({ next }) => next ?? undefined,
     enabled: organizationId !== "" && faults.length === 0,
@@ -39,7 +47,9 @@ export function useRecordWindows(organizationId: string, { filter, search, fault
       cache.setQueryData<InfiniteData<Page>>(key, (data) => {
         if (!data) return data;
         const hasChange = ({ records }: Page) => records.some(({ pfaId }) => changed.has(pfaId));
-        const pages = data.pages.map((page) => (hasChange(page) ? { ...page, records: page.records.map((row) => changed.get(row.pfaId) ?? row) } : page));
+        const pages = data.pages.map((page) =>
+          hasChange(page) ? { ...page, records: page.records.map((row) => changed.get(row.pfaId) ?? row) } : page,
+        );
         return { ...data, pages };
       }),
     [cache, key],

@@ -38,7 +38,11 @@ export function SignIn({ reason, onToken }: { reason?: string; onToken: (text: s
         </Button>
       </form>
       <p className="text-secondary">
-        The description of the API is at <a className="link" href="/docs/">/docs</a>.
+        The description of the API is at{" "}
+        <a className="link" href="/docs/">
+          /docs
+        </a>
+        .
       </p>
     </main>
   );

@@ -6,9 +6,20 @@ import { Icon } from "./icons";
 import { clockText } from "./time";
 
 /** What a failed request says, and a way to try again. Lines are text, whatever they hold. */
-export function Failed({ error, onRetry, title = "This could not be loaded" }: { error: unknown; onRetry?: () => void; title?: string }) {
+export function Failed({
+  error,
+  onRetry,
+  title = "This could not be loaded",
+}: {
+  error: unknown;
+  onRetry?: () => void;
+  title?: string;
+}) {
   return (
-    <div role="alert" className="m-3 flex flex-col items-start gap-2 rounded-md border border-failed bg-failed-back p-3">
+    <div
+      role="alert"
+      className="m-3 flex flex-col items-start gap-2 rounded-md border border-failed bg-failed-back p-3"
+    >
       <p className="flex items-center gap-2 font-medium text-failed">
         <Icon name="warning" /> {title}
       </p>
@@ -49,7 +60,15 @@ export function Skeleton({ rows = 6 }: { rows?: number }) {
 }
 
 /** The answer of a read: its skeleton, its error, or what it is. Old numbers stay on the screen when a refresh fails. */
-export function Answered<T>({ query, rows, children }: { query: UseQueryResult<T>; rows?: number; children: (data: T) => ReactNode }) {
+export function Answered<T>({
+  query,
+  rows,
+  children,
+}: {
+  query: UseQueryResult<T>;
+  rows?: number;
+  children: (data: T) => ReactNode;
+}) {
   if (query.data === undefined) {
     return query.error ? <Failed error={query.error} onRetry={() => void query.refetch()} /> : <Skeleton rows={rows} />;
   }

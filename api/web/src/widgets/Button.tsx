@@ -1,12 +1,13 @@
 import type { ButtonHTMLAttributes, ReactNode, Ref } from "react";
 import { Tip } from "./Tip";
 
-type Kind = "primary" | "plain" | "quiet" | "danger";
+type Kind = "primary" | "plain" | "quiet" | "text" | "danger";
 
 const KINDS: Record<Kind, string> = {
   primary: "bg-primary text-on-primary border-primary hover:brightness-110 font-medium",
   plain: "bg-surface border-control hover:bg-hover",
   quiet: "border-transparent hover:bg-hover",
+  text: "border-transparent text-link hover:bg-hover hover:underline",
   danger: "bg-surface border-failed text-failed hover:bg-failed-back font-medium",
 };
 
@@ -36,9 +37,9 @@ export function Button({ kind = "plain", reason, tip, hint, className = "", chil
     >
       {children}
       {hint && (
-        <kbd className="key" aria-hidden="true">
+        <span className="key" aria-hidden="true">
           {hint}
-        </kbd>
+        </span>
       )}
     </button>
   );

@@ -1,4 +1,4 @@
-import type { SelectHTMLAttributes } from "react";
+import { type SelectHTMLAttributes, useId } from "react";
 
 type Props = Omit<SelectHTMLAttributes<HTMLSelectElement>, "onChange"> & {
   label: string;
@@ -10,8 +10,15 @@ type Props = Omit<SelectHTMLAttributes<HTMLSelectElement>, "onChange"> & {
 
 /** One of several values, as the browser's own list. */
 export function Choice({ label, bare, options, onChange, className = "", ...rest }: Props) {
+  const id = useId();
   const list = (
-    <select {...rest} aria-label={bare ? label : undefined} className={`field ${className}`} onChange={(event) => onChange(event.target.value)}>
+    <select
+      id={id}
+      {...rest}
+      aria-label={bare ? label : undefined}
+      className={`field ${className}`}
+      onChange={(event) => onChange(event.target.value)}
+    >
       {options.map(([value, text]) => (
         <option key={value} value={value}>
           {text}
@@ -21,9 +28,11 @@ export function Choice({ label, bare, options, onChange, className = "", ...rest
   );
   if (bare) return list;
   return (
-    <label className="flex items-center gap-2">
-      <span className="text-secondary">{label}</span>
+    <span className="flex items-center gap-2">
+      <label htmlFor={id} className="text-secondary">
+        {label}
+      </label>
       {list}
-    </label>
+    </span>
   );
 }

@@ -20,7 +20,19 @@ type Props = {
 };
 
 /** Asks before something is done that is not undone easily. The focus is on Cancel. */
-export function Confirm({ title, action, children, reasonLength, typed, blocked, danger, wide, pending, onConfirm, onClose }: Props) {
+export function Confirm({
+  title,
+  action,
+  children,
+  reasonLength,
+  typed,
+  blocked,
+  danger,
+  wide,
+  pending,
+  onConfirm,
+  onClose,
+}: Props) {
   const [reason, setReason] = useState("");
   const [name, setName] = useState("");
   const hint = useId();
@@ -41,7 +53,11 @@ export function Confirm({ title, action, children, reasonLength, typed, blocked,
           <Button onClick={onClose} ref={(button) => button?.focus()}>
             Cancel
           </Button>
-          <Button kind={danger ? "danger" : "primary"} reason={missing || undefined} onClick={() => onConfirm(reason.trim())}>
+          <Button
+            kind={danger ? "danger" : "primary"}
+            reason={missing || undefined}
+            onClick={() => onConfirm(reason.trim())}
+          >
             {action}
           </Button>
         </>
@@ -51,7 +67,13 @@ export function Confirm({ title, action, children, reasonLength, typed, blocked,
       {reasonLength !== undefined && (
         <label className="flex flex-col gap-1">
           <span className="font-medium">Reason</span>
-          <textarea className="field h-16" value={reason} maxLength={1000} aria-describedby={hint} onChange={(event) => setReason(event.target.value)} />
+          <textarea
+            className="field h-16"
+            value={reason}
+            maxLength={1000}
+            aria-describedby={hint}
+            onChange={(event) => setReason(event.target.value)}
+          />
           <span id={hint} className="text-xs text-secondary">
             {reasonLength > 1 ? `At least ${reasonLength} characters. ` : ""}It stands in the log.
           </span>

@@ -24,7 +24,9 @@ export function Dialog({ title, onClose, children, actions, wide, alert }: Props
       data-pfa-sync=""
       className="fixed inset-0 z-40 flex items-start justify-center overflow-y-auto bg-black/50! p-2 sm:p-8"
     >
-      <Modal className={`w-full ${wide ? "max-w-5xl" : "max-w-xl"} rounded-lg border border-line bg-surface text-content shadow-2xl`}>
+      <Modal
+        className={`w-full ${wide ? "max-w-5xl" : "max-w-xl"} rounded-lg border border-line bg-surface text-content shadow-2xl`}
+      >
         <Window role={alert ? "alertdialog" : "dialog"} className="flex flex-col outline-none">
           <header className="flex items-center justify-between gap-4 border-b border-line px-4 py-2.5">
             <Heading slot="title" className="text-base font-semibold">
@@ -35,7 +37,9 @@ export function Dialog({ title, onClose, children, actions, wide, alert }: Props
             </Button>
           </header>
           <div className="flex flex-col gap-3 px-4 py-3">{children}</div>
-          {actions && <footer className="flex flex-wrap justify-end gap-2 border-t border-line px-4 py-2.5">{actions}</footer>}
+          {actions && (
+            <footer className="flex flex-wrap justify-end gap-2 border-t border-line px-4 py-2.5">{actions}</footer>
+          )}
         </Window>
       </Modal>
     </ModalOverlay>

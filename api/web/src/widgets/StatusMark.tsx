@@ -23,7 +23,11 @@ export function StatusMark({ status, also, tip }: { status: Status; also?: Statu
     <span className={`inline-flex items-center gap-1.5 align-middle leading-none whitespace-nowrap ${COLOURS[status]}`}>
       <Icon name={status} size={14} className={status === "syncing" ? "turning" : undefined} />
       {STATUSES[status].word}
-      {others.length > 0 && <span className="text-xs text-secondary">+{others.map((other) => STATUSES[other].word.toLowerCase()).join(", ")}</span>}
+      {others.length > 0 && (
+        <span className="text-xs text-secondary">
+          +{others.map((other) => STATUSES[other].word.toLowerCase()).join(", ")}
+        </span>
+      )}
     </span>
   );
   if (tip === undefined) return mark;

@@ -36,7 +36,11 @@ const PATHS = {
 export type IconName = keyof typeof PATHS;
 
 /** A line drawing of 24 units. It says nothing by itself: a word stands beside it, or a label on what holds it. */
-export function Icon({ name, size = 16, ...rest }: { name: IconName; size?: number } & SVGProps<SVGSVGElement>): ReactNode {
+export function Icon({
+  name,
+  size = 16,
+  ...rest
+}: { name: IconName; size?: number } & SVGProps<SVGSVGElement>): ReactNode {
   return (
     <svg
       width={size}

@@ -1,10 +1,21 @@
 import type { ReactNode } from "react";
-import { UNSTABLE_Toast as Toast, UNSTABLE_ToastContent as ToastContent, UNSTABLE_ToastQueue as ToastQueue, UNSTABLE_ToastRegion as ToastRegion } from "react-aria-components";
+import {
+  UNSTABLE_Toast as Toast,
+  UNSTABLE_ToastContent as ToastContent,
+  UNSTABLE_ToastQueue as ToastQueue,
+  UNSTABLE_ToastRegion as ToastRegion,
+} from "react-aria-components";
 import { errorLines } from "../api/problem";
 import { Button } from "./Button";
 import { Icon, type IconName } from "./icons";
 
-type Note = { tone: "done" | "failed" | "info"; text: string; lines?: string[]; action?: { label: string; run: () => void }; link?: ReactNode };
+type Note = {
+  tone: "done" | "failed" | "info";
+  text: string;
+  lines?: string[];
+  action?: { label: string; run: () => void };
+  link?: ReactNode;
+};
 
 const queue = new ToastQueue<Note>({ maxVisibleToasts: 4 });
 const SHOWN = 8000;
@@ -26,9 +37,16 @@ const COLOURS: Record<Note["tone"], string> = { done: "text-good", failed: "text
 /** Where messages appear; they are announced. */
 export function Toasts() {
   return (
-    <ToastRegion queue={queue} data-pfa-sync="" className="fixed right-3 bottom-16 z-50 flex w-96 max-w-[calc(100vw-1.5rem)] flex-col gap-2 bg-transparent! md:bottom-3">
+    <ToastRegion
+      queue={queue}
+      data-pfa-sync=""
+      className="fixed right-3 bottom-16 z-50 flex w-96 max-w-[calc(100vw-1.5rem)] flex-col gap-2 bg-transparent! md:bottom-3"
+    >
       {({ toast }) => (
-        <Toast toast={toast} className="flex items-start gap-2 rounded-md border border-line bg-surface p-3 text-content shadow-xl">
+        <Toast
+          toast={toast}
+          className="flex items-start gap-2 rounded-md border border-line bg-surface p-3 text-content shadow-xl"
+        >
           <Icon name={ICONS[toast.content.tone]} className={`mt-0.5 shrink-0 ${COLOURS[toast.content.tone]}`} />
           <ToastContent className="flex min-w-0 grow flex-col gap-0.5">
             <span className="font-medium break-words">{toast.content.text}</span>
