@@ -16,6 +16,7 @@ mod concurrency;
 mod conflict;
 mod contract;
 mod credentials;
+mod dashboard;
 mod dead_letters;
 mod documents;
 mod doorbell;

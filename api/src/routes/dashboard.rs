@@ -18,10 +18,12 @@ struct File {
 
 include!(concat!(env!("OUT_DIR"), "/dashboard.rs"));
 
-/// Scripts and styles are files of the build. The hash is that of the one rule which React Aria adds to a page as an
-/// element (touch-action of what can be pressed).
+/// Scripts and styles are files of the build. The hashes are those of two rules that React Aria adds to the page as
+/// elements: touch-action of what can be pressed, overscroll-behavior while a window is open. The browser's tests fail on
+/// any violation.
 const CONTENT_POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+    "default-src 'none'; script-src 'self'; connect-src 'self'; \
+     style-src 'self' 'sha256-38RhXrc7EdReTKsOm23ZPOCUgniTUUcjky8QOOrQx6o=' 'sha256-gYiS/BvZvRcK27JIXTuwhZ3hs2+VJ1X+2gUlE+farlg='; \
      img-src 'self' data:; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 

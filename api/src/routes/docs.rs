@@ -33,6 +33,8 @@ pub(crate) fn docs(description: &Value) -> Router<AppState> {
 
 async fn with_policy(mut answer: Response) -> Response {
     answer.headers_mut().insert(header::CONTENT_SECURITY_POLICY, CONTENT_POLICY);
+    // They hold no data, and change with the version of the service alone.
+    answer.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("max-age=3600"));
     answer
 }
 

@@ -13,7 +13,7 @@ export function Rail() {
       aria-label="Pages"
       className="fixed inset-x-0 bottom-0 z-20 flex overflow-x-auto border-t border-line bg-panel md:static md:w-44 md:shrink-0 md:flex-col md:overflow-visible md:border-t-0 md:border-r md:px-2 md:py-2"
     >
-      {PAGES.map(({ path, label, icon }) => {
+      {PAGES.map(({ path, label, short, icon }) => {
         const count = counts[path] ?? 0;
         return (
           <Link
@@ -25,7 +25,16 @@ export function Rail() {
             activeProps={{ className: "!text-content font-medium md:bg-chosen" }}
           >
             <Icon name={icon} size={17} className="shrink-0" />
-            <span className="whitespace-nowrap md:grow">{label}</span>
+            <span className="whitespace-nowrap md:grow">
+              {short ? (
+                <>
+                  <span className="md:hidden">{short}</span>
+                  <span className="hidden md:inline">{label}</span>
+                </>
+              ) : (
+                label
+              )}
+            </span>
             {count > 0 && (
               <span className="absolute top-0 right-1 rounded-full bg-attention-back px-1.5 text-[11px] font-medium text-attention ring-1 ring-attention-line md:static">
                 <span className="sr-only">, </span>

@@ -40,7 +40,7 @@ export function TopBar({ onPalette, onHelp, onSignOut }: Props) {
       <Choice
         bare
         label="Organization"
-        className="max-w-40"
+        className="max-w-32 sm:max-w-44"
         value={organization?.code ?? organization?.organizationId ?? ""}
         options={[
           ["", "All organizations"] as [string, string],
@@ -77,7 +77,7 @@ export function TopBar({ onPalette, onHelp, onSignOut }: Props) {
       >
         <Icon name={theme === "dark" ? "sun" : "moon"} />
       </Button>
-      <Button kind="quiet" onClick={onHelp} aria-label="Keys" tip="Keys (?)">
+      <Button kind="quiet" className="hidden! sm:inline-flex!" onClick={onHelp} aria-label="Keys" tip="Keys (?)">
         <Icon name="help" />
       </Button>
       <Button

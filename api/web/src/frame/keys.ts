@@ -70,7 +70,7 @@ export function useKeys(handlers: Partial<Record<KeyName, () => void>>, options:
     const press = (event: KeyboardEvent) => {
       const key = keyOf(event);
       if (event.defaultPrevented || event.altKey || (isTyping(event) && !key.startsWith("Mod+"))) return;
-      if (!inDialog && document.querySelector("[role=dialog], [role=alertdialog]")) return;
+      if (!inDialog && document.querySelector("[data-window]")) return;
       const sequence = event.timeStamp - at < SEQUENCE ? `${before} ${key}` : key;
       before = key;
       at = event.timeStamp;

@@ -1,7 +1,7 @@
 import type { IconName } from "../widgets/icons";
 import type { KeyName } from "./keys";
 
-export type PageEntry = { path: string; label: string; icon: IconName; key: KeyName };
+export type PageEntry = { path: string; label: string; short?: string; icon: IconName; key: KeyName };
 
 /** The pages of the rail, in its order. */
 export const PAGES: PageEntry[] = [
@@ -10,6 +10,6 @@ export const PAGES: PageEntry[] = [
   { path: "/conflicts", label: "Conflicts", icon: "conflict", key: "conflicts" },
   { path: "/history", label: "History", icon: "history", key: "history" },
   { path: "/failures", label: "Failures", icon: "failed", key: "failures" },
-  { path: "/audit", label: "Audit log", icon: "audit", key: "audit" },
-  { path: "/administration", label: "Administration", icon: "settings", key: "administration" },
+  { path: "/audit", label: "Audit log", short: "Log", icon: "audit", key: "audit" },
+  { path: "/administration", label: "Administration", short: "Admin", icon: "settings", key: "administration" },
 ];

@@ -63,7 +63,7 @@ export function Figures({ status, oldest }: { status: SyncStatus; oldest: number
       className="mx-4 grid grid-cols-2 gap-px overflow-hidden rounded-lg border border-line bg-line sm:grid-cols-3 lg:grid-cols-5"
     >
       {figures.map(({ label, value, note, icon, tone, to, search }) => (
-        <li key={label} className="bg-surface">
+        <li key={label} className="bg-surface last:col-span-2 lg:last:col-span-1">
           <Link
             to={to as "/"}
             search={{ org, ...search } as never}

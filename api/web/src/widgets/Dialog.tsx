@@ -22,6 +22,7 @@ export function Dialog({ title, onClose, children, actions, wide, alert }: Props
       isDismissable={!alert}
       onOpenChange={(open) => !open && onClose()}
       data-pfa-sync=""
+      data-window=""
       className="fixed inset-0 z-40 flex items-start justify-center overflow-y-auto bg-black/50! p-2 sm:p-8"
     >
       <Modal
