@@ -16,8 +16,8 @@ describe("A cost engineer", () => {
     const entry = page.getByRole("textbox", { name: "Monthly rate" });
     await entry.fill("13,250.50");
     await entry.press("Enter");
-    await row.getByText("Draft").waitFor();
-    await page.getByRole("toolbar", { name: "Drafts" }).getByText("+8,973.25").waitFor();
+    await row.getByText("Draft", { exact: true }).waitFor();
+    await page.getByRole("toolbar", { name: "Drafts" }).getByText("+8,974.44").waitFor();
     await picture(page, "records-draft");
     await page.getByRole("button", { name: "Review and commit…" }).click();
     const dialog = page.getByRole("dialog", { name: /Commit a draft/ });

@@ -24,7 +24,7 @@ export function OrganizationList() {
   return (
     <div className="flex flex-col gap-4 pb-6">
       <Answered query={status}>{(data) => <Organizations status={data} />}</Answered>
-      <section aria-label="What you may do" className="panel mx-4 overflow-x-auto">
+      <section aria-label="What you may do" tabIndex={0} className="panel mx-4 overflow-x-auto">
         <table className="data-table">
           <thead>
             <tr>

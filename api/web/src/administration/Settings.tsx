@@ -9,6 +9,7 @@ import { Answered, Empty } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Choice } from "../widgets/Choice";
 import { Dialog } from "../widgets/Dialog";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { tell } from "../widgets/toasts";
 
@@ -42,7 +43,7 @@ export function Settings() {
           );
           if (shown.length === 0) return <Empty title="No setting matches" />;
           return (
-            <div className="overflow-x-auto border-t border-line">
+            <TableScroll label="Settings" className="border-t border-line">
               <table className="data-table">
                 <thead>
                   <tr>
@@ -85,7 +86,7 @@ export function Settings() {
                   ))}
                 </tbody>
               </table>
-            </div>
+            </TableScroll>
           );
         }}
       </Answered>

@@ -14,6 +14,7 @@ import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
 import { Page } from "../widgets/Page";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { tellError } from "../widgets/toasts";
 import { EVENT_TYPES } from "./events";
@@ -88,7 +89,7 @@ function Entries({ list }: { list: ReturnType<typeof usePages<"/api/pems/audit">
   const entries = list.data.pages.flatMap((page) => page.entries);
   if (entries.length === 0) return <Empty title="No entry matches" />;
   return (
-    <div className="overflow-x-auto border-t border-line">
+    <TableScroll label="Entries of the log" className="border-t border-line">
       <table className="data-table">
         <thead>
           <tr>
@@ -109,7 +110,7 @@ function Entries({ list }: { list: ReturnType<typeof usePages<"/api/pems/audit">
         </tbody>
       </table>
       <More query={list} />
-    </div>
+    </TableScroll>
   );
 }
 

@@ -6,6 +6,7 @@ import type { Conflict, WholeRecord } from "../api/types";
 import { useCodeOf, useMay, useMe } from "../frame/me";
 import { useView } from "../frame/view";
 import { fieldOf } from "../plan/fields";
+import { sentence } from "../plan/status";
 import { Answered, Empty, Failed } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
@@ -180,7 +181,7 @@ function Story({ conflict, author }: { conflict: Conflict; author: string }) {
           {conflict.pfaId}
         </Link>
         ; the conflict was found {DETECTED[conflict.detected] ?? conflict.detected} <Time at={conflict.createdAt} />.{" "}
-        {sentence(conflict.meaning ?? conflict.message)}
+        {sentence(conflict.meaning ?? conflict.message ?? "")}.
       </p>
       {conflict.version != null && (
         <p className="text-secondary">
@@ -190,8 +191,4 @@ function Story({ conflict, author }: { conflict: Conflict; author: string }) {
       )}
     </div>
   );
-}
-
-function sentence(text: string | null | undefined): string {
-  return text ? `${text.charAt(0).toUpperCase()}${text.slice(1)}.` : "";
 }

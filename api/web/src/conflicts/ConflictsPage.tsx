@@ -16,6 +16,7 @@ import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Page } from "../widgets/Page";
 import { StatusMark } from "../widgets/StatusMark";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { BulkResolution } from "./BulkResolution";
 import { ResolvedConflicts } from "./ResolvedConflicts";
@@ -141,7 +142,7 @@ function OpenConflicts() {
           </Button>
         )}
       </div>
-      <div className="overflow-x-auto">
+      <TableScroll label="Open conflicts">
         <table className="data-table">
           <thead>
             <tr>
@@ -175,7 +176,7 @@ function OpenConflicts() {
             ))}
           </tbody>
         </table>
-      </div>
+      </TableScroll>
       <More query={list} />
       {bulk && (
         <BulkResolution

@@ -6,6 +6,7 @@ import { usePages } from "../lists/usePages";
 import { fieldOf } from "../plan/fields";
 import { valueText } from "../plan/value";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 
 const RESOLUTIONS: Record<string, string> = {
@@ -35,7 +36,7 @@ export function ResolvedConflicts() {
   const rows = list.data.pages.flatMap(({ conflicts }) => conflicts);
   if (rows.length === 0) return <Empty title="No resolved conflicts" />;
   return (
-    <div className="overflow-x-auto border-t border-line">
+    <TableScroll label="Resolved conflicts" className="border-t border-line">
       <table className="data-table">
         <thead>
           <tr>
@@ -92,6 +93,6 @@ export function ResolvedConflicts() {
         </tbody>
       </table>
       <More query={list} />
-    </div>
+    </TableScroll>
   );
 }

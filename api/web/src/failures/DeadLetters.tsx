@@ -14,6 +14,7 @@ import { codeText } from "../plan/status";
 import { valueText } from "../plan/value";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { DiscardDialog } from "./DiscardDialog";
 import { FixDialog } from "./FixDialog";
@@ -90,7 +91,7 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
       {letters.length === 0 ? (
         <Empty title="No change waits for a decision" />
       ) : (
-        <div className="overflow-x-auto">
+        <TableScroll label="Changes">
           <table className="data-table">
             <thead>
               <tr>
@@ -128,7 +129,7 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
               ))}
             </tbody>
           </table>
-        </div>
+        </TableScroll>
       )}
       <More query={list} />
       {dialog?.kind === "fix" && <FixDialog letter={dialog.letter} onClose={() => setDialog(null)} />}

@@ -1,5 +1,6 @@
 import { createContext, useContext } from "react";
 import type { Me, MyOrganization } from "../api/types";
+import { sentence } from "../plan/status";
 import { useView } from "./view";
 
 const MeContext = createContext<Me | null>(null);
@@ -48,7 +49,7 @@ const NAMES: Record<string, string> = {
 export function useMay(): (permission: string, organizationId?: string | null) => string | undefined {
   const me = useMe();
   return (permission, organizationId) => {
-    if (me.readOnly) return me.readOnlyReason ?? "Nothing can be edited here now";
+    if (me.readOnly) return sentence(me.readOnlyReason ?? "nothing can be edited here now");
     const among = organizationId
       ? me.organizations.filter((organization) => organization.organizationId === organizationId)
       : me.organizations;

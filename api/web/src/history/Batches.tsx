@@ -3,6 +3,7 @@ import { useView } from "../frame/view";
 import { More } from "../lists/More";
 import { usePages } from "../lists/usePages";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { durationText } from "../widgets/time";
 
@@ -28,7 +29,7 @@ export function Batches() {
       <Empty title="No batch matches">A batch is what a relay sends to PEMS in one request, up to 100 records.</Empty>
     );
   return (
-    <div className="overflow-x-auto border-t border-line">
+    <TableScroll label="Batches" className="border-t border-line">
       <table className="data-table">
         <thead>
           <tr>
@@ -64,6 +65,6 @@ export function Batches() {
         </tbody>
       </table>
       <More query={list} />
-    </div>
+    </TableScroll>
   );
 }

@@ -12,6 +12,7 @@ import { valueText } from "../plan/value";
 import { Answered, Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { StatusMark } from "../widgets/StatusMark";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { durationText } from "../widgets/time";
 import { Data } from "./Data";
@@ -24,7 +25,7 @@ export function JobChanges({ jobId, organizationId }: { jobId: string; organizat
   const changes = list.data.pages.flatMap((page) => page.changes);
   if (changes.length === 0) return <Empty title="No changes">This job has queued nothing.</Empty>;
   return (
-    <div className="overflow-x-auto border-t border-line">
+    <TableScroll label="Changes of the job" className="border-t border-line">
       <table className="data-table">
         <thead>
           <tr>
@@ -55,7 +56,7 @@ export function JobChanges({ jobId, organizationId }: { jobId: string; organizat
         </tbody>
       </table>
       <More query={list} />
-    </div>
+    </TableScroll>
   );
 }
 

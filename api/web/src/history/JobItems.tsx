@@ -6,6 +6,7 @@ import { usePages } from "../lists/usePages";
 import { codeText } from "../plan/status";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Choice } from "../widgets/Choice";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 
 const OUTCOMES: Record<string, string> = { waiting: "Waiting", done: "Done", skipped: "Left out", failed: "Failed" };
@@ -33,7 +34,7 @@ export function JobItems({ jobId, organizationId }: { jobId: string; organizatio
       {items.length === 0 ? (
         <Empty title="No records" />
       ) : (
-        <div className="overflow-x-auto border-t border-line">
+        <TableScroll label="Items of the job" className="border-t border-line">
           <table className="data-table">
             <thead>
               <tr>
@@ -77,7 +78,7 @@ export function JobItems({ jobId, organizationId }: { jobId: string; organizatio
             </tbody>
           </table>
           <More query={list} />
-        </div>
+        </TableScroll>
       )}
     </div>
   );

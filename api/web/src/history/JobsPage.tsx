@@ -7,6 +7,7 @@ import { usePages } from "../lists/usePages";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Page } from "../widgets/Page";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { Batches } from "./Batches";
 import { JOB_KINDS, JOB_STATES } from "./kinds";
@@ -87,7 +88,7 @@ function Jobs() {
       <Empty title="No job matches">A commit, a resolution, a resend or a rollback is a job, and stands here.</Empty>
     );
   return (
-    <div className="overflow-x-auto border-t border-line">
+    <TableScroll label="Jobs" className="border-t border-line">
       <table className="data-table">
         <thead>
           <tr>
@@ -130,6 +131,6 @@ function Jobs() {
         </tbody>
       </table>
       <More query={list} />
-    </div>
+    </TableScroll>
   );
 }

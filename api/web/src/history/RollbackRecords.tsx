@@ -6,6 +6,7 @@ import { fieldOf } from "../plan/fields";
 import { codeText } from "../plan/status";
 import { valueText } from "../plan/value";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
+import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 
 const ACTIONS: Record<string, [label: string, tone: string]> = {
@@ -21,7 +22,7 @@ export function RollbackRecords({ jobId, batchId }: { jobId: string; batchId?: s
   const records = list.data.pages.flatMap((page) => page.records);
   if (records.length === 0) return <Empty title="This job wrote no record" />;
   return (
-    <div className="overflow-x-auto border-t border-line">
+    <TableScroll label="Records of the rollback" className="border-t border-line">
       <table className="data-table">
         <thead>
           <tr>
@@ -42,7 +43,7 @@ export function RollbackRecords({ jobId, batchId }: { jobId: string; batchId?: s
         </tbody>
       </table>
       <More query={list} />
-    </div>
+    </TableScroll>
   );
 }
 

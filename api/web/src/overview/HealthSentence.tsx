@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { reading, useApi } from "../api/context";
 import type { SyncStatus } from "../api/types";
 import { useView } from "../frame/view";
+import { sentence } from "../plan/status";
 import { Icon } from "../widgets/icons";
 
 const VERDICTS = {
@@ -41,7 +42,7 @@ export function HealthSentence({ status }: { status: SyncStatus }) {
       </p>
       <div className="min-w-60 grow basis-80">
         <p>
-          {sentence(status.healthReason ?? cause?.meaning ?? status.healthCode)}
+          {sentence(status.healthReason ?? cause?.meaning ?? status.healthCode)}.
           {status.healthCode !== "ok" && affected.length > 0 && affected.length < status.organizations.length && (
             <span className="text-secondary">
               {" "}
@@ -59,9 +60,4 @@ export function HealthSentence({ status }: { status: SyncStatus }) {
       )}
     </section>
   );
-}
-
-function sentence(text: string): string {
-  const trimmed = text.trim();
-  return `${trimmed.charAt(0).toUpperCase()}${trimmed.slice(1)}${/[.!?]$/.test(trimmed) ? "" : "."}`;
 }

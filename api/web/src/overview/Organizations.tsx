@@ -21,7 +21,7 @@ export function Organizations({ status }: { status: SyncStatus }) {
   const forecast = useQuery({ ...reading(api, "/api/pems/drain-forecast"), refetchInterval: 15_000 });
   const [pausing, setPausing] = useState<OrganizationStatus | null>(null);
   return (
-    <section aria-label="Organizations" className="panel mx-4 overflow-x-auto">
+    <section aria-label="Organizations" tabIndex={0} className="panel mx-4 overflow-x-auto">
       <table className="data-table">
         <thead>
           <tr>

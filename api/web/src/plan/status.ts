@@ -37,9 +37,15 @@ export function statusOf(word: string): Status {
 
 /** A code of the service, such as `CHANGED_IN_PEMS` or `pems_down`, in words. */
 export function codeText(code: string): string {
-  const words = code
-    .replaceAll("_", " ")
-    .toLowerCase()
-    .replace(/\bpems\b/g, "PEMS");
-  return words.charAt(0).toUpperCase() + words.slice(1);
+  return sentence(
+    code
+      .replaceAll("_", " ")
+      .toLowerCase()
+      .replace(/\bpems\b/g, "PEMS"),
+  );
+}
+
+/** A text of the service, with a capital first letter. */
+export function sentence(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

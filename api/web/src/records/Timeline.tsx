@@ -6,7 +6,7 @@ import type { TimelineEvent } from "../api/types";
 import { useMay } from "../frame/me";
 import { useView } from "../frame/view";
 import { Data } from "../history/Data";
-import { codeText } from "../plan/status";
+import { codeText, sentence } from "../plan/status";
 import { Answered, Empty } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Icon, type IconName } from "../widgets/icons";
@@ -128,11 +128,7 @@ function Entry({ first, retries }: Group) {
     <li className="relative flex gap-3 pb-3 pl-1 before:absolute before:top-6 before:bottom-0 before:left-[11px] before:w-px before:bg-line last:before:hidden">
       <Icon name={icon} size={16} className={`mt-0.5 shrink-0 ${tone}`} />
       <div className="min-w-0 grow">
-        <p className="break-words">
-          {first.sentence
-            ? first.sentence.charAt(0).toUpperCase() + first.sentence.slice(1)
-            : codeText(first.eventType)}
-        </p>
+        <p className="break-words">{first.sentence ? sentence(first.sentence) : codeText(first.eventType)}</p>
         {failures > 1 && <p className="text-secondary">{failures} tries failed, one after the other</p>}
         {first.reason && <p className="break-words text-secondary">Reason: {first.reason}</p>}
         {first.errorMessage && first.errorMessage !== first.reason && !first.sentence?.includes(first.errorMessage) && (

@@ -1,4 +1,4 @@
-import { type ReactNode, useId, useState } from "react";
+import { type ReactNode, useEffect, useId, useRef, useState } from "react";
 import { Button } from "./Button";
 import { Dialog } from "./Dialog";
 
@@ -36,6 +36,8 @@ export function Confirm({
   const [reason, setReason] = useState("");
   const [name, setName] = useState("");
   const hint = useId();
+  const cancel = useRef<HTMLButtonElement>(null);
+  useEffect(() => cancel.current?.focus(), []);
   const missing =
     (pending && "It is being done") ||
     blocked ||
@@ -50,7 +52,7 @@ export function Confirm({
       alert
       actions={
         <>
-          <Button onClick={onClose} ref={(button) => button?.focus()}>
+          <Button onClick={onClose} ref={cancel}>
             Cancel
           </Button>
           <Button
