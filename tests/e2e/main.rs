@@ -1,5 +1,7 @@
 //! End-to-end tests on a real Postgres, the real relay and the PEMS simulator over TLS. `make test` runs them.
 
+mod alert_channels;
+mod alerts;
 mod api;
 mod api_doctor;
 mod attach;
@@ -48,6 +50,7 @@ mod me;
 mod migrations;
 mod monitoring;
 mod names;
+mod notifications;
 mod organizations;
 mod outbound;
 mod outcome;
