@@ -1,5 +1,6 @@
 //! End-to-end tests on a real Postgres, the real relay and the PEMS simulator over TLS. `make test` runs them.
 
+mod admin_guide;
 mod api;
 mod api_doctor;
 mod attach;
@@ -16,6 +17,7 @@ mod concurrency;
 mod conflict;
 mod contract;
 mod credentials;
+mod dashboard;
 mod dead_letters;
 mod documents;
 mod doorbell;
