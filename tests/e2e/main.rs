@@ -70,6 +70,7 @@ mod rollback;
 mod rollback_road;
 mod rollups;
 mod routes;
+mod runbooks;
 mod save_drafts;
 mod saved_views;
 mod secrets;
