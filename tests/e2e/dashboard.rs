@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[tokio::test]
 async fn every_query_of_dashboard_and_rules_has_its_metrics() -> Result<()> {
     let stack = Stack::new(3).await?;
+    // Pulls are due only where they are scheduled.
+    stack.scenario.client.batch_execute("select pfa_sync.set('inbound', 'relay')").await?;
     ensure!(stack.relay("pull")?.wait().await?.success());
     let mut relay = stack.relay_with_arguments("run", &["--monitoring", "127.0.0.1:0"])?;
     let mut api = Api::start(&stack.scenario, &["--monitoring", "127.0.0.1:0"]).await?;
