@@ -1,5 +1,6 @@
 //! End-to-end tests on a real Postgres, the real relay and the PEMS simulator over TLS. `make test` runs them.
 
+mod admin_guide;
 mod alert_channels;
 mod alerts;
 mod api;
@@ -18,6 +19,7 @@ mod concurrency;
 mod conflict;
 mod contract;
 mod credentials;
+mod dashboard;
 mod dead_letters;
 mod documents;
 mod doorbell;
@@ -71,6 +73,7 @@ mod rollback;
 mod rollback_road;
 mod rollups;
 mod routes;
+mod runbooks;
 mod save_drafts;
 mod saved_views;
 mod secrets;

@@ -14,7 +14,7 @@ use rustls_pki_types::{CertificateDer, pem::PemObject};
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::{AlertSettingsError, Delivery, text};
+use super::{Delivery, error::AlertSettingsError, text};
 use crate::loopback::is_loopback_url;
 
 /// Longest wait for an answer of the mail server.

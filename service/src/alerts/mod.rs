@@ -1,6 +1,7 @@
 //! Evaluating alert rules, notifying users, and sending alerts to their channels. Every program of ours does it; the database
 //! lets one at a time.
 
+mod error;
 mod mail;
 mod settings;
 mod webhook;
@@ -13,7 +14,7 @@ use tokio_postgres::Row;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-pub use self::settings::{AlertArguments, AlertSettingsError};
+pub use self::{error::AlertSettingsError, settings::AlertArguments};
 use self::{mail::Mailer, webhook::Webhooks};
 use crate::database::{Database, DatabaseError};
 

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use secrecy::SecretString;
-use thiserror::Error;
 
-use super::{mail::Mailer, webhook::Webhooks};
+use super::{error::AlertSettingsError, mail::Mailer, webhook::Webhooks};
 use crate::secret::{self, SecretError};
 
 /// How alerts are sent. Where they are sent is in the database.
@@ -27,32 +26,6 @@ pub struct AlertArguments {
     /// PEM file of further authorities for webhooks and the mail server
     #[arg(long, value_name = "FILE", help_heading = "Alerts")]
     pub alert_ca: Option<PathBuf>,
-}
-
-/// Settings of alerts that can't be used. No message repeats a secret.
-#[derive(Debug, Error)]
-pub enum AlertSettingsError {
-    /// A file gives no secret.
-    #[error(transparent)]
-    Secret(#[from] SecretError),
-    /// The webhook secret is not one.
-    #[error("the secret of webhooks is not whsec_ and at least 24 bytes in base64: openssl rand -base64 32 makes one")]
-    WebhookSecret,
-    /// The address of the mail server is not one.
-    #[error("alert-smtp-url is not smtps://user@host or smtp://user@host?tls=required: {0}")]
-    SmtpUrl(String),
-    /// The address of the mail server holds a password.
-    #[error("alert-smtp-url holds a password: give it in ALERT_SMTP_PASSWORD or alert-smtp-password-file")]
-    ExposedPassword,
-    /// The sender is missing, or is not an address.
-    #[error("alert-mail-from must be a mail address, since alert-smtp-url is set")]
-    Sender,
-    /// The file of authorities can't be used.
-    #[error("alert-ca {} holds no certificate in PEM form", .0.display())]
-    Ca(PathBuf),
-    /// No client can be built.
-    #[error("no client for webhooks can be built: {0}")]
-    Client(String),
 }
 
 impl AlertArguments {

@@ -11,7 +11,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use reqwest::{Certificate, Client, Url, redirect::Policy};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{AlertSettingsError, Delivery};
+use super::{Delivery, error::AlertSettingsError};
 use crate::loopback::is_loopback_url;
 
 /// Shortest secret, in bytes.
