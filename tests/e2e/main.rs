@@ -40,6 +40,7 @@ mod health_limits;
 mod holds;
 mod http;
 mod inbound;
+mod inspect;
 mod interleaving;
 mod judgement;
 mod keys;

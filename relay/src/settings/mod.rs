@@ -21,7 +21,7 @@ fn uses(subcommand: &str, setting: &str) -> bool {
     match setting {
         _ if setting.starts_with("alert-") => matches!(subcommand, "run" | "doctor"),
         "max-in-flight" | "batch-size" | "drain-timeout" | "monitoring" => subcommand == "run",
-        "page-size" => matches!(subcommand, "run" | "pull"),
+        "page-size" => matches!(subcommand, "run" | "pull" | "compare"),
         "pems-user" | "pems-password-file" | "pems-bearer-token-file" | "pems-api-key-file" | "name" | "requests-per-second" => {
             subcommand != "credentials"
         }

@@ -62,6 +62,10 @@ begin
     grant execute on function evaluate_alerts(), notify_users(), claim_deliveries(text[], int),
         report_delivery(bigint, text)
         to pfa_sync_relay, pfa_sync_api;
+    grant execute on function compare_page(text, jsonb), compare_missing(text, text[]),
+        record_comparison(text, bigint, bigint), support_bundle(), next_requests(int)
+        to pfa_sync_relay;
+    grant execute on function doctor() to pfa_sync_relay, pfa_sync_api;
     grant execute on function is_drained(text) to pfa_sync_application, pfa_sync_relay, pfa_sync_api;
     -- What doctor prints.
     grant execute on function pfa_sync.check() to pfa_sync_relay, pfa_sync_api;

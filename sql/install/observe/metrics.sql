@@ -9,6 +9,7 @@ begin
     return query
     with by_organization as materialized (
         select coalesce(s.code, s.organization_id) as organization, s.* from status() s),
+    drifting as materialized (select f.organization_id from health_findings() f where f.code = 'drift'),
     forecast as materialized (select f.* from drain_forecast() f),
     figure as materialized (select k.* from kpis() k),
     -- The last pull of each kind that has ended.
@@ -97,7 +98,8 @@ begin
      cross join lateral (values
          ('pfa_sync_held', o.held_since is not null, '1 = PEMS refused the credentials of the organization'),
          ('pfa_sync_paused', o.paused and coalesce(o.paused_until > now(), true), '1 = a user stopped sending'),
-         ('pfa_sync_drift', s.health = 'drift', '1 = PEMS'' records are not as before')) n (name, holds, help)
+         ('pfa_sync_drift', exists (select from drifting d where d.organization_id = s.organization_id),
+          '1 = PEMS'' records are not as before')) n (name, holds, help)
     union all
     select 'pfa_sync_pull_overdue_seconds', jsonb_build_object('organization', s.organization),
            greatest(0, extract(epoch from now() - d.due_at))::double precision,
