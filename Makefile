@@ -59,10 +59,12 @@ lint: setup checks ## Check format and lints, and the sources by `make checks`
 	cargo clippy --workspace --all-targets -- --deny warnings
 	$(if $(shell command -v shellcheck),shellcheck $(shell grep -l '^#!/bin/sh' scripts/* .ci/run))
 
-checks: setup ## Check sources without a build: SQL, imports, search_path (pgspot), licences (cargo-deny)
+checks: setup ## Check sources without a build: SQL, imports, search_path (pgspot), licences (cargo-deny), alerts (promtool), systemd units
 	scripts/check-sql
 	scripts/check-imports
 	scripts/check-security
+	scripts/check-alerts
+	scripts/check-units
 	scripts/check-dependencies
 
 doc: setup-build ## Build the documentation of the code (rustdoc) in target/doc

@@ -16,7 +16,10 @@ pub async fn examine(settings: &Settings) -> bool {
     address(&mut report, settings);
     match settings.database() {
         Ok(database) => match doctor::database(&mut report, &database, &startup::API).await {
-            Some(()) => doctor::findings(&mut report, &database).await,
+            Some(()) => {
+                doctor::sessions(&mut report, &database).await;
+                doctor::findings(&mut report, &database).await;
+            }
             None => drop(report.skipped::<()>(&["check()"])),
         },
         Err(error) => {

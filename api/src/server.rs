@@ -9,7 +9,7 @@ use axum::{
     http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header},
     middleware,
 };
-use pfa_service::{cached::Cached, monitoring::Monitoring, server::serve as serve_routes, startup};
+use pfa_service::{alerts::Alerts, cached::Cached, monitoring::Monitoring, server::serve as serve_routes, startup};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
@@ -56,6 +56,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
             calls: CallLimit::new(settings.calls_per_user.into()),
         },
     });
+    let alerts = Alerts::new(database.clone(), &settings.alerts)?;
     let hub = Arc::new(Hub::new());
     let stop = CancellationToken::new();
     let state = AppState {
@@ -80,6 +81,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
     }
     tokio::spawn(remove_idle_users(access.clone()));
     tokio::spawn(poller::run(hub, access));
+    tokio::spawn(alerts.run(stop.clone()));
     let (report, mut refused) = oneshot::channel();
     let stopping = stop.clone();
     let stopped = async move {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use axum::http::HeaderValue;
 use clap::Args;
 use pfa_service::{
+    alerts::AlertArguments,
     database::Database,
     loopback::is_loopback_url,
     proxy, secret,
@@ -98,6 +99,9 @@ pub struct Settings {
     /// How the log is written.
     #[command(flatten)]
     pub log: LogSettings,
+    /// How alerts are sent.
+    #[command(flatten)]
+    pub alerts: AlertArguments,
 }
 
 impl Settings {

@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-/** The tests in a browser. tests/e2e/dashboard.rs starts the stack and runs them; one stack serves all, in this order. */
+/** The tests in a browser. tests/e2e/browser.rs starts the stack and runs them; one stack serves all, in this order. */
 export default defineConfig({
   test: {
     environment: "node",

@@ -2,8 +2,14 @@
 //!
 //! A pooled connection would drop notifications. A notification only wakes the dispatcher; the table decides.
 
-use std::{convert::Infallible, future::poll_fn, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::poll_fn,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
+use metrics::gauge;
 use pfa_service::{
     database::{Database, DatabaseError, RawConnection},
     retry::{Backoff, Policy},
@@ -41,10 +47,27 @@ pub enum ListenError {
     NoEcho,
 }
 
+/// Whether notifications arrive, as the rest of the relay sees it. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Listening(Arc<Mutex<Option<bool>>>);
+
+impl Listening {
+    /// `None` = not known yet.
+    pub fn get(&self) -> Option<bool> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn set(&self, listening: bool) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(listening);
+        gauge!("pfa_relay_listening").set(f64::from(u8::from(listening)));
+    }
+}
+
 /// Wakes the dispatcher when there is work.
 pub struct Listener {
     database: Database,
     wake: Arc<Notify>,
+    listening: Listening,
 }
 
 /// A connection that receives notifications.
@@ -58,7 +81,12 @@ struct ListenConnection {
 impl Listener {
     /// A listener that notifies `wake`.
     pub fn new(database: Database, wake: Arc<Notify>) -> Self {
-        Self { database, wake }
+        Self { database, wake, listening: Listening::default() }
+    }
+
+    /// Whether notifications arrive.
+    pub fn listening(&self) -> Listening {
+        self.listening.clone()
     }
 
     /// Listens until `stop` is cancelled, and connects again when a connection is lost.
@@ -67,6 +95,7 @@ impl Listener {
             let mut backoff = Policy::DATABASE.backoff();
             loop {
                 let Err(error) = self.listen(&mut backoff).await;
+                self.listening.set(false);
                 let wait = backoff.wait();
                 warn!(%error, wait_ms = wait.as_millis() as u64, "not listening; the queue is still polled");
                 sleep(wait).await;
@@ -88,6 +117,7 @@ impl Listener {
         let mut pings = 0;
         loop {
             connection.ping(pings).await?;
+            self.listening.set(true);
             backoff.reset();
             pings += 1;
             connection.idle(PING_INTERVAL).await?;

@@ -1,12 +1,13 @@
 //! `pfa-relay`: transfers committed edits from Postgres to PEMS, and PEMS' records to the mirror.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 use pfa_relay::{
     commands::{
+        compare,
         credentials::{self, CredentialsCommand},
-        doctor, pull, run,
+        doctor, dry_run, pull, run, support_bundle,
     },
     settings::{PROGRAM, Settings},
 };
@@ -32,13 +33,33 @@ struct Arguments {
 enum Command {
     /// Run until stopped by SIGTERM or SIGINT
     #[command(after_help = RUN_EXAMPLES)]
-    Run,
+    Run {
+        /// Show what would be sent, claim nothing, and end
+        #[arg(long)]
+        dry_run: bool,
+    },
     /// Read all records of PEMS into the mirror, once
     #[command(after_help = PULL_EXAMPLES)]
     Pull {
         /// Only this organization, by id or code; may be given several times [default: all active ones]
         #[arg(long = "organization", value_name = "CODE|ID")]
         organizations: Vec<String>,
+    },
+    /// Read all records of PEMS, and say which the mirror has otherwise; changes nothing
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare {
+        /// Only this organization, by id or code; may be given several times [default: all active ones]
+        #[arg(long = "organization", value_name = "CODE|ID")]
+        organizations: Vec<String>,
+        /// Write every difference to this file
+        #[arg(long, value_name = "FILE")]
+        csv: Option<PathBuf>,
+    },
+    /// Write to a file what a maintainer needs, without secrets and values of records
+    SupportBundle {
+        /// The file
+        #[arg(long, value_name = "FILE", default_value = "pfa-sync-support.json")]
+        output: PathBuf,
     },
     /// Check settings, database, extension, notifications, PEMS and credentials
     #[command(after_help = DOCTOR_EXAMPLES)]
@@ -66,6 +87,11 @@ Examples:
     pfa-relay pull --config /etc/pfa-sync/pfa-relay.toml
   Two of them:
     pfa-relay pull --organization RIO --organization HARBOUR";
+
+const COMPARE_EXAMPLES: &str = "\
+Example:
+  Before a go-live, or when PEMS was restored; exits with 1 if a record differs and no change of it waits:
+    pfa-relay compare --organization RIO --csv differences.csv";
 
 const DOCTOR_EXAMPLES: &str = "\
 Example:
@@ -107,7 +133,10 @@ async fn start() -> anyhow::Result<bool> {
     let Arguments { settings, command } = Arguments::from_arg_matches(&matches)?;
     log::start(&settings.log)?;
     match command {
-        Command::Run => run::run(&settings).await.map(|()| true),
+        Command::Run { dry_run: true } => dry_run::show(&settings).await.map(|()| true),
+        Command::Run { dry_run: false } => run::run(&settings).await.map(|()| true),
+        Command::Compare { organizations, csv } => compare::compare(&settings, &organizations, csv.as_deref()).await,
+        Command::SupportBundle { output } => support_bundle::write(&settings, &output).await.map(|()| true),
         Command::Pull { organizations } => pull::pull(&settings, &organizations).await,
         Command::Doctor => Ok(doctor::examine(&settings).await),
         Command::Credentials { command } => credentials::run(&settings, &command).await,

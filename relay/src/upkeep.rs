@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use crate::{calls::Calls, systems::Systems};
+use crate::{calls::Calls, listener::Listening, systems::Systems};
 
 /// Poll interval and lease until the first heartbeat returns those of the database.
 const INITIAL_POLL_INTERVAL: Duration = Duration::from_secs(60);
@@ -47,10 +47,16 @@ pub struct Upkeep {
 
 impl Upkeep {
     /// Starts the regular work. The lease is at least `min_lease`.
-    pub fn start(calls: Calls, systems: Arc<Systems>, min_lease: Duration, stop: CancellationToken) -> Self {
+    pub fn start(
+        calls: Calls,
+        systems: Arc<Systems>,
+        listening: Listening,
+        min_lease: Duration,
+        stop: CancellationToken,
+    ) -> Self {
         let settings = FleetSettings { lease: min_lease, poll_interval: INITIAL_POLL_INTERVAL };
         let upkeep = Self { settings: Arc::new(Mutex::new(settings)), wanted: Arc::default() };
-        let worker = Worker { upkeep: upkeep.clone(), calls, systems, min_lease, failing: None };
+        let worker = Worker { upkeep: upkeep.clone(), calls, systems, listening, min_lease, failing: None };
         tokio::spawn(async move { stop.run_until_cancelled(worker.run()).await });
         upkeep
     }
@@ -70,6 +76,7 @@ struct Worker {
     upkeep: Upkeep,
     calls: Calls,
     systems: Arc<Systems>,
+    listening: Listening,
     min_lease: Duration,
     /// Since the first of several failures: how long to wait.
     failing: Option<Backoff>,
@@ -105,7 +112,7 @@ impl Worker {
             debug!(relay = self.calls.relay(), %error, "can't read the definitions of the PEMS");
         }
         let (organizations, faults) = (self.systems.organizations(), self.systems.faults());
-        match self.calls.heartbeat(organizations.as_deref(), faults.as_deref()).await {
+        match self.calls.heartbeat(organizations.as_deref(), faults.as_deref(), self.listening.get()).await {
             Ok(reply) => {
                 self.failing = None;
                 let settings = FleetSettings { lease: reply.lease().max(self.min_lease), poll_interval: reply.poll() };

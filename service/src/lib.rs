@@ -1,5 +1,6 @@
 //! What the programs of pfa-sync share: settings, database connections, retries, the log and monitoring.
 
+pub mod alerts;
 pub mod cached;
 pub mod certificate;
 pub mod database;

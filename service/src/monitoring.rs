@@ -21,6 +21,9 @@ use crate::{cached::Cached, database::Database, server::serve};
 /// Upper bounds of the buckets of duration histograms, in seconds.
 const DURATION_BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
+/// The same for the time from a commit until PEMS has it: a change may wait for hours.
+const DELIVERY_BUCKETS: [f64; 14] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 120.0, 600.0, 3600.0, 86400.0];
+
 /// How often measured durations are folded into their histograms.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -52,6 +55,7 @@ impl Monitoring {
     pub async fn start(self) -> Result<()> {
         let figures = PrometheusBuilder::new()
             .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &DURATION_BUCKETS)?
+            .set_buckets_for_metric(Matcher::Suffix("_delivery_seconds".to_owned()), &DELIVERY_BUCKETS)?
             .install_recorder()?;
         let listener =
             TcpListener::bind(self.address).await.with_context(|| format!("can't listen on {} for monitoring", self.address))?;

@@ -19,13 +19,15 @@ use crate::{
 pub struct Program {
     /// The group role that the login must have, and no other.
     role: &'static str,
+    /// Whether it works on a database that takes writes alone: not on a standby.
+    writes: bool,
 }
 
 /// The requirements of `pfa-relay`.
-pub const RELAY: Program = Program { role: "pfa_sync_relay" };
+pub const RELAY: Program = Program { role: "pfa_sync_relay", writes: true };
 
 /// The requirements of `pfa-api`.
-pub const API: Program = Program { role: "pfa_sync_api" };
+pub const API: Program = Program { role: "pfa_sync_api", writes: false };
 
 /// A fault that stays until a person mends it.
 #[derive(Debug, Error)]
@@ -53,7 +55,7 @@ const QUERY: &str = "
                   union all select 'bypassrls' where r.rolbypassrls
                   union all select 'createrole' where r.rolcreaterole
                   order by 1),
-           exists (select from pg_extension e where e.extname = 'pfa_sync')
+           exists (select from pg_extension e where e.extname = 'pfa_sync'), pg_is_in_recovery()
       from pg_roles r
       left join pg_roles g on g.rolname = $1
      where r.rolname = session_user";
@@ -111,6 +113,7 @@ struct Standing {
     has_role: Option<bool>,
     others: Vec<String>,
     installed: bool,
+    standby: bool,
     unfit: Option<String>,
 }
 
@@ -123,6 +126,7 @@ async fn check(database: &Database, program: &Program) -> Result<Standing, Datab
             has_role: None,
             others: Vec::new(),
             installed: false,
+            standby: false,
             unfit: None,
         });
     };
@@ -132,6 +136,7 @@ async fn check(database: &Database, program: &Program) -> Result<Standing, Datab
         has_role: row.try_get(2)?,
         others: row.try_get(3)?,
         installed: row.try_get(4)?,
+        standby: row.try_get(5)?,
         unfit: None,
     };
     if standing.installed && standing.has_role == Some(true) {
@@ -155,6 +160,10 @@ impl Standing {
             Self { installed: false, .. } => {
                 Ok(Some("the extension pfa_sync is not installed in this database: create extension pfa_sync".to_owned()))
             }
+            Self { standby: true, .. } if program.writes => Ok(Some(
+                "the database is a standby and takes no writes: name its primary in database-url, or wait until it is promoted"
+                    .to_owned(),
+            )),
             Self { unfit, .. } => Ok(unfit),
         }
     }

@@ -21,6 +21,9 @@ begin
     return query
         select format('%s answers kept for repeated requests', pruned), 'pruned'
           from prune_idempotent_requests() pruned where pruned > 0;
+    return query select format('%s alerts', pruned), 'pruned' from prune_alerts() pruned where pruned > 0;
+    return query
+        select format('%s notifications', pruned), 'pruned' from prune_notifications() pruned where pruned > 0;
     return query select 'relay ' || gone, 'forgotten' from forget_relays() gone;
     return query
         select format('%s times too far ahead', reset), 'reset' from reset_future_times() reset where reset > 0;
@@ -37,6 +40,7 @@ end
 $$;
 comment on function pfa_sync.maintain() is
     'Relay: creates the log''s next partitions, and deletes pages of pulls past bronze_retention, answers of '
-    'idempotent requests after a day, and relays that were not seen for a day; it resets times that lie too far '
-    'ahead, after the server''s clock was corrected, counts for status() what waits in queues that are too long to '
-    'be counted at each call, and for kpis() what the log has got since. Returns a row for each action.';
+    'idempotent requests after a day, alerts past alert_retention, notifications past notification_retention, and '
+    'relays that were not seen for a day; it resets times that lie too far ahead, after the server''s clock was '
+    'corrected, counts for status() what waits in queues that are too long to be counted at each call, and for kpis() '
+    'what the log has got since. Returns a row for each action.';

@@ -1,105 +1,91 @@
-//! The dashboard: how its files are served, and its tests in a browser against the whole stack.
+//! The Grafana dashboard and the alert rules: each of their queries is asked of a real Prometheus that reads a relay and an
+//! API.
 
-use std::env;
+use std::fs;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use reqwest::{Response, StatusCode};
-use testbed::cluster::Login;
-use testbed::process::program;
+use serde_json::{Value, json};
+use testbed::process::{Process, program};
 use tokio::process::Command;
+use tokio::time::{sleep, timeout};
 
-use crate::support::api::{Api, SECRET, problem};
-use crate::support::scenario::Scenario;
+use crate::support::api::Api;
 use crate::support::stack::Stack;
 
-const WEB: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../api/web");
+const REPOSITORY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
-/// Records of RIO in PEMS and mirror, and of HARBOUR in the mirror alone: as many as an organization has.
-const RECORDS: usize = 420;
-const MANY: &str = r#"
-    insert into pfa_mirror (id, "organizationId", "pfaId", data, category, source, "monthlyRate", "pemsVersion", "updatedAt")
-    select 'mir_many_' || n, 'org_HARBOUR_7', lpad(n::text, 6, '0'),
-           jsonb_build_object('pfaId', lpad(n::text, 6, '0'), 'organization', 'HARBOUR', 'category', 'Crane', 'class', 'Mobile Crane',
-               'source', 'Rental', 'dor', 'BEO', 'monthlyRate', 5000 + n % 4000, 'forecastStart', '2026-01-01T00:00:00.000Z',
-               'forecastEnd', '2026-12-31T00:00:00.000Z', 'isActualized', false, 'isDiscontinued', false),
-           'Crane', 'Rental', 5000 + n % 4000, '1', now() at time zone 'utc'
-      from generate_series(1, 60000) n"#;
+/// Longest wait for Prometheus. A test that reaches it has failed.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::test]
-async fn its_page_stands_at_every_address_that_a_browser_opens_and_its_files_are_kept_by_their_hash() -> Result<()> {
-    let scenario = Scenario::empty().await?;
-    let api = Api::start(&scenario, &["--sign-in-url", "https://pfa.example.com/sign-in?a=1&b=2"]).await?;
-    let open = async |path: &str, accept: &str| -> Result<Response> {
-        Ok(api.request("GET", path, None).header("accept", accept).send().await?)
-    };
-    for path in ["/", "/conflicts", "/records/4711?org=RIO"] {
-        let page = open(path, "text/html,*/*").await?.error_for_status()?;
-        assert_eq!(page.headers()["cache-control"], "no-cache");
-        let policy = page.headers()["content-security-policy"].to_str()?;
-        assert!(policy.contains("script-src 'self';") && policy.contains("frame-ancestors 'none'"), "{policy}");
-        assert!(!policy.contains("unsafe"), "{policy}");
-        let tag = page.headers()["etag"].clone();
-        let again = api.request("GET", path, None).header("accept", "text/html").header("if-none-match", tag).send().await?;
-        assert_eq!(again.status(), StatusCode::NOT_MODIFIED);
-    }
-    for (path, accept) in [
-        ("/conflicts", "application/json"),
-        ("/assets/index-00000000.js", "text/html"),
-        ("/api/nothing", "text/html"),
-        ("/index.html", "*/*"),
-    ] {
-        assert_eq!(problem(open(path, accept).await?).await?.0, 404, "{path} as {accept}");
-    }
-    assert_eq!(problem(api.request("POST", "/", None).header("accept", "text/html").send().await?).await?.0, 404);
+async fn every_query_of_dashboard_and_rules_has_its_metrics() -> Result<()> {
+    let stack = Stack::new(3).await?;
+    // Pulls are due only where they are scheduled.
+    stack.scenario.client.batch_execute("select pfa_sync.set('inbound', 'relay')").await?;
+    ensure!(stack.relay("pull")?.wait().await?.success());
+    let mut relay = stack.relay_with_arguments("run", &["--monitoring", "127.0.0.1:0"])?;
+    let mut api = Api::start(&stack.scenario, &["--monitoring", "127.0.0.1:0"]).await?;
+    let monitored = [monitored(&mut relay).await?, monitored(&mut api.process).await?];
+    stack.scenario.edit("1", json!({"model": "Mine"})).await?;
+    stack.until_drained().await?;
+    api.get("usr_viewer", "/api/pems/sync-status?organizationId=RIO").await?;
 
-    let page = open("/", "text/html").await?.text().await?;
-    if page.contains("make web") {
-        return Ok(());
-    }
-    assert!(page.contains("content=\"https://pfa.example.com/sign-in?a=1&amp;b=2\""), "{page}");
-    assert!(!page.contains("<style") && !page.replace("<script type=\"module\"", "").contains("<script"), "inline code in {page}");
-    let assets: Vec<&str> = page.split('"').filter(|text| text.starts_with("/assets/")).collect();
-    ensure!(!assets.is_empty(), "the page loads no asset: {page}");
-    for asset in assets {
-        for coding in ["br", "gzip"] {
-            let answer = api.request("GET", asset, None).header("accept-encoding", coding).send().await?.error_for_status()?;
-            assert_eq!(answer.headers()["content-encoding"], coding);
-            assert_eq!(answer.headers()["cache-control"], "public, max-age=31536000, immutable");
-            assert_eq!(answer.headers()["vary"], "Accept-Encoding");
+    let directory = tempfile::tempdir()?;
+    let rules = Path::new(REPOSITORY).join("deploy/prometheus/pfa-sync.rules.yml");
+    let config = json!({
+        "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
+        "rule_files": [rules],
+        "scrape_configs": [job("pfa-relay", &monitored[0]), job("pfa-api", &monitored[1])],
+    });
+    // JSON is YAML.
+    fs::write(directory.path().join("prometheus.yml"), config.to_string())?;
+    // Prometheus does not say which port it chose.
+    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+    let _prometheus = Command::new(prometheus()?)
+        .arg(format!("--web.listen-address={address}"))
+        .args(["--config.file=prometheus.yml", "--storage.tsdb.path=data", "--log.level=error"])
+        .current_dir(&directory)
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    let both_read = async {
+        while !both_are_up(&format!("http://{address}")).await {
+            sleep(Duration::from_millis(100)).await
         }
-        let plain = open(asset, "*/*").await?.error_for_status()?;
-        assert!(plain.headers().get("content-encoding").is_none());
-        let tag = plain.headers()["etag"].clone();
-        assert_eq!(
-            api.request("GET", asset, None).header("if-none-match", tag).send().await?.status(),
-            StatusCode::NOT_MODIFIED
-        );
-    }
-    Ok(())
+    };
+    timeout(PATIENCE, both_read).await.context("Prometheus has not read the relay and the API")?;
+
+    let output = Command::new(Path::new(REPOSITORY).join("scripts/check-grafana"))
+        .arg(format!("http://{address}"))
+        .kill_on_drop(true)
+        .output()
+        .await?;
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    stack.scenario.check().await
 }
 
-/// The stories of api/web/browser. They start and stop services of their own, next to this relay and this PEMS.
-#[tokio::test]
-async fn it_works_in_a_browser() -> Result<()> {
-    let stack = Stack::new(RECORDS).await?;
-    stack.scenario.client.batch_execute(MANY).await?;
-    // A failure is one at the first attempt, and an outage that the tests make ends soon.
-    stack.scenario.client.batch_execute("select pfa_sync.set('instance_name', 'Browser tests'); analyze").await?;
-    let relay = stack.relay("run")?;
-    let npm = env::var("NPM").unwrap_or_else(|_| "npm".to_owned());
-    let status = Command::new(&npm)
-        .args(["run", "--silent", "browser"])
-        .current_dir(WEB)
-        .env("PFA_API", program("pfa-api")?)
-        .env("PFA_API_DATABASE_URL", stack.scenario.database.url_as(Login::Api))
-        .env("PFA_API_SECRET", SECRET)
-        .env("PEMS_URL", stack.pems.url())
-        .env("PEMS_CA_PEM", stack.pems.ca_pem())
-        .kill_on_drop(true)
-        .status()
-        .await
-        .with_context(|| format!("{npm} is needed for the tests in a browser; api/web/README.md says what else"))?;
-    ensure!(status.success(), "the tests in a browser ended with {status}");
-    relay.stop().await?;
-    stack.check().await
+/// The address of a program's monitoring, without its scheme.
+async fn monitored(process: &mut Process) -> Result<String> {
+    Ok(process.line().await?.strip_prefix("monitored on http://").context("the address")?.to_owned())
+}
+
+fn job(name: &str, address: &str) -> Value {
+    json!({"job_name": name, "static_configs": [{"targets": [address]}]})
+}
+
+async fn both_are_up(address: &str) -> bool {
+    let Ok(answer) = reqwest::get(format!("{address}/api/v1/query?query=count(up==1)")).await else { return false };
+    let answer: Value = answer.json().await.unwrap_or_default();
+    answer["data"]["result"][0]["value"][1] == "2"
+}
+
+/// Where `make setup` unpacks it, else the one on PATH.
+fn prometheus() -> Result<PathBuf> {
+    let target = program("pfa-api")?.ancestors().nth(2).context("the tests run outside of target/")?.to_owned();
+    let unpacked = target.join("prometheus/usr/bin/prometheus");
+    Ok(if unpacked.is_file() { unpacked } else { "prometheus".into() })
 }

@@ -10,7 +10,7 @@ use crate::support::api::Api;
 use crate::support::scenario::Scenario;
 
 /// In this order each finds what it speaks of. A new route needs a place here.
-const ORDER: [&str; 53] = [
+const ORDER: [&str; 70] = [
     "listRecords",
     "saveDraft",
     "explain",
@@ -62,13 +62,34 @@ const ORDER: [&str; 53] = [
     "listResolvedConflicts",
     "changeSetting",
     "listSettings",
+    "listAlertRules",
+    "changeAlertRule",
+    "listAlerts",
+    "acknowledgeAlert",
+    "setAlertChannel",
+    "listAlertChannels",
+    "removeAlertChannel",
+    "listNotifications",
+    "markRead",
+    "definePems",
+    "listPemsSystems",
+    "assignPems",
+    "retirePems",
+    "listCredentials",
+    "listRelays",
+    "drain",
+    "isDrained",
     "pause",
     "resume",
 ];
 
-/// What the examples refer to: in RIO, two conflicts, two dead letters, and a record without edits.
+/// What the examples refer to: in RIO, two conflicts, two dead letters with an alert, and a record without edits.
 pub async fn prepared() -> Result<Scenario> {
     let scenario = Scenario::empty().await?;
+    scenario
+        .client
+        .execute("select pfa_sync.notify_users(), pfa_sync.heartbeat('relay-1', '0.1.0', listening => true)", &[])
+        .await?;
     scenario.ingest(&["4711", "4712", "4713", "4714", "4715"].map(|id| pems_record("RIO", id))).await?;
     let application = scenario.application();
     for id in ["4713", "4714"] {
@@ -86,6 +107,12 @@ pub async fn prepared() -> Result<Scenario> {
         scenario.foreign_edit(id, 2, json!({"monthlyRate": 13250})).await?;
     }
     application.commit(EDITOR, RIO).await?;
+    let sealed = "select pfa_sync.activate_credentials(pfa_sync.store_credentials('default', null, 'basic', 'PFA_RELAY', 1, \
+                  'https://pems.example/', 'k1', '\\x000102030405060708090a0b', '\\x00', '8c1f0a'), true)";
+    scenario.client.execute(sealed, &[]).await?;
+    scenario.client.execute("select pfa_sync.notify_users()", &[]).await?;
+    scenario.client.query("select * from pfa_sync.evaluate_alerts()", &[]).await?;
+    scenario.client.execute("select pfa_sync.notify_users()", &[]).await?;
     Ok(scenario)
 }
 

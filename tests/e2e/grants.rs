@@ -57,7 +57,16 @@ const SURFACE: &str = "
     function store_credentials - r - -   function activate_credentials - r - -
     function record_verification - r - - function remove_credentials - r - -  function reseal_credentials - r - -
     relation credentials a r i d         relation pems_systems a r i d
-    function slot_interval_of a r i d    function breaker_state a r i d";
+    function slot_interval_of a r i d    function breaker_state a r i d
+    function drain a - i -               function is_drained a r i -          function acknowledge_alert a - i -
+    function set_alert_rule a - i -      function set_alert_channel a - i -   function remove_alert_channel a - i -
+    function mark_read a - i -           function evaluate_alerts - r i -     function notify_users - r i -
+    function claim_deliveries - r i -    function report_delivery - r i -     relation relays a r i d
+    relation alerts a - i d              relation alert_rules a - i d         relation alert_channels a - i d
+    relation notifications a - i d       function can_see_all a - i d         function visibility_user a - i d
+    function alert_limit_of a - i d      function relay_silence a r i d
+    function compare_page - r - -        function compare_missing - r - -     function record_comparison - r - -
+    function support_bundle - r - -      function next_requests - r - -       function doctor - r i -";
 
 const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];

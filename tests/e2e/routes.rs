@@ -62,6 +62,23 @@ const ROUTES: &str = r#"
     POST /api/pems/conflicts/{conflictId}/resolve               401 404 403 200 409 {"resolution": "use_pems"}
     POST /api/pems/pause                                        401 404 403 403 204 {"organizationId": "HARBOUR", "reason": "works"}
     POST /api/pems/resume                                       401 404 403 403 200 {"organizationId": "HARBOUR"}
+    GET  /api/pems/alerts                                       401 404 200 200 200 ?organizationId=HARBOUR
+    POST /api/pems/alerts/{alertId}/acknowledge                 401 404 403 403 204 {"note": "on it"}
+    GET  /api/pems/alert-rules                                  401 200 200 200 200
+    PUT  /api/pems/alert-rules/{rule}                           401 404 403 403 204 {"organizationId": "HARBOUR", "threshold": 3}
+    GET  /api/pems/alert-channels                               401 200 200 200 200
+    PUT  /api/pems/alert-channels                               401 403 403 403 200 {"kind": "mail", "address": "a@b.example"}
+    DELETE /api/pems/alert-channels/{channelId}                 401 403 403 403 204
+    GET  /api/pems/notifications                                401 200 200 200 200
+    POST /api/pems/notifications/read                           401 200 200 200 200 {}
+    GET  /api/pems/systems                                      401 200 200 200 200
+    PUT  /api/pems/systems/{pems}                               401 403 403 403 204 {"url": "https://east.example", "tenant": "T"}
+    POST /api/pems/systems/{pems}/assign                        401 404 403 403 204 {"organizationId": "HARBOUR"}
+    DELETE /api/pems/systems/{pems}                             401 403 403 403 409
+    GET  /api/pems/credentials                                  401 200 200 200 200
+    GET  /api/pems/relays                                       401 200 200 200 200
+    POST /api/pems/drain                                        401 404 403 403 204 {"organizationId": "HARBOUR", "reason": "works"}
+    GET  /api/pems/drained                                      401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/kpis                                         401 404 200 200 200 ?organizationId=HARBOUR&step=1%20hour
     GET  /api/pems/drain-forecast                               401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/failures                                     401 404 200 200 200 ?organizationId=HARBOUR
@@ -96,7 +113,7 @@ fn rows() -> impl Iterator<Item = Row> {
 }
 
 /// The values of the parameters of routes and bodies: things of HARBOUR.
-async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 9]> {
+async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 13]> {
     let least = async |id: &str, view: &str| -> Result<String> {
         let query = format!("select min({id})::text from pfa_sync.{view} where organization_id = 'org_HARBOUR_7'");
         scenario.value(&query).await
@@ -110,6 +127,10 @@ async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 9]> 
         ("{page}", "records".to_owned()),
         ("{code}", "REJECTED".to_owned()),
         ("{version}", "1".to_owned()),
+        ("{alertId}", least("alert_id", "alerts").await?),
+        ("{rule}", "dead_letters".to_owned()),
+        ("{channelId}", "1".to_owned()),
+        ("{pems}", "east".to_owned()),
         ("{name}", "max_retries".to_owned()),
     ])
 }
@@ -117,6 +138,7 @@ async fn parameters(scenario: &Scenario) -> Result<[(&'static str, String); 9]> 
 #[tokio::test]
 async fn each_route_answers_each_user_as_their_organization_and_role_allow() -> Result<()> {
     let scenario = two_tenants().await?;
+    scenario.client.query("select * from pfa_sync.evaluate_alerts()", &[]).await?;
     let api = Api::start(&scenario, &[]).await?;
     let parameters = parameters(&scenario).await?;
     let filled = |text: &str| parameters.iter().fold(text.to_owned(), |text, (name, value)| text.replace(name, value));

@@ -27,7 +27,7 @@ pub(crate) struct LiveEvent {
     at: String,
     /// `queued`, `syncing`, `attempt_failed` (another try follows, or an event that says how the change ended), `synced`,
     /// `stored_differently` (PEMS confirmed it and stores other values), `conflict`, `resolved`, `failed`, `discarded`,
-    /// `withdrawn`, `breaker` or `pause`.
+    /// `withdrawn`, `breaker`, `pause`, `job`, `rollback`, `alert`, `notification` (of the stream's user) or `credentials`.
     pub(super) event: String,
     /// Its name in the log, such as `BREAKER_OPENED`.
     event_type: String,
@@ -41,7 +41,7 @@ pub(crate) struct LiveEvent {
     queue_id: Option<Id>,
     job_id: Option<Id>,
     batch_id: Option<Id>,
-    user_id: Option<String>,
+    pub(super) user_id: Option<String>,
     success: Option<bool>,
 }
 

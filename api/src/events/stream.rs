@@ -146,7 +146,8 @@ impl Listener {
         };
         while let Some(event) = events.get(self.sent) {
             self.sent += 1;
-            if event.organizations.iter().any(|organization| self.organizations.contains(organization)) {
+            let for_user = event.event != "notification" || event.user_id.as_deref() == Some(self.caller.user.as_str());
+            if for_user && event.organizations.iter().any(|organization| self.organizations.contains(organization)) {
                 let id = if self.sent == events.len() { &event.following } else { &event.position };
                 return Event::default().event(&event.event).id(id).json_data(event).ok();
             }

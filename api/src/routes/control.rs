@@ -2,11 +2,14 @@
 
 use axum::{Json, extract::Path, http::StatusCode};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     auth::caller::Caller,
-    http::{body::Body, problem::Problem},
+    http::{
+        body::{Body, Parameters},
+        problem::Problem,
+    },
 };
 
 #[derive(Deserialize, ToSchema)]
@@ -26,6 +29,40 @@ pub(super) async fn pause(caller: Caller, Body(pause): Body<PauseRequest>) -> Re
     let query = "select pfa_sync.pause($1, $2, $3::text::timestamptz)";
     caller.row::<IgnoredAny>(query, &[&pause.organization_id, &pause.reason, &pause.until]).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct DrainRequest {
+    /// By id or code; absent: all organizations.
+    organization_id: Option<String>,
+    reason: String,
+}
+
+/// Stop sending and pulling until a resume; edits are still queued, and what is in flight comes to its end
+#[utoipa::path(post, operation_id = "drain", path = "/api/pems/drain", tag = "control", request_body = DrainRequest, responses((status = NO_CONTENT)))]
+pub(super) async fn drain(caller: Caller, Body(drain): Body<DrainRequest>) -> Result<StatusCode, Problem> {
+    caller.row::<IgnoredAny>("select pfa_sync.drain($1, $2)", &[&drain.organization_id, &drain.reason]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Drained {
+    /// By id or code; absent: all organizations.
+    organization_id: Option<String>,
+}
+
+#[derive(Deserialize, Serialize, ToSchema)]
+pub(super) struct DrainState {
+    drained: bool,
+}
+
+/// Whether nothing is in flight: no request whose outcome is not known, and no pull
+#[utoipa::path(get, operation_id = "isDrained", path = "/api/pems/drained", tag = "control", params(Drained), responses((status = OK, body = DrainState)))]
+pub(super) async fn is_drained(caller: Caller, Parameters(wanted): Parameters<Drained>) -> Result<Json<DrainState>, Problem> {
+    Ok(Json(caller.row("select pfa_sync.is_drained($1) as drained", &[&wanted.organization_id]).await?))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -1,5 +1,6 @@
 //! The routes, each with its part of the OpenAPI description.
 
+mod alerts;
 mod audit;
 mod bulk_jobs;
 mod bulk_resolution;
@@ -16,10 +17,12 @@ mod jobs;
 mod listing;
 mod me;
 mod modifications;
+mod notifications;
 mod records;
 mod resolved_conflicts;
 mod rollback;
 mod sync;
+mod systems;
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
@@ -80,11 +83,26 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(figures::failures))
         .routes(routes!(figures::note))
         .routes(routes!(figures::causes))
+        .routes(routes!(alerts::list))
+        .routes(routes!(alerts::acknowledge))
+        .routes(routes!(alerts::rules))
+        .routes(routes!(alerts::change_rule))
+        .routes(routes!(alerts::channels, alerts::set_channel))
+        .routes(routes!(alerts::remove_channel))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::mark_read))
+        .routes(routes!(systems::list))
+        .routes(routes!(systems::define, systems::retire))
+        .routes(routes!(systems::assign))
+        .routes(routes!(systems::credentials))
+        .routes(routes!(systems::relays))
         .routes(routes!(events::listen))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
         .routes(routes!(control::pause))
         .routes(routes!(control::resume))
+        .routes(routes!(control::drain))
+        .routes(routes!(control::is_drained))
         .routes(routes!(control::settings))
         .routes(routes!(control::set))
 }

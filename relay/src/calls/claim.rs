@@ -66,6 +66,8 @@ pub struct Claimed {
     pub token: ClaimToken,
     /// The record's id in PEMS.
     pub pfa_id: String,
+    /// When it was committed, on the clock of this process.
+    pub committed: Instant,
     /// An earlier request of the change may have been applied.
     pub ambiguous: bool,
     /// What to write; `None` when PEMS' version is unknown, so that the record can only be read.
@@ -112,7 +114,7 @@ impl Calls {
             organization: first.try_get("organization_code")?,
             pems: PemsRevision { name: first.try_get("pems")?, revision: first.try_get("pems_revision")? },
             lease,
-            records: rows.iter().map(claimed).collect::<Result<_, _>>()?,
+            records: rows.iter().map(|row| claimed(row, answered)).collect::<Result<_, _>>()?,
         }))
     }
 
@@ -137,7 +139,7 @@ impl Calls {
     }
 }
 
-fn claimed(row: &Row) -> Result<Claimed, tokio_postgres::Error> {
+fn claimed(row: &Row, answered: Instant) -> Result<Claimed, tokio_postgres::Error> {
     let pfa_id: String = row.try_get("pfa_id")?;
     let version: Option<i64> = row.try_get("version")?;
     let write = version.map(|version| {
@@ -153,6 +155,7 @@ fn claimed(row: &Row) -> Result<Claimed, tokio_postgres::Error> {
     });
     Ok(Claimed {
         token: ClaimToken { queue_id: row.try_get("queue_id")?, fencing_token: row.try_get("fencing_token")? },
+        committed: answered.checked_sub(milliseconds(row.try_get("waited_ms")?)).unwrap_or(answered),
         ambiguous: row.try_get("ambiguous")?,
         write: write.transpose()?,
         pfa_id,

@@ -2,6 +2,7 @@
 
 mod claim;
 mod config;
+mod inspect;
 mod pulls;
 mod report;
 mod slots;
@@ -15,6 +16,7 @@ use tokio_postgres::{Row, types::ToSql};
 pub use self::{
     claim::{Batch, ClaimToken, Claimed, FirstRequest, PemsRevision, Step},
     config::{Assignment, ListedCredentials, NextCredentials, RelayConfig, System},
+    inspect::{Difference, NextRequest},
     pulls::{Ingested, Missing, Organization, Pull, Refusal},
     report::{Completion, FailedTry, Item, ReadBack, Report, Statuses},
     upkeep::{HeartbeatReply, JobsRun, OrganizationFault, Swept},

@@ -80,15 +80,18 @@ impl HeartbeatReply {
 }
 
 impl Calls {
-    /// Records that this relay is running, and which organizations it serves (`None` = all), and why not the others.
+    /// Records that this relay is running, and which organizations it serves (`None` = all), why not the
+    /// others, and whether notifications reach it.
     pub async fn heartbeat(
         &self,
         organizations: Option<&[String]>,
         faults: Option<&[OrganizationFault]>,
+        listening: Option<bool>,
     ) -> Result<HeartbeatReply, DatabaseError> {
         let version = env!("CARGO_PKG_VERSION");
-        let sql = "select pfa_sync.heartbeat($1, $2, $3, $4, $5)";
-        let rows = self.call(sql, &[&self.relay, &version, &self.fingerprint(), &organizations, &faults.map(Json)]).await?;
+        let sql = "select pfa_sync.heartbeat($1, $2, $3, $4, $5, $6)";
+        let rows =
+            self.call(sql, &[&self.relay, &version, &self.fingerprint(), &organizations, &faults.map(Json), &listening]).await?;
         let Json(reply) = rows[0].try_get(0)?;
         Ok(reply)
     }

@@ -34,6 +34,7 @@ async fn examine_all(report: &mut Report, settings: &Settings) -> Option<()> {
     let (Some(database), Some(())) = (database, fits) else {
         return report.skipped(&["check()", "organizations", "listen", "PEMS", "credentials"]);
     };
+    doctor::sessions(report, &database).await;
     doctor::findings(report, &database).await;
     let calls = Calls::new(database.clone(), settings.relay_name());
     organizations(report, &calls).await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
-use pfa_service::{database::Database, monitoring::Monitoring, startup};
+use pfa_service::{alerts::Alerts, database::Database, monitoring::Monitoring, startup};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::Notify,
@@ -30,9 +30,9 @@ use crate::{
     upkeep::Upkeep,
 };
 
-/// Connections beside one per batch and per pull: those of the dispatcher, of the upkeep and of the bulk jobs, and some for
+/// Connections beside one per batch and per pull: those of the dispatcher, of the upkeep, of the bulk jobs and of the alerts, and some for
 /// renewing leases.
-const SPARE_CONNECTIONS: usize = 6;
+const SPARE_CONNECTIONS: usize = 7;
 
 /// Runs until SIGTERM or SIGINT, then finishes what is in flight. Waits for a database or a PEMS that does not answer.
 pub async fn run(settings: &Settings) -> Result<()> {
@@ -44,6 +44,7 @@ pub async fn run(settings: &Settings) -> Result<()> {
         "pfa-relay",
     )?;
     let pems = settings.pems()?;
+    let alerts = Alerts::new(database.clone(), &settings.alerts)?;
     let mut calls = Calls::new(database.clone(), settings.relay_name());
     if let Some(embedded) = pems.embedded() {
         calls = calls.with_credentials(embedded.fingerprints());
@@ -69,14 +70,17 @@ pub async fn run(settings: &Settings) -> Result<()> {
         _ = terminations.recv() => return Ok(()),
         _ = interrupts.recv() => return Ok(()),
     }
+    tokio::spawn(alerts.run(stop.clone()));
     let request_timeout = pems.request_timeout;
     let systems = Arc::new(Systems::new(calls.clone(), pems)?);
     let puller = Puller { calls: calls.clone(), systems: systems.clone(), page_size: settings.page_size, stop: stop.clone() };
-    let upkeep = Upkeep::start(calls.clone(), systems.clone(), request_timeout + LEASE_MARGIN, stop.clone());
+    let wake = Arc::new(Notify::new());
+    let listener = Listener::new(database, wake.clone());
+    let upkeep =
+        Upkeep::start(calls.clone(), systems.clone(), listener.listening(), request_timeout + LEASE_MARGIN, stop.clone());
     let jobs = Jobs::start(calls.clone(), upkeep.clone(), stop.clone());
     let outbound = Outbound { calls: calls.clone(), systems: systems.clone(), suspects: Suspects::default(), stop: stop.clone() };
-    let wake = Arc::new(Notify::new());
-    let listening = tokio::spawn(Listener::new(database, wake.clone()).run(stop.clone()));
+    let listening = tokio::spawn(listener.run(stop.clone()));
     let dispatcher = Dispatcher::new(Arc::new(outbound), upkeep, jobs, wake, settings.batch_size, max_in_flight);
     let pulling = tokio::spawn(Schedule::new(puller).run());
     let mut dispatching = tokio::spawn(dispatcher.run());

@@ -1,4 +1,5 @@
 //! From PEMS to the mirror: scheduled pulls of PEMS' records.
 
 pub mod pull;
+pub mod request;
 pub mod schedule;

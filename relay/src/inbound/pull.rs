@@ -12,18 +12,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::request::{ReadError, request};
 use crate::{
     calls::{Calls, Ingested, Missing, Pull, Refusal},
     pems::{Failure, FailureKind, ListQuery, Page},
     systems::{Route, Systems},
 };
-
-/// How often a page or a record is requested before the pull fails.
-const MAX_TRIES: usize = 6;
-
-/// Longest wait before a request is repeated. The lease of a pull is not renewed meanwhile, so that after a longer one
-/// another run would make the request too early: the pull ends, and continues after its interval.
-const MAX_WAIT: Duration = Duration::from_secs(20);
 
 /// How long a page or the end of a pull is reported. By default the lease of a pull lasts as long, and another relay may take
 /// the pull over afterwards.
@@ -86,6 +80,16 @@ pub enum PullError {
     /// The database did not accept it.
     #[error(transparent)]
     Database(#[from] DatabaseError),
+}
+
+impl From<ReadError> for PullError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Stopped => Self::Stopped,
+            ReadError::Pems(failure) => Self::Pems(failure),
+            ReadError::Database(error) => Self::Database(error),
+        }
+    }
 }
 
 impl PullError {
@@ -163,7 +167,7 @@ impl Puller {
         let mut whole = pull.whole;
         let mut cursors = HashSet::new();
         while !whole {
-            let page = self.request(route, pull, || route.client.list(&pull.organization, &query)).await?;
+            let page = request(route, &self.stop, || route.client.list(&pull.organization, &query)).await?;
             // A list that ends never repeats one, and the pull fails before it reads a page again.
             if let Some(next) = &page.next
                 && (Some(next) == query.after.as_ref() || !cursors.insert(next.clone()))
@@ -206,58 +210,19 @@ impl Puller {
     async fn check_missing(&self, route: &Route, pull: &Pull, totals: &mut Totals) -> Result<(), PullError> {
         let mut answers = Vec::new();
         for (pfa_id, version) in self.persist(pull, || self.calls.missing_records(pull)).await? {
-            match self.request(route, pull, || route.client.get(&pull.organization, &pfa_id)).await {
+            match request(route, &self.stop, || route.client.get(&pull.organization, &pfa_id)).await {
                 Ok(record) => answers.push(Missing { pfa_id, version, record }),
                 // PEMS has it and does not show it: it stays as it is, and stops no other.
-                Err(PullError::Pems(failure)) if failure.kind == FailureKind::Rejected => {
+                Err(ReadError::Pems(failure)) if failure.kind == FailureKind::Rejected => {
                     totals.refuse(format!("pfaId {pfa_id}: {failure}"));
                 }
-                Err(error) => return Err(error),
+                Err(error) => return Err(error.into()),
             }
         }
         if !answers.is_empty() {
             totals.discontinued += self.persist(pull, || self.calls.report_missing(pull, &answers)).await?;
         }
         Ok(())
-    }
-
-    /// Makes a request that reads. Each try takes a slot of its own.
-    async fn request<T, F>(&self, route: &Route, pull: &Pull, call: impl Fn() -> F) -> Result<T, PullError>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let mut backoff = Policy::PEMS.backoff();
-        let mut tries = 1;
-        loop {
-            self.unless_stopped(route.slots.next()).await??;
-            let failure = match call().await {
-                Ok(answer) => return Ok(answer),
-                Err(failure) if tries == MAX_TRIES => return Err(failure.into()),
-                Err(failure) => failure,
-            };
-            tries += 1;
-            let wait = match failure.kind {
-                FailureKind::Throttled
-                | FailureKind::Unavailable
-                | FailureKind::Outage
-                | FailureKind::Ambiguous
-                | FailureKind::Locked => failure.retry_after.unwrap_or_else(|| backoff.wait()),
-                FailureKind::Unauthorized | FailureKind::Rejected | FailureKind::Conflict => return Err(failure.into()),
-            };
-            if wait > MAX_WAIT {
-                return Err(failure.into());
-            }
-            // The text of PEMS may quote prices; the cause of a request without an answer does not.
-            let cause = failure.source.as_ref().map(|_| failure.message.as_str());
-            warn!(
-                pull_id = pull.id,
-                organization = pull.organization,
-                http_status = failure.status,
-                cause,
-                "a request of a pull failed; trying again"
-            );
-            self.unless_stopped(sleep(wait)).await?;
-        }
     }
 
     /// Makes a call of the database, and repeats it until it succeeds or the lease has certainly ended.

@@ -76,6 +76,7 @@ mod tests {
         let record = |&queue_id: &i64| Claimed {
             token: ClaimToken { queue_id, fencing_token: 1 },
             pfa_id: queue_id.to_string(),
+            committed: tokio::time::Instant::now(),
             ambiguous: false,
             write: None,
         };

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use metrics::histogram;
 use pfa_service::{database::DatabaseError, retry};
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -179,12 +180,15 @@ impl BatchRun<'_> {
         let (mut completions, mut tries, mut conflicts) = (Vec::new(), Vec::new(), Vec::new());
         for (record, result) in records.iter().zip(results) {
             match result {
-                Ok(written) => completions.push(Completion {
-                    token: record.token,
-                    version: written.version,
-                    updated_at: written.updated_at,
-                    response: truncated(written.response),
-                }),
+                Ok(written) => {
+                    histogram!("pfa_relay_delivery_seconds").record(record.committed.elapsed());
+                    completions.push(Completion {
+                        token: record.token,
+                        version: written.version,
+                        updated_at: written.updated_at,
+                        response: truncated(written.response),
+                    });
+                }
                 Err(failure) if failure.kind == FailureKind::Conflict => conflicts.push((record, failure)),
                 Err(failure) => {
                     self.warn_of(Some(record), &failure);

@@ -5,7 +5,10 @@ mod pems;
 use std::{path::PathBuf, time::Duration};
 
 use clap::Args;
-use pfa_service::settings::{DatabaseSettings, LogSettings, MonitoringSettings, Program, SettingsError, duration};
+use pfa_service::{
+    alerts::AlertArguments,
+    settings::{DatabaseSettings, LogSettings, MonitoringSettings, Program, SettingsError, duration},
+};
 
 pub use self::pems::{PemsArguments, PemsSettings, PemsSettingsError};
 use crate::pems::{MAX_BATCH, MAX_PAGE};
@@ -16,8 +19,9 @@ pub const PROGRAM: Program = Program { prefix: "PFA_RELAY_", shipped: include_st
 /// Batches and monitoring are for the running relay, pages for whatever pulls.
 fn uses(subcommand: &str, setting: &str) -> bool {
     match setting {
+        _ if setting.starts_with("alert-") => matches!(subcommand, "run" | "doctor"),
         "max-in-flight" | "batch-size" | "drain-timeout" | "monitoring" => subcommand == "run",
-        "page-size" => matches!(subcommand, "run" | "pull"),
+        "page-size" => matches!(subcommand, "run" | "pull" | "compare"),
         "pems-user" | "pems-password-file" | "pems-bearer-token-file" | "pems-api-key-file" | "name" | "requests-per-second" => {
             subcommand != "credentials"
         }
@@ -59,6 +63,9 @@ pub struct Settings {
     #[command(flatten)]
     pub pems: PemsArguments,
 
+    /// How alerts are sent.
+    #[command(flatten)]
+    pub alerts: AlertArguments,
     /// How the log is written.
     #[command(flatten)]
     pub log: LogSettings,
@@ -123,7 +130,8 @@ mod tests {
             command().get_arguments().filter_map(|a| a.get_long()).map(str::to_owned).filter(|n| n != "config").collect();
         assert!(names.len() > 20);
         for name in &names {
-            let prefix = if name.starts_with("database-") || name.starts_with("pems-") { "" } else { "PFA_RELAY_" };
+            let prefix =
+                if ["alert-", "database-", "pems-"].iter().any(|shared| name.starts_with(shared)) { "" } else { "PFA_RELAY_" };
             let variable = format!("[env: {prefix}{}", name.replace('-', "_").to_uppercase());
             assert!(help.contains(&variable), "--help lacks {variable}");
             assert!(help.contains(&format!("--{name}")), "--help is silent about {name}");

@@ -115,6 +115,11 @@ impl Systems {
         self.current().routes.get(organization_id).filter(|route| route.pems.name == pems.name).cloned()
     }
 
+    /// The route of an organization; `None` = this relay does not serve it.
+    pub fn served(&self, organization_id: &str) -> Option<Arc<Route>> {
+        self.current().routes.get(organization_id).cloned()
+    }
+
     /// Ids of the organizations that this relay serves; `None` = all.
     pub fn organizations(&self) -> Option<Vec<String>> {
         self.current().organizations()

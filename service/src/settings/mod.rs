@@ -2,7 +2,7 @@
 //!
 //! A program has one list of its settings, a struct that derives [`clap::Args`]. Its shipped config file is compiled in and
 //! gives the defaults. [`read`] adds the environment variables: the name of the setting in upper case, after the program's
-//! prefix unless the name begins with `database-` or `pems-`.
+//! prefix unless the name begins with `alert-`, `database-` or `pems-`.
 
 mod groups;
 mod options;
@@ -161,7 +161,7 @@ fn hide(command: Command, hidden: &[Arg]) -> Command {
 
 /// The environment variable of a setting.
 fn variable(prefix: &str, setting: &str) -> String {
-    let shared = setting.starts_with("database-") || setting.starts_with("pems-");
+    let shared = ["alert-", "database-", "pems-"].iter().any(|prefix| setting.starts_with(prefix));
     let name = setting.replace('-', "_").to_uppercase();
     if shared { name } else { format!("{prefix}{name}") }
 }

@@ -29,7 +29,10 @@ begin
         restore_version(text, text, int, text, text, text), undo_job(bigint, text, text), stop_job(bigint, text, text),
         continue_job(bigint, text),
         define_pems(text, text, text, text, interval, int, interval, jsonb, text), assign_pems(text, text, text),
-        retire_pems(text, text)
+        retire_pems(text, text), drain(text, text, text), acknowledge_alert(bigint, text, text),
+        set_alert_rule(text, text, boolean, text, numeric, interval, text),
+        set_alert_channel(text, text, text, text, boolean, text), remove_alert_channel(bigint, text),
+        mark_read(bigint[], text)
         to pfa_sync_application, pfa_sync_api;
     grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
         to pfa_sync_api;
@@ -46,7 +49,7 @@ begin
         claim(text, text, int, interval, interval, text[]), next_due_ms(text[]), mark_sent(text, jsonb, interval),
         complete(text, jsonb), fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb),
         lost_since(jsonb), release(text, jsonb), extend_lease(text, jsonb, interval), take_slots(text, int),
-        heartbeat(text, text, text, text[], jsonb), sweep(int), run_jobs(), maintain(),
+        heartbeat(text, text, text, text[], jsonb, boolean), sweep(int), run_jobs(), maintain(),
         ingest(text, jsonb, text, bigint), inbound_organizations(text), begin_pull(text, text, text[]),
         next_pull_ms(text[]), relay_config(), config_revision(), next_credentials(text, text),
         store_credentials(text, text, text, text, int, text, text, bytea, bytea, text),
@@ -56,6 +59,14 @@ begin
         report_missing(bigint, int, jsonb), end_pull(bigint, int, text, boolean, boolean, text, boolean)
         to pfa_sync_relay;
     grant execute on function health(text) to pfa_sync_relay;
+    grant execute on function evaluate_alerts(), notify_users(), claim_deliveries(text[], int),
+        report_delivery(bigint, text)
+        to pfa_sync_relay, pfa_sync_api;
+    grant execute on function compare_page(text, jsonb), compare_missing(text, text[]),
+        record_comparison(text, bigint, bigint), support_bundle(), next_requests(int)
+        to pfa_sync_relay;
+    grant execute on function doctor() to pfa_sync_relay, pfa_sync_api;
+    grant execute on function is_drained(text) to pfa_sync_application, pfa_sync_relay, pfa_sync_api;
     -- What doctor prints.
     grant execute on function pfa_sync.check() to pfa_sync_relay, pfa_sync_api;
     grant execute on function metrics() to pfa_sync_application, pfa_sync_relay;
@@ -81,17 +92,19 @@ begin
     -- The views filter by organization and mask prices. Nothing is granted on tables.
     grant select on field_rules, settings, causes
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
-    grant select on credentials, pems_systems
+    grant select on credentials, pems_systems, relays
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
     grant select on queue, conflicts, dead_letters, failures, jobs, bulk_jobs, bulk_items, batches, changes, pulls,
-        audit, resolved_conflicts, saved_views
+        audit, resolved_conflicts, saved_views, alerts, alert_rules, alert_channels, notifications
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
     -- The functions that the views call are called with the rights of the view's reader.
     grant execute on function
         organization_of(text), priced_organizations(), masked(jsonb, boolean), masked(text, boolean),
-        numerals(), inverses_of(text, text), user_names(), saved_view_users(boolean)
+        numerals(), inverses_of(text, text), user_names(), saved_view_users(boolean), can_see_all(),
+        visibility_user(), alert_limit_of(text, text)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
-    grant execute on function can_see(text, text), visible_organizations(), slot_interval_of(text), breaker_state(pems)
+    grant execute on function can_see(text, text), visible_organizations(), slot_interval_of(text),
+        breaker_state(pems), relay_silence()
         to pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader;
 end
 $$;

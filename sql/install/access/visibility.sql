@@ -45,6 +45,7 @@ comment on function pfa_sync.set_reader(name, text) is
 -- its user's permissions all the same.
 create function can_see_all() returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     return is_dba()
@@ -58,6 +59,7 @@ $$;
 -- reader's by its login; null: no user; nothing is visible.
 create function visibility_user() returns text
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$
 begin
     if pg_has_role(session_user, 'pfa_sync_api', 'member') then

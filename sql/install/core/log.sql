@@ -68,6 +68,12 @@ insert into event_type (event_type, event, meaning) values
     ('PEMS_DEFINED',        null,             'a PEMS was defined, or its definition was changed'),
     ('PEMS_ASSIGNED',       null,             'an organization was given another PEMS'),
     ('PEMS_RETIRED',        null,             'the use of a PEMS has ended'),
+    ('ALERT_RAISED',        'alert',          'an alert rule holds'),
+    ('ALERT_ACKNOWLEDGED',  'alert',          'a user acknowledged an alert'),
+    ('ALERT_RESOLVED',      'alert',          'the condition of an alert has ended'),
+    ('ALERT_RULE_CHANGED',  null,             'an alert rule was changed'),
+    ('ALERT_CHANNEL_CHANGED', null,           'a channel of alerts was added, changed or removed'),
+    ('NOTIFIED',            'notification',   'a user has new notifications'),
     ('SETTING_CHANGED',     null,             'a setting was changed'),
     ('READER_SET',          null,             'a reader''s login was given the visibility of a user'),
     ('SCHEMA_DRIFT',        null,             'PEMS'' records have other fields or types than before'),
@@ -155,6 +161,21 @@ begin
         alter table pfa_audit_log attach partition pfa_audit_log_default default;
         return next 'pfa_audit_log_default';
     end if;
+end
+$$;
+
+-- For how many days from today on the log has partitions of their own.
+create function log_partition_days() returns int
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set timezone = 'UTC'
+as $$
+declare
+    month date := date_trunc('month', now())::date;
+begin
+    while to_regclass('pfa_sync_private.pfa_audit_log_' || to_char(month, 'YYYYMM')) is not null loop
+        month := (month + interval '1 month')::date;
+    end loop;
+    return greatest(0, month - now()::date);
 end
 $$;
 

@@ -73,6 +73,10 @@ insert into setting_definition (name, type, default_value, minimum, maximum, per
      'number of changes that must have ended in that hour before their share counts'),
     ('kpi_retention', 'interval', '400 days', '7 days', '3650 days', false,
      'how long the figures behind kpis() are kept'),
+    ('alert_retention', 'interval', '90 days', '1 day', '3650 days', false,
+     'how long alerts are kept after they were resolved'),
+    ('notification_retention', 'interval', '30 days', '1 day', '3650 days', false,
+     'how long notifications are kept'),
     ('instance_name', 'text', '', '0', '80', false,
      'name of this installation, as front ends show it; the bounds are those of its length in characters');
 insert into setting_definition (name, type, default_value, choices, per_organization, per_field, description) values

@@ -10,6 +10,21 @@ as $$
          where p.organization_id = $1 and p.clock_skew is not null order by p.pull_id desc limit 1), '0')
 $$;
 
+-- How far ahead the clock of each PEMS is, in seconds, as the last answer with a date said.
+create function clock_skews() returns table (pems text, seconds numeric)
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select y.pems, extract(epoch from k.clock_skew)
+      from pems_system y
+     cross join lateral (
+         select p.clock_skew
+           from sync_organization s
+           join sync_pull p on p.organization_id = s.organization_id and p.clock_skew is not null
+          where s.pems = y.pems
+          order by p.pull_id desc limit 1) k
+     where y.retired_at is null
+$$;
+
 -- The latest time of change in a page up to a time; null = none. Stamps may have any offset; one without is UTC.
 create function latest_change(page jsonb, until timestamptz) returns timestamptz
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp

@@ -87,6 +87,7 @@ begin
                             + setting('pull_interval', o.organization_id)::interval,
                         '-infinity'),
                setting('inbound', o.organization_id) = 'relay' and s.held_since is null
+                   and not coalesce(s.draining, false)
           from organization o
           left join sync_organization s on s.organization_id = o.organization_id
           left join sync_pull r on r.organization_id = o.organization_id and r.status = 'running'

@@ -18,7 +18,8 @@ $$;
 comment on function pfa_sync.event_position() is 'The position of the log now: where a reader of events() begins.';
 
 -- One entry of the log as an event: no values and no texts. position stands right after it, following after everything
--- that the same look can find. organizations are those that it concerns: of a breaker, all whose PEMS it guards.
+-- that the same look can find. organizations are those that it concerns: of a breaker, all whose PEMS it guards; of
+-- what belongs to the fleet, all.
 create type pfa_sync.event as (
     "position"      text,
     following       text,
@@ -46,9 +47,9 @@ comment on column pfa_sync.event.at is 'when it was written';
 comment on column pfa_sync.event.event is 'kind of event, such as queued, synced or conflict';
 comment on column pfa_sync.event.event_type is 'kind of the log entry, such as COMMITTED';
 comment on column pfa_sync.event.organizations is
-    'ids of the organizations concerned; of a breaker, those whose PEMS it guards';
+    'ids of the organizations concerned; of a breaker, those whose PEMS it guards; of the fleet, all';
 comment on column pfa_sync.event.organization_id is
-    'id of the organization; null: a PEMS, and so all organizations that it serves';
+    'id of the organization; null: a PEMS or the fleet, and so all organizations';
 comment on column pfa_sync.event.pfa_id is 'PEMS'' id of the record; null: no single record';
 comment on column pfa_sync.event.modification_id is 'id of the modification; null: none';
 comment on column pfa_sync.event.queue_id is 'id of the change in the queue; null: none';
@@ -110,7 +111,7 @@ begin
         select h.*,
                case when h.organization_id is null
                     then array(select s.organization_id from sync_organization s
-                                where s.pems = h.changes->>'pems'
+                                where coalesce(s.pems = h.changes->>'pems', true)
                                   and (visible is null or s.organization_id = any (visible)) order by 1)
                     when visible is null or h.organization_id = any (visible) then array[h.organization_id]
                     else '{}' end as organizations
@@ -120,6 +121,8 @@ begin
            c.batch_id, c.user_id, c.success
       from concerning c
      where c.organizations <> '{}'
+       -- A user's notifications are that user's.
+       and (visible is null or c.event <> 'notification' or can_see_all() or c.user_id = visibility_user())
      order by c.step, c.id
      limit least(greatest(max_rows, 0), 10000);
 end

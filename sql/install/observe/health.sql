@@ -13,6 +13,25 @@ begin
 end
 $$;
 
+-- How many changes of an organization ended within an hour, as counted by the rollups.
+create function ended_within_hour(organization_id text, out completed bigint, out failed bigint)
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select coalesce(sum(r.samples) filter (where r.measure = 'completed'), 0)::bigint,
+           coalesce(sum(r.samples) filter (where r.measure = 'failed'), 0)::bigint
+      from kpi_rollup r
+     where r.organization_id = $1 and r.period > clock_timestamp() - interval '1 hour'
+       and r.measure in ('completed', 'failed')
+$$;
+
+-- The open conflicts of an organization, and since when the oldest waits.
+create function open_conflicts_of(organization_id text, out conflicts bigint, out since timestamptz)
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select count(*), min(c.created_at) from pfa_sync_conflict c
+     where c.organization_id = $1 and c.status = 'unresolved'
+$$;
+
 -- The states of health that hold for each of them.
 create function health_findings() returns table (organization_id text, code text, reason text, since timestamptz)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -128,12 +147,7 @@ begin
     select k.organization_id, 'unreliable',
            format('of %s changes that ended within an hour, %s failed', e.completed + e.failed, e.failed), null
       from known k
-     cross join lateral (
-         select coalesce(sum(r.samples) filter (where r.measure = 'completed'), 0) as completed,
-                coalesce(sum(r.samples) filter (where r.measure = 'failed'), 0) as failed
-           from kpi_rollup r
-          where r.organization_id = k.organization_id and r.period > at - interval '1 hour'
-            and r.measure in ('completed', 'failed')) e
+     cross join lateral ended_within_hour(k.organization_id) e
      where e.completed + e.failed >= setting('health_success_samples', k.organization_id)::int
        and 100 * e.completed < setting('health_success', k.organization_id)::int * (e.completed + e.failed)
     union all
@@ -152,9 +166,7 @@ begin
     union all
     select k.organization_id, 'waiting_for_resolution', format('open conflicts: %s', c.conflicts), c.since
       from known k
-     cross join lateral (
-         select count(*) as conflicts, min(c.created_at) as since from pfa_sync_conflict c
-          where c.organization_id = k.organization_id and c.status = 'unresolved') c
+     cross join lateral open_conflicts_of(k.organization_id) c
      where c.conflicts > 0
     union all
     select k.organization_id, 'ok', null, null from known k;

@@ -40,9 +40,10 @@ insert into kpi (place, name, unit, target, definition, source) values
     (12, 'status_visibility', 'ratio', null,
      'committed changes that were found in queue or archive when they were counted', 'log: COMMITTED, queue, archive'),
     (13, 'consistency', 'ratio', null,
-     'records that pulls read and found as the mirror has them, of these and of the changes that PEMS stores otherwise '
-     'than it confirmed; records that another user changed in PEMS are in neither',
-     'pulls, log: STORED_DIFFERENTLY'),
+     'records that pulls and comparisons read and found as the mirror has them, of these, of those that a comparison '
+     'found otherwise, and of the changes that PEMS stores otherwise than it confirmed; records that a pull found '
+     'changed in PEMS are in none',
+     'pulls, pfa-relay compare, log: STORED_DIFFERENTLY'),
     (14, 'audit_completeness', 'ratio', null,
      'changes that ended and whose commit and end stand in the log, of a sample: up to 50 in five minutes',
      'archive, log');
@@ -144,6 +145,7 @@ begin
                coalesce(sum(c.samples) filter (where c.measure = 'audited'), 0) as audited,
                coalesce(sum(c.samples) filter (where c.measure = 'audit_complete'), 0) as audit_complete,
                coalesce(sum(c.samples) filter (where c.measure = 'read_same'), 0) as read_same,
+               coalesce(sum(c.samples) filter (where c.measure = 'read_different'), 0) as read_different,
                coalesce(sum(c.samples) filter (where c.measure = 'stored_differently'), 0) as different,
                coalesce(sum(c.samples) filter (where c.measure = 'completed' and c.bucket >= 0), 0) as timed,
                sum(c.total) filter (where c.measure = 'completed' and c.bucket >= 0) as seconds,
@@ -205,7 +207,8 @@ begin
              ('uptime_breaker', 1 - overlap_seconds(o.open, greatest(p.begins, observed), p.ends) / w.seconds,
               round(w.seconds / 60)),
              ('status_visibility', s.located::numeric / nullif(s.committed, 0), s.committed),
-             ('consistency', s.read_same::numeric / nullif(s.read_same + s.different, 0), s.read_same + s.different),
+             ('consistency', s.read_same::numeric / nullif(s.read_same + s.read_different + s.different, 0),
+              s.read_same + s.read_different + s.different),
              ('audit_completeness', s.audit_complete::numeric / nullif(s.audited, 0), s.audited))
              f (name, value, samples))
     select m.organization_id, m.begins, m.ends, k.name, round(m.value, 6), k.unit, k.target,

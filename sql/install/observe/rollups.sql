@@ -97,6 +97,23 @@ begin
 end
 $$;
 
+-- The entries of the log from an id on that one snapshot shows and another does not.
+create function log_between(shown pg_snapshot, upto pg_snapshot, after_id bigint) returns setof pfa_audit_log
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set enable_seqscan = off
+as $$
+begin
+    return query
+        select l.* from pfa_audit_log l
+         where l.xid >= pg_snapshot_xmax(shown) and l.xid < pg_snapshot_xmax(upto)
+           and l.id > after_id and pg_visible_in_snapshot(l.xid, upto)
+        union all
+        select l.* from pfa_audit_log l
+         where l.xid = any (array(select pg_snapshot_xip(shown)))
+           and l.id > after_id and pg_visible_in_snapshot(l.xid, upto);
+end
+$$;
+
 -- Counts the entries that one snapshot shows and another does not, from an id on. moved: the data came from another
 -- database; then entries up to that id are old ones, and of them those are counted that were not there.
 create function log_figures(counted pg_snapshot, upto pg_snapshot, after_id bigint, last_id bigint, moved boolean)
@@ -111,13 +128,7 @@ begin
     with entries as materialized (
         select e.id, e.at, e.event_type, e.organization_id, e.user_id, e.queue_id, e.modification_id,
                e.error_message
-          from (select l.* from pfa_audit_log l
-                 where not moved and l.xid >= pg_snapshot_xmax(counted) and l.xid < pg_snapshot_xmax(upto)
-                   and l.id > after_id and pg_visible_in_snapshot(l.xid, upto)
-                union all
-                select l.* from pfa_audit_log l
-                 where not moved and l.xid = any (array(select pg_snapshot_xip(counted)))
-                   and l.id > after_id and pg_visible_in_snapshot(l.xid, upto)
+          from (select l.* from log_between(counted, upto, after_id) l where not moved
                 union all
                 select l.* from pfa_audit_log l
                  where moved and (l.id <= after_id or pg_visible_in_snapshot(l.xid, upto))

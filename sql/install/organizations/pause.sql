@@ -15,7 +15,8 @@ begin
     perform require_text('reason', reason, 2000);
     perform know_organizations();
     update sync_organization s
-       set paused = true, pause_reason = pause.reason, paused_until = until, paused_by = actor, paused_since = now()
+       set paused = true, pause_reason = pause.reason, paused_until = until, paused_by = actor, paused_since = now(),
+           draining = false
       from organization o
      where o.organization_id = s.organization_id and (scope is null or s.organization_id = scope);
     perform log_event('PAUSED', o.organization_id, actor, error => reason)
@@ -26,6 +27,45 @@ $$;
 comment on function pfa_sync.pause(text, text, timestamptz, text) is
     'Stops sending for an organization (id or code; null: all), until a time or until resume(). Commits are still '
     'judged and queued, and pulls go on. Needs perm_ManageSettings.';
+
+-- Stops sending and reading for an organization (null = all) until resume(); what is in flight comes to its end. A pull
+-- that is running ends with its page and continues after resume().
+create function pfa_sync.drain(organization text, reason text, user_id text default null) returns void
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+declare
+    scope text := organization_of(organization);
+begin
+    perform pause(organization, reason, null, user_id);
+    update sync_organization s set draining = true where s.paused and (scope is null or s.organization_id = scope);
+end
+$$;
+comment on function pfa_sync.drain(text, text, text) is
+    'Stops sending and pulling for an organization (id or code; null: all) until resume(): before an upgrade, or '
+    'before the organization is given another PEMS. Commits are still judged and queued. is_drained() says when '
+    'nothing is in flight any more. Needs perm_ManageSettings.';
+
+-- Whether nothing of an organization (null = of any) is in flight: no request whose outcome is not known, no pull.
+create function pfa_sync.is_drained(organization text default null) returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+declare
+    scope text := organization_of(organization);
+begin
+    perform ensure_bound();
+    return not exists (select from pfa_write_queue q
+                        where q.status = 'processing' and q.lease_until is not null
+                          and (scope is null or q.organization_id = scope))
+       and not exists (select from sync_pull p
+                        where p.status = 'running' and p.lease_until > clock_timestamp()
+                          and (scope is null or p.organization_id = scope));
+end
+$$;
+comment on function pfa_sync.is_drained(text) is
+    'Whether nothing of an organization (id or code; null: of all) is in flight: no request whose outcome is not '
+    'known, and no pull that is running. After drain() it stays so.';
 
 -- Lets an organization send (null = all), ends waits of more than a minute, and wakes the relay, whose sweep queues
 -- what no trigger saw, such as what was committed before attach().
@@ -45,7 +85,8 @@ begin
     with resumed_now as (
         update sync_organization s
            set paused = false, pause_reason = null, paused_until = null, paused_by = null, paused_since = null,
-               sweep_due = true, held_since = null, hold_reason = null, held_credentials = null, released_at = now()
+               draining = false, sweep_due = true, held_since = null, hold_reason = null, held_credentials = null,
+               released_at = now()
          where (scope is null or s.organization_id = scope) and (s.paused or s.held_since is not null)
         returning s.organization_id)
     select array_agg(r.organization_id) into resumed from resumed_now r;

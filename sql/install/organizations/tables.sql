@@ -9,6 +9,7 @@ create table sync_organization (
     pause_reason          text,
     paused_by             text,
     paused_since          timestamptz,
+    draining              boolean       not null default false,
     held_since            timestamptz,
     hold_reason           text,
     held_credentials      text,
@@ -26,6 +27,7 @@ comment on table sync_organization is
     'What we know of an organization: whether it may send, and when it was last served.';
 comment on column sync_organization.code is
     'its code in the application when it was last looked at: tells it where its id changes';
+comment on column sync_organization.draining is 'while it is paused: it is not pulled either';
 comment on column sync_organization.held_since is
     'PEMS refused its credentials then; nothing is sent until resume(), or until a relay has others';
 comment on column sync_organization.held_credentials is 'fingerprint of the refused credentials';

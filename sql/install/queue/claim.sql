@@ -9,7 +9,7 @@ create function pfa_sync.claim(relay text, organization text default null, max_r
     returns table (queue_id bigint, fencing_token int, batch_id bigint, step text, operation text, organization_id text,
                    organization_code text, pfa_id text, version bigint, request jsonb, modified_by text, reason text,
                    idempotency_key text, ambiguous boolean, wait_ms double precision, sent boolean, pems text,
-                   pems_revision bigint)
+                   pems_revision bigint, waited_ms double precision)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -93,7 +93,8 @@ begin
               left join users u on u.user_id = a.author)
         select q.id, q.fencing_token, batch, kind, q.operation, q.organization_id, coalesce(o.code, q.organization_id),
                q.pfa_id, q.expected_version, q.request, a.name, q.reason, idempotency_key(q, a.name),
-               q.sent_at is not null, wait, marked, used.pems, used.revision
+               q.sent_at is not null, wait, marked, used.pems, used.revision,
+               (1000 * extract(epoch from clock_timestamp() - q.created_at))::double precision
           from unnest(claimed) q
           join author a on a.author = q.author
           left join organization o on o.organization_id = chosen.organization_id
@@ -107,9 +108,9 @@ comment on function pfa_sync.claim(text, text, int, interval, interval, text[]) 
     'milliseconds; step read: read each record, then call reconcile(). ambiguous: an earlier request may have '
     'been applied. With request_timeout, records whose slot is there at once (wait_ms 0) are returned with sent: they '
     'are marked as by mark_sent(); send them now, or release() them. organizations: only these (ids). pems names the '
-    'PEMS, pems_revision the revision of its definition, see relay_config(). PF001: max_records over 1000, a lease '
-    'beyond a '
-    'second to an hour, or a request_timeout over an hour; PF004, PF005, PF009: not attached, a copy, or upgraded.';
+    'PEMS, pems_revision the revision of its definition, see relay_config(); waited_ms is the age of the change. '
+    'PF001: max_records over 1000, a lease beyond a second to an hour, or a request_timeout over an hour; PF004, '
+    'PF005, PF009: not attached, a copy, or upgraded.';
 
 -- The organization to serve now, locked: of those with due heads or expired leases, the one served longest ago; null
 -- when there is none.

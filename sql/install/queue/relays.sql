@@ -6,6 +6,7 @@ create table relay (
     credentials text,
     organizations text[],
     faults      jsonb,
+    listening   boolean,
     started_at  timestamptz not null default now(),
     seen_at     timestamptz not null default now(),
     constraint relay_pkey primary key (relay)
@@ -17,6 +18,8 @@ comment on column relay.credentials is
 comment on column relay.organizations is 'ids of the organizations that it serves; null: all';
 comment on column relay.faults is
     'why it does not serve the others: an array of objects with organization_id and reason; null: it serves all';
+comment on column relay.listening is
+    'whether its listening connection receives what it sends to itself; null: not known';
 select pg_catalog.pg_extension_config_dump('relay', '');
 
 create table relay_uptime (
@@ -32,6 +35,7 @@ select pg_catalog.pg_extension_config_dump('relay_uptime', '');
 -- How long no heartbeat may come before relays count as gone.
 create function relay_silence() returns interval
     language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
 as $$ select greatest(3 * setting('poll')::interval, setting('health_relay_silence')::interval) $$;
 
 -- Extends the latest of these times to now, or begins another one after a silence.
@@ -60,7 +64,8 @@ $$;
 -- Records that a relay is alive, and the fingerprint of its credentials. The answer names the organizations that are
 -- paused or held and the PEMS that are down, and holds the settings for relays.
 create function pfa_sync.heartbeat(relay text, version text, credentials text default null,
-                                   organizations text[] default null, faults jsonb default null) returns jsonb
+                                   organizations text[] default null, faults jsonb default null,
+                                   listening boolean default null) returns jsonb
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -69,11 +74,13 @@ begin
     perform require_text('relay', relay, 200), require_text('version', version, 200),
             require_text('credentials', credentials, 200);
     perform ensure_bound();
-    insert into relay as r (relay, version, credentials, organizations, faults)
-        values (heartbeat.relay, heartbeat.version, heartbeat.credentials, heartbeat.organizations, heartbeat.faults)
+    insert into relay as r (relay, version, credentials, organizations, faults, listening)
+        values (heartbeat.relay, heartbeat.version, heartbeat.credentials, heartbeat.organizations, heartbeat.faults,
+                heartbeat.listening)
         on conflict on constraint relay_pkey
         do update set version = excluded.version, credentials = excluded.credentials,
-                      organizations = excluded.organizations, faults = excluded.faults, seen_at = now();
+                      organizations = excluded.organizations, faults = excluded.faults, listening = excluded.listening,
+                      seen_at = now();
     perform record_uptime();
     perform release_held_organizations(array(
         select s.organization_id from sync_organization s
@@ -87,8 +94,30 @@ begin
         'poll_ms', 1000 * extract(epoch from setting('poll')::interval));
 end
 $$;
-comment on function pfa_sync.heartbeat(text, text, text, text[], jsonb) is
+comment on function pfa_sync.heartbeat(text, text, text, text[], jsonb, boolean) is
     'Relay: records that a relay is alive, with its version, the fingerprint of the credentials of its settings, the '
-    'organizations that it serves (ids; null: all) and why not the others, and releases organizations that are held '
-    'because of other credentials. Returns JSON: paused (ids of organizations that '
-    'may not send), down (PEMS whose breaker is not closed), lease_ms, poll_ms.';
+    'organizations that it serves (ids; null: all) and why not the others, whether notifications reach it, and '
+    'releases organizations that are held because of other credentials. Returns JSON: paused (ids of organizations '
+    'that may not send), down (PEMS whose breaker is not closed), lease_ms, poll_ms.';
+
+create view pfa_sync.relays with (security_barrier) as
+    select r.relay, r.version, r.started_at, r.seen_at, r.seen_at >= clock_timestamp() - relay_silence() as alive,
+           r.listening,
+           array(select o.organization_id from sync_organization o
+                  where (r.organizations is null or o.organization_id = any (r.organizations))
+                    and o.organization_id = any ((select visible_organizations())::text[]) order by 1) as organizations,
+           (select jsonb_agg(f) from jsonb_array_elements(r.faults) f
+             where f->>'organization_id' = any ((select visible_organizations())::text[])) as faults
+      from relay r
+     where cardinality((select visible_organizations())::text[]) > 0;
+comment on view pfa_sync.relays is 'Relays that were seen within a day, and the last one before.';
+comment on column pfa_sync.relays.relay is 'name of the relay';
+comment on column pfa_sync.relays.version is 'its version';
+comment on column pfa_sync.relays.started_at is 'when it was first seen under this name';
+comment on column pfa_sync.relays.seen_at is 'when it sent its last heartbeat';
+comment on column pfa_sync.relays.alive is 'whether that is less than health_relay_silence ago';
+comment on column pfa_sync.relays.listening is
+    'whether its listening connection receives what it sends to itself; null: not known';
+comment on column pfa_sync.relays.organizations is 'ids of the visible organizations that it serves';
+comment on column pfa_sync.relays.faults is
+    'why it does not serve others: organization_id and reason of each; null: it serves all';

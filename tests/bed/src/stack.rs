@@ -1,5 +1,6 @@
 //! The stack around a database under test: the PEMS simulator over TLS, and relays as processes between the two.
 
+use std::ffi::OsString;
 use std::io::Write;
 use std::time::Duration;
 
@@ -37,16 +38,20 @@ impl Stack {
     /// variables.
     pub fn relay(&self, database: &Database, subcommand: &str, configure: impl FnOnce(&mut Command)) -> Result<Process> {
         Process::start("pfa-relay", |command| {
-            command
-                .arg(subcommand)
-                .env("DATABASE_URL", database.url_as(Login::Relay))
-                .env("PEMS_URL", self.pems.url())
-                .env("PEMS_CA", self.ca.path())
-                .env("PEMS_USER", "pfa-sync")
-                .env("PEMS_PASSWORD", "secret")
-                .env("PEMS_TENANT", "TEST");
+            command.arg(subcommand).env("DATABASE_URL", database.url_as(Login::Relay)).envs(self.variables());
             configure(command);
         })
+    }
+
+    /// The variables by which a relay reaches the simulator.
+    pub fn variables(&self) -> [(&'static str, OsString); 5] {
+        [
+            ("PEMS_URL", self.pems.url().into()),
+            ("PEMS_CA", self.ca.path().into()),
+            ("PEMS_USER", "pfa-sync".into()),
+            ("PEMS_PASSWORD", "secret".into()),
+            ("PEMS_TENANT", "TEST".into()),
+        ]
     }
 
     /// Sets the password that the simulator accepts; relays send `secret`.

@@ -208,6 +208,7 @@ impl Stack {
         let ca = self.directory.join("pems-ca.pem");
         let own = [
             ("DATABASE_URL", self.database.url()),
+            ("RELAY_DATABASE_URL", self.database.url_as(Login::Relay)),
             ("PEMS_URL", self.pems_url.clone()),
             ("PEMS_CA", ca.display().to_string()),
             ("PEMS_USER", USER.to_owned()),

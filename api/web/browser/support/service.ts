@@ -6,7 +6,7 @@ export type User = "usr_editor" | "usr_second" | "usr_viewer" | "usr_admin";
 
 function variable(name: string): string {
   const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set: run these tests by "make test", or by tests/e2e/dashboard.rs`);
+  if (!value) throw new Error(`${name} is not set: run these tests by "make test", or by tests/e2e/browser.rs`);
   return value;
 }
 
