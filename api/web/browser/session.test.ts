@@ -67,7 +67,9 @@ describe("A user", () => {
   });
 
   it("gets the log as a file", async () => {
-    await api().untilEnded((await api().commit("usr_editor", [{ pfaId: "130", delta: { model: "For the log" } }])).jobId);
+    await api().untilEnded(
+      (await api().commit("usr_editor", [{ pfaId: "130", delta: { model: "For the log" } }])).jobId,
+    );
     const page = await open("/audit?org=RIO&type=COMMITTED");
     await page.getByRole("cell", { name: "Committed" }).first().waitFor();
     const download = page.waitForEvent("download");

@@ -54,6 +54,10 @@ const tree = root.addChildren([
     lazyRouteComponent(() => import("./failures/FailuresPage"), "FailuresPage"),
   ),
   page(
+    "/alerts",
+    lazyRouteComponent(() => import("./alerts/AlertsPage"), "AlertsPage"),
+  ),
+  page(
     "/audit",
     lazyRouteComponent(() => import("./audit/AuditPage"), "AuditPage"),
   ),

@@ -2,17 +2,21 @@ import { useMe } from "../frame/me";
 import { useView } from "../frame/view";
 import { Button } from "../widgets/Button";
 import { Page } from "../widgets/Page";
+import { Credentials } from "./Credentials";
 import { OrganizationList } from "./OrganizationList";
 import { Relays } from "./Relays";
 import { Settings } from "./Settings";
+import { Systems } from "./Systems";
 
 const TABS: Record<string, [label: string, component: () => React.ReactNode]> = {
   organizations: ["Organizations", OrganizationList],
   settings: ["Settings", Settings],
+  systems: ["PEMS", Systems],
+  credentials: ["Credentials", Credentials],
   relays: ["Relays", Relays],
 };
 
-/** What administrators change: organizations and settings; and which relays send. */
+/** What administrators look at and change: organizations, settings, PEMS, credentials and relays. */
 export function AdministrationPage() {
   const [view, change] = useView();
   const me = useMe();
@@ -22,7 +26,7 @@ export function AdministrationPage() {
     <Page
       title="Administration"
       aside={
-        <div className="flex gap-1">
+        <div className="flex flex-wrap gap-1">
           {Object.entries(TABS).map(([name, [label]]) => (
             <Button
               key={name}

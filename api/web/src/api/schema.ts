@@ -4,6 +4,109 @@
  */
 
 export interface paths {
+    "/api/pems/alert-channels": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Channels that alerts are sent to, for administrators of the whole fleet */
+        get: operations["listAlertChannels"];
+        /** Add a channel, or change the one with this kind, address and organization */
+        put: operations["setAlertChannel"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/alert-channels/{channelId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a channel, and what waits to be sent to it */
+        delete: operations["removeAlertChannel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/alert-rules": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alert rules, as they are in force */
+        get: operations["listAlertRules"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/alert-rules/{rule}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Change an alert rule */
+        put: operations["changeAlertRule"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Alerts, the latest first */
+        get: operations["listAlerts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/alerts/{alertId}/acknowledge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Acknowledge an alert */
+        post: operations["acknowledgeAlert"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pems/audit": {
         parameters: {
             query?: never;
@@ -179,6 +282,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/pems/credentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Credentials for PEMS, without secrets; `pfa-relay credentials` stores and rotates them */
+        get: operations["listCredentials"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pems/dead-letters": {
         parameters: {
             query?: never;
@@ -247,6 +367,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/pems/drain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop sending and pulling until a resume; edits are still queued, and what is in flight comes to its end */
+        post: operations["drain"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pems/drain-forecast": {
         parameters: {
             query?: never;
@@ -256,6 +393,23 @@ export interface paths {
         };
         /** When the queues will be empty */
         get: operations["getDrainForecast"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/drained": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether nothing is in flight: no request whose outcome is not known, and no pull */
+        get: operations["isDrained"];
         put?: never;
         post?: never;
         delete?: never;
@@ -508,6 +662,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/pems/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The user's notifications, the latest first */
+        get: operations["listNotifications"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/notifications/read": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Mark notifications as read */
+        post: operations["markRead"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pems/pause": {
         parameters: {
             query?: never;
@@ -554,6 +742,23 @@ export interface paths {
         put?: never;
         /** Set a record back to a version */
         post: operations["restoreVersion"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/relays": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Relays that were seen within a day */
+        get: operations["listRelays"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -642,6 +847,58 @@ export interface paths {
         get: operations["getSyncStatus"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/systems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Every PEMS, with its limits and organizations */
+        get: operations["listPemsSystems"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/systems/{pems}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Define a PEMS, or replace its definition */
+        put: operations["definePems"];
+        post?: never;
+        /** Retire a PEMS that no organization has, and erase its secrets */
+        delete: operations["retirePems"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/systems/{pems}/assign": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give an organization this PEMS */
+        post: operations["assignPems"];
         delete?: never;
         options?: never;
         head?: never;
@@ -942,6 +1199,120 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        Acknowledgement: {
+            /** @description What is done about it. */
+            note?: string | null;
+        };
+        /** @description An alert. */
+        Alert: {
+            /** Format: date-time */
+            acknowledgedAt?: string | null;
+            acknowledgedBy?: string | null;
+            acknowledgedByName?: string | null;
+            /** @description What to do about it. */
+            action?: string | null;
+            alertId: components["schemas"]["Id"];
+            meaning?: string | null;
+            note?: string | null;
+            /** @description Null: the fleet. */
+            organizationId?: string | null;
+            /** Format: date-time */
+            raisedAt: string;
+            /** @description What is the matter, in words. */
+            reason: string;
+            /** Format: date-time */
+            resolvedAt?: string | null;
+            rule: string;
+            /** @description `warning` or `critical`. */
+            severity: string;
+            /** Format: date-time */
+            since: string;
+            /** @description `raised`, `acknowledged` or `resolved`. */
+            state: string;
+            /** @description The PEMS, relay or credentials that it is about. */
+            subject?: string | null;
+            /**
+             * Format: double
+             * @description In the unit of the rule.
+             */
+            value?: number | null;
+        };
+        /** @description A channel that alerts are sent to. */
+        AlertChannel: {
+            address: string;
+            /** Format: date-time */
+            changedAt: string;
+            changedBy: string;
+            channelId: components["schemas"]["Id"];
+            enabled: boolean;
+            /** @description `webhook` or `mail`. */
+            kind: string;
+            /** Format: date-time */
+            lastDeliveredAt?: string | null;
+            lastError?: string | null;
+            /** @description Only alerts of this organization; null: all. */
+            organizationId?: string | null;
+            /** @description `critical`: only critical alerts. */
+            severity: string;
+            /**
+             * Format: int64
+             * @description Messages that are to be sent.
+             */
+            waiting: number;
+        };
+        AlertChannelChange: {
+            address: string;
+            enabled?: boolean | null;
+            /** @description `webhook` or `mail`. */
+            kind: string;
+            /** @description Only alerts of this organization, by id or code; absent: all. */
+            organizationId?: string | null;
+            /** @description `critical`: only critical alerts; `warning` by default: all. */
+            severity?: string | null;
+        };
+        AlertChannelList: {
+            channels: components["schemas"]["AlertChannel"][];
+        };
+        AlertPage: {
+            alerts: components["schemas"]["Alert"][];
+            next?: components["schemas"]["Id"] | null;
+        };
+        /** @description An alert rule as it is in force. */
+        AlertRule: {
+            action: string;
+            /** Format: date-time */
+            changedAt?: string | null;
+            changedBy?: string | null;
+            enabled: boolean;
+            /** @description For how long the value must be beyond the threshold, such as `00:05:00`. */
+            holdFor: string;
+            meaning: string;
+            /** @description The organization that has its own; null: the fleet. */
+            organizationId?: string | null;
+            rule: string;
+            /** @description `organization`: one alert for each; `fleet`: one for the installation, a PEMS or a relay. */
+            scope: string;
+            /** @description `warning` or `critical`. */
+            severity: string;
+            /** Format: double */
+            threshold: number;
+            unit: string;
+        };
+        /** @description A change of an alert rule. What is absent stays as it is. */
+        AlertRuleChange: {
+            enabled?: boolean | null;
+            /** @description An interval, such as `5 minutes`. */
+            holdFor?: string | null;
+            /** @description By id or code; absent: the fleet. */
+            organizationId?: string | null;
+            /** @description `warning` or `critical`. */
+            severity?: string | null;
+            /** Format: double */
+            threshold?: number | null;
+        };
+        AlertRuleList: {
+            rules: components["schemas"]["AlertRule"][];
+        };
         Attempt: {
             /**
              * Format: date-time
@@ -1078,6 +1449,9 @@ export interface components {
         };
         ChangeOutcomes: {
             verdicts: components["schemas"]["ChangeOutcome"][];
+        };
+        ChangedAlertChannel: {
+            channelId: components["schemas"]["Id"];
         };
         /** @description Selects drafts of the caller. */
         CommitRequest: {
@@ -1368,6 +1742,14 @@ export interface components {
         DrainForecastList: {
             organizations: components["schemas"]["DrainForecast"][];
         };
+        DrainRequest: {
+            /** @description By id or code; absent: all organizations. */
+            organizationId?: string | null;
+            reason: string;
+        };
+        DrainState: {
+            drained: boolean;
+        };
         EffectiveSetting: {
             value: string;
         };
@@ -1608,7 +1990,7 @@ export interface components {
             /**
              * @description `queued`, `syncing`, `attempt_failed` (another try follows, or an event that says how the change ended), `synced`,
              *     `stored_differently` (PEMS confirmed it and stores other values), `conflict`, `resolved`, `failed`, `discarded`,
-             *     `withdrawn`, `breaker` or `pause`.
+             *     `withdrawn`, `breaker`, `pause`, `job`, `rollback`, `alert`, `notification` (of the stream's user) or `credentials`.
              */
             event: string;
             eventId: components["schemas"]["Id"];
@@ -1622,6 +2004,13 @@ export interface components {
             queueId?: components["schemas"]["Id"] | null;
             success?: boolean | null;
             userId?: string | null;
+        };
+        MarkedNotifications: {
+            /**
+             * Format: int64
+             * @description How many were unread.
+             */
+            marked: number;
         };
         /** @description The caller: who it is, what it may do where, and which installation it looks at. */
         Me: {
@@ -1674,6 +2063,46 @@ export interface components {
             owner?: string | null;
             state: string;
         };
+        /** @description What a user is told. What is alike is one notification until it is read. */
+        Notification: {
+            alertId?: components["schemas"]["Id"] | null;
+            /** @description Cause or alert rule. */
+            code?: string | null;
+            /** Format: date-time */
+            firstAt: string;
+            jobId?: components["schemas"]["Id"] | null;
+            /**
+             * @description Of the user's own changes: `synced`, `recovered`, `stored_differently`, `conflict`, `failed`, `resolved`, `withdrawn`;
+             *     for administrators: `dead_letters`, `alert`, `alert_resolved`, `credentials`.
+             */
+            kind: string;
+            /** Format: date-time */
+            lastAt: string;
+            notificationId: components["schemas"]["Id"];
+            /**
+             * Format: int32
+             * @description How many changes or alerts it stands for.
+             */
+            number: number;
+            /** @description Null: the fleet. */
+            organizationId?: string | null;
+            /** @description Records concerned, the first 20. */
+            pfaIds: string[];
+            /**
+             * Format: date-time
+             * @description Null: unread.
+             */
+            readAt?: string | null;
+        };
+        NotificationPage: {
+            next?: components["schemas"]["Id"] | null;
+            notifications: components["schemas"]["Notification"][];
+            /**
+             * Format: int64
+             * @description How many are unread in all.
+             */
+            unread: number;
+        };
         OrganizationStatus: components["schemas"]["SyncFigures"] & {
             /**
              * Format: int64
@@ -1692,6 +2121,90 @@ export interface components {
              * @description When sending continues without a resume; absent: only after a resume.
              */
             until?: string | null;
+        };
+        PemsAssignment: {
+            /** @description By id or code. */
+            organizationId: string;
+        };
+        /** @description Credentials for a PEMS, without their secret. */
+        PemsCredentials: {
+            /** Format: date-time */
+            activatedAt?: string | null;
+            /** @description The only address that they are sent to. */
+            address: string;
+            /**
+             * Format: int32
+             * @description Of those in use; 90 is the limit.
+             */
+            ageDays?: number | null;
+            /** Format: date-time */
+            createdAt: string;
+            createdBy: string;
+            credentialId: components["schemas"]["Id"];
+            fingerprint: string;
+            /** @description `basic`, `bearer` or `api_key`. */
+            kind: string;
+            /** @description Null: every organization of the PEMS that has none of its own. */
+            organizationId?: string | null;
+            pems: string;
+            /** Format: date-time */
+            retiredAt?: string | null;
+            /** @description `next`, `active` or `retired`. */
+            status: string;
+            userName?: string | null;
+            /** Format: date-time */
+            verifiedAt?: string | null;
+            /** Format: int32 */
+            version: number;
+        };
+        PemsCredentialsList: {
+            credentials: components["schemas"]["PemsCredentials"][];
+        };
+        /** @description How a PEMS is defined. What is absent has its default. */
+        PemsDefinition: {
+            /** Format: int32 */
+            batchSize?: number | null;
+            /** @description `pems`. */
+            dialect?: string | null;
+            options?: Record<string, unknown> | null;
+            /** @description An interval, such as `30 s`. */
+            requestTimeout?: string | null;
+            /** @description An interval, such as `105 ms`. */
+            slotInterval?: string | null;
+            tenant?: string | null;
+            /** @description Base address, without /api/pems; only the PEMS called `default` may have none. */
+            url?: string | null;
+        };
+        /** @description A PEMS. */
+        PemsSystem: {
+            /**
+             * Format: int32
+             * @description Most records in a request.
+             */
+            batchSize: number;
+            /** @description `closed`, `open` or `half-open`; null: retired. */
+            breaker?: string | null;
+            /** Format: date-time */
+            definedAt: string;
+            definedBy: string;
+            dialect: string;
+            /** @description Options of the dialect. */
+            options: Record<string, unknown>;
+            /** @description Ids of the organizations that have it. */
+            organizations: string[];
+            pems: string;
+            /** @description Longest time of a request; null: the relay's setting. */
+            requestTimeout?: string | null;
+            /** Format: date-time */
+            retiredAt?: string | null;
+            /** @description Time between two requests, such as `00:00:00.105`. */
+            slotInterval: string;
+            tenant?: string | null;
+            /** @description Null: the relays' settings name it. */
+            url?: string | null;
+        };
+        PemsSystemList: {
+            systems: components["schemas"]["PemsSystem"][];
         };
         /**
          * @description Priority of a change.
@@ -1741,6 +2254,10 @@ export interface components {
         QueuedChangePage: {
             changes: components["schemas"]["QueuedChange"][];
             next?: components["schemas"]["Id"] | null;
+        };
+        ReadNotifications: {
+            /** @description Absent: all of them. */
+            notificationIds?: components["schemas"]["Id"][] | null;
         };
         /** @description A record in a list. */
         Record: {
@@ -1807,6 +2324,28 @@ export interface components {
             search?: string | null;
             /** @description The field to sort by; records without it come first. */
             sort?: string | null;
+        };
+        /** @description A relay. */
+        Relay: {
+            alive: boolean;
+            /** @description Why it does not serve others: `organization_id` and `reason` of each; null: it serves all. */
+            faults?: Record<string, unknown>[] | null;
+            /** @description Whether notifications reach it; null: not known. */
+            listening?: boolean | null;
+            /** @description Ids of the organizations that it serves. */
+            organizations: string[];
+            relay: string;
+            /**
+             * Format: date-time
+             * @description When it sent its last heartbeat.
+             */
+            seenAt: string;
+            /** Format: date-time */
+            startedAt: string;
+            version: string;
+        };
+        RelayList: {
+            relays: components["schemas"]["Relay"][];
         };
         RequeueRequest: {
             /** @description Corrected values for a single dead letter; they replace those of its change. */
@@ -2112,7 +2651,7 @@ export interface components {
             failed: number;
             health: components["schemas"]["Health"];
             /**
-             * @description The worst that holds now: `not_attached`, `no_relay`, `pems_down`, `held` (PEMS refused the credentials),
+             * @description The worst that holds now: `not_attached`, `no_relay`, `unserved`, `pems_down`, `held` (PEMS refused the credentials),
              *     `throttled`, `stalled`, `slow`, `drift`, `unreliable`, `failing` (open dead letters), `paused`,
              *     `waiting_for_resolution` (open conflicts) or `ok`. A long queue is `ok` while it drains at PEMS' rate.
              */
@@ -2407,6 +2946,342 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    listAlertChannels: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "channels": [
+                     *         {
+                     *           "address": "https://alerts.example/pfa-sync",
+                     *           "changedAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "changedBy": "usr_admin",
+                     *           "channelId": "1",
+                     *           "enabled": true,
+                     *           "kind": "webhook",
+                     *           "lastDeliveredAt": null,
+                     *           "lastError": null,
+                     *           "organizationId": null,
+                     *           "severity": "critical",
+                     *           "waiting": 0
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertChannelList"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    setAlertChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "address": "https://alerts.example/pfa-sync",
+                 *       "kind": "webhook",
+                 *       "severity": "critical"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AlertChannelChange"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "channelId": "1"
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ChangedAlertChannel"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    removeAlertChannel: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 1 */
+                channelId: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    listAlertRules: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "rules": [
+                     *         {
+                     *           "action": "find out with the operators of PEMS why it does not answer; sending goes on by itself",
+                     *           "changedAt": null,
+                     *           "changedBy": null,
+                     *           "enabled": true,
+                     *           "holdFor": "00:01:00",
+                     *           "meaning": "PEMS gave no answer several times in a row",
+                     *           "organizationId": null,
+                     *           "rule": "breaker_open",
+                     *           "scope": "fleet",
+                     *           "severity": "critical",
+                     *           "threshold": 0,
+                     *           "unit": "PEMS"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertRuleList"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    changeAlertRule: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example conflicts_waiting */
+                rule: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "organizationId": "RIO",
+                 *       "severity": "critical",
+                 *       "threshold": 14400
+                 *     }
+                 */
+                "application/json": components["schemas"]["AlertRuleChange"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    listAlerts: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only those of this organization (by id or code) and of the fleet.
+                 * @example RIO
+                 */
+                organizationId?: string;
+                /**
+                 * @description Only these states, separated by commas: `raised`, `acknowledged`, `resolved`.
+                 * @example raised
+                 */
+                state?: string;
+                /** @description The `next` of the previous page. */
+                after?: components["schemas"]["Id"];
+                /** @description Rows in a page, 50 by default. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "alerts": [
+                     *         {
+                     *           "acknowledgedAt": null,
+                     *           "acknowledgedBy": null,
+                     *           "acknowledgedByName": null,
+                     *           "action": "look at pfa_sync.dead_letters; requeue or discard each",
+                     *           "alertId": "1",
+                     *           "meaning": "changes have failed for good, and no user has decided about them",
+                     *           "note": null,
+                     *           "organizationId": "org_RIO_173",
+                     *           "raisedAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "reason": "open dead letters: 2",
+                     *           "resolvedAt": null,
+                     *           "rule": "dead_letters",
+                     *           "severity": "warning",
+                     *           "since": "2026-03-02T09:14:08.901224+00:00",
+                     *           "state": "raised",
+                     *           "subject": null,
+                     *           "value": 2
+                     *         }
+                     *       ],
+                     *       "next": null
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AlertPage"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    acknowledgeAlert: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 1 */
+                alertId: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "note": "The category's limit is being raised"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Acknowledgement"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
     listAudit: {
         parameters: {
             query?: {
@@ -3050,6 +3925,58 @@ export interface operations {
             504: components["responses"]["Problem504"];
         };
     };
+    listCredentials: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "credentials": [
+                     *         {
+                     *           "activatedAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "address": "https://pems.example/",
+                     *           "ageDays": 12,
+                     *           "createdAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "createdBy": "pfa_relay",
+                     *           "credentialId": "1",
+                     *           "fingerprint": "8c1f0a",
+                     *           "kind": "basic",
+                     *           "organizationId": null,
+                     *           "pems": "default",
+                     *           "retiredAt": null,
+                     *           "status": "active",
+                     *           "userName": "PFA_RELAY",
+                     *           "verifiedAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "version": 1
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PemsCredentialsList"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
     listDeadLetters: {
         parameters: {
             query?: {
@@ -3330,6 +4257,47 @@ export interface operations {
             504: components["responses"]["Problem504"];
         };
     };
+    drain: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "organizationId": "RIO",
+                 *       "reason": "PEMS moves to another address"
+                 *     }
+                 */
+                "application/json": components["schemas"]["DrainRequest"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
     getDrainForecast: {
         parameters: {
             query?: {
@@ -3368,6 +4336,47 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["DrainForecastList"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    isDrained: {
+        parameters: {
+            query?: {
+                /**
+                 * @description By id or code; absent: all organizations.
+                 * @example RIO
+                 */
+                organizationId?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "drained": true
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DrainState"];
                 };
             };
             400: components["responses"]["Problem400"];
@@ -4239,6 +5248,116 @@ export interface operations {
             504: components["responses"]["Problem504"];
         };
     };
+    listNotifications: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only those that are unread.
+                 * @example true
+                 */
+                unread?: boolean;
+                /** @description The `next` of the previous page. */
+                after?: components["schemas"]["Id"];
+                /** @description Rows in a page, 50 by default. */
+                limit?: number;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "next": null,
+                     *       "notifications": [
+                     *         {
+                     *           "alertId": "1",
+                     *           "code": "dead_letters",
+                     *           "firstAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "jobId": null,
+                     *           "kind": "alert",
+                     *           "lastAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "notificationId": "3",
+                     *           "number": 1,
+                     *           "organizationId": "org_RIO_173",
+                     *           "pfaIds": [],
+                     *           "readAt": null
+                     *         }
+                     *       ],
+                     *       "unread": 2
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationPage"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    markRead: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "notificationIds": [
+                 *         "3"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["ReadNotifications"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "marked": 1
+                     *     }
+                     */
+                    "application/json": components["schemas"]["MarkedNotifications"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
     pause: {
         parameters: {
             query?: never;
@@ -4465,6 +5584,54 @@ export interface operations {
             409: components["responses"]["Problem409"];
             413: components["responses"]["Problem413"];
             415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    listRelays: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "relays": [
+                     *         {
+                     *           "alive": true,
+                     *           "faults": null,
+                     *           "listening": true,
+                     *           "organizations": [
+                     *             "org_HARBOUR_7",
+                     *             "org_RIO_173"
+                     *           ],
+                     *           "relay": "relay-1",
+                     *           "seenAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "startedAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "version": "0.1.0"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["RelayList"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
             422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
@@ -4790,6 +5957,179 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    listPemsSystems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "systems": [
+                     *         {
+                     *           "batchSize": 100,
+                     *           "breaker": "closed",
+                     *           "definedAt": "2026-03-02T09:14:08.901224+00:00",
+                     *           "definedBy": "postgres",
+                     *           "dialect": "pems",
+                     *           "options": {},
+                     *           "organizations": [
+                     *             "org_HARBOUR_7",
+                     *             "org_RIO_173"
+                     *           ],
+                     *           "pems": "default",
+                     *           "requestTimeout": null,
+                     *           "retiredAt": null,
+                     *           "slotInterval": "00:00:00.105",
+                     *           "tenant": null,
+                     *           "url": null
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PemsSystemList"];
+                };
+            };
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    definePems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example east */
+                pems: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "batchSize": 50,
+                 *       "slotInterval": "105 ms",
+                 *       "tenant": "EAST",
+                 *       "url": "https://pems-east.example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PemsDefinition"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    retirePems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example east */
+                pems: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    assignPems: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example default */
+                pems: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "organizationId": "RIO"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PemsAssignment"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            204: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
             422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];

@@ -20,6 +20,12 @@ export type OrganizationStatus = Schemas["OrganizationStatus"];
 export type Setting = Schemas["Setting"];
 export type TimelineEvent = Schemas["TimelineEvent"];
 export type AuditEntry = Schemas["AuditEntry"];
+export type Alert = Schemas["Alert"];
+export type AlertRule = Schemas["AlertRule"];
+export type AlertChannel = Schemas["AlertChannel"];
+export type Notification = Schemas["Notification"];
+export type PemsSystem = Schemas["PemsSystem"];
+export type PemsCredentials = Schemas["PemsCredentials"];
 export type DrainForecast = Schemas["DrainForecast"];
 
 /** A value of a field of a record. */

@@ -1,5 +1,6 @@
 import { Outlet, useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
+import { NotificationToasts } from "../notifications/NotificationToasts";
 import { Toasts } from "../widgets/toasts";
 import { Help } from "./Help";
 import { type KeyName, useKeys } from "./keys";
@@ -39,6 +40,7 @@ export function Frame({ onSignOut }: { onSignOut: () => void }) {
       </div>
       {window === "palette" && <Palette onClose={() => setWindow(null)} onHelp={() => setWindow("help")} />}
       {window === "help" && <Help onClose={() => setWindow(null)} />}
+      <NotificationToasts />
       <Toasts />
     </div>
   );

@@ -1,3 +1,4 @@
+import { NotificationBell } from "../notifications/NotificationBell";
 import { Button } from "../widgets/Button";
 import { Choice } from "../widgets/Choice";
 import { Icon } from "../widgets/icons";
@@ -58,6 +59,7 @@ export function TopBar({ onPalette, onHelp, onSignOut }: Props) {
         </span>
       )}
       <span className="grow" />
+      <NotificationBell />
       <Button
         kind="quiet"
         onClick={onPalette}

@@ -12,7 +12,14 @@ export function useSyncStatusQuery() {
 /** How much waits for a person, by the page that shows it. */
 export function useCounts(): Record<string, number> {
   const { data } = useSyncStatusQuery();
+  const api = useApi();
+  const organization = useOrganization();
+  const alerts = useQuery(
+    reading(api, "/api/pems/alerts", {
+      query: { organizationId: organization?.organizationId, state: "raised", limit: 200 },
+    }),
+  );
   if (!data) return {};
   const conflicts = data.organizations.reduce((sum, { conflicts }) => sum + conflicts, 0);
-  return { "/conflicts": conflicts, "/failures": data.failed };
+  return { "/conflicts": conflicts, "/failures": data.failed, "/alerts": alerts.data?.alerts.length ?? 0 };
 }

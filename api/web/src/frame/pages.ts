@@ -10,6 +10,7 @@ export const PAGES: PageEntry[] = [
   { path: "/conflicts", label: "Conflicts", icon: "conflict", key: "conflicts" },
   { path: "/history", label: "History", icon: "history", key: "history" },
   { path: "/failures", label: "Failures", icon: "failed", key: "failures" },
+  { path: "/alerts", label: "Alerts", icon: "alerts", key: "alerts" },
   { path: "/audit", label: "Audit log", short: "Log", icon: "audit", key: "audit" },
   { path: "/administration", label: "Administration", short: "Admin", icon: "settings", key: "administration" },
 ];

@@ -57,9 +57,12 @@ const AFFECTED: Record<string, string[]> = {
     "/api/pems/records",
   ],
   withdrawn: ["/api/pems/sync-status", "/api/pems/jobs", "/api/pfa-data/records", "/api/pems/records"],
-  breaker: ["/api/pems/sync-status", "/api/pems/drain-forecast"],
+  breaker: ["/api/pems/sync-status", "/api/pems/drain-forecast", "/api/pems/systems"],
   pause: ["/api/pems/sync-status", "/api/pems/drain-forecast", "/api/pems/me"],
   job: ["/api/pems/jobs"],
+  alert: ["/api/pems/alerts", "/api/pems/sync-status"],
+  notification: ["/api/pems/notifications"],
+  credentials: ["/api/pems/credentials", "/api/pems/systems", "/api/pems/sync-status"],
   rollback: ["/api/pems/jobs", "/api/pems/records"],
 };
 

@@ -13,6 +13,7 @@ import { Figures } from "./Figures";
 import { lastOf, seriesOf } from "./figures";
 import { HealthSentence } from "./HealthSentence";
 import { Organizations } from "./Organizations";
+import { Plant } from "./Plant";
 import { PERIODS, periodOf } from "./periods";
 
 const perMinute = (value: number) =>
@@ -57,6 +58,7 @@ export function Overview() {
         {(data) => (
           <div className="flex flex-col gap-4 pb-6">
             <HealthSentence status={data} />
+            <Plant />
             <Figures status={data} oldest={lastOf(age)} />
             <div className="mx-4 grid gap-4 lg:grid-cols-2">
               <Chart title="Throughput, changes a minute" lines={flow} format={perMinute} />

@@ -84,7 +84,7 @@ export function Confirm({
       {typed && (
         <label className="flex flex-col gap-1">
           <span>
-            This is a production installation. Type <strong>{typed}</strong> to go on.
+            Type <strong>{typed}</strong> to go on: this can reach what people work with.
           </span>
           <input className="field" value={name} autoComplete="off" onChange={(event) => setName(event.target.value)} />
         </label>

@@ -15,6 +15,8 @@ type Note = {
   lines?: string[];
   action?: { label: string; run: () => void };
   link?: ReactNode;
+  /** It goes by itself, though it tells of a failure. */
+  brief?: boolean;
 };
 
 const queue = new ToastQueue<Note>({ maxVisibleToasts: 4 });
@@ -23,7 +25,7 @@ const SHOWN = 8000;
 /** Says that something was done, with what can be done about it. */
 export function tell(text: string, rest: Partial<Omit<Note, "text">> = {}): void {
   const note = { tone: "done" as const, ...rest, text };
-  queue.add(note, { timeout: note.action || note.tone === "failed" ? undefined : SHOWN });
+  queue.add(note, { timeout: !note.brief && (note.action || note.tone === "failed") ? undefined : SHOWN });
 }
 
 /** Says that something failed, and why. */
