@@ -1,5 +1,5 @@
 import type { Page } from "playwright-core";
-import { beforeAll, describe, it } from "vitest";
+import { afterAll, beforeAll, describe, it } from "vitest";
 import { api, expectAccessible, expectNoSidewaysScroll, go, open, untilLive, withBrowser } from "./support/pages";
 import { editInPems, fault } from "./support/pems";
 import type { User } from "./support/service";
@@ -30,6 +30,12 @@ beforeAll(async () => {
       { pfaId: "94", delta: { forecastEnd: "2020-01-01T00:00:00.000Z" } },
     ],
   });
+});
+
+// Other files count what waits.
+afterAll(async () => {
+  await api().tidy("91", "92");
+  await api().call("usr_editor", "POST", "/api/pfa-data/discard-drafts", { organizationId: "RIO" });
 });
 
 const heading = (name: string | RegExp) => (page: Page) => page.getByRole("heading", { level: 1, name }).waitFor();
@@ -119,7 +125,31 @@ const SCREENS: Screen[] = [
   {
     name: "relays",
     path: () => "/administration?tab=relays",
-    shown: (page) => page.getByRole("list", { name: "Relays" }).waitFor(),
+    shown: (page) => page.getByRole("region", { name: "Relays" }).waitFor(),
+  },
+  {
+    name: "PEMS",
+    path: () => "/administration?tab=systems",
+    shown: (page) => page.getByRole("region", { name: "PEMS" }).waitFor(),
+    user: "usr_admin",
+  },
+  {
+    name: "credentials",
+    path: () => "/administration?tab=credentials",
+    shown: (page) => page.getByText("No stored credentials").waitFor(),
+  },
+  { name: "alerts", path: () => "/alerts", shown: heading("Alerts") },
+  {
+    name: "alert rules",
+    path: () => "/alerts?tab=rules",
+    shown: (page) => page.getByRole("region", { name: "Alert rules" }).waitFor(),
+    user: "usr_admin",
+  },
+  {
+    name: "alert channels",
+    path: () => "/alerts?tab=channels",
+    shown: (page) => page.getByText("Alerts are sent to no channel").waitFor(),
+    user: "usr_admin",
   },
 ];
 
@@ -153,6 +183,10 @@ describe("Every page", () => {
     const page = await open("/records?org=RIO");
     await page.getByRole("button", { name: "Review and commit…" }).click();
     await page.getByRole("dialog", { name: /Commit/ }).waitFor();
+    await expectAccessible(page);
+    await page.keyboard.press("Escape");
+    await page.getByRole("button", { name: /^Notifications/ }).click();
+    await page.getByRole("dialog", { name: "Notifications" }).waitFor();
     await expectAccessible(page);
     await page.keyboard.press("Escape");
     await page.keyboard.press("Control+k");

@@ -57,6 +57,21 @@ describe("A cost engineer", () => {
     });
   });
 
+  it("is told what became of an edit, also of one that ended while the page was closed", async () => {
+    const { jobId } = await api().commit("usr_editor", [{ pfaId: "13", delta: { model: "LTM 1300" } }]);
+    await api().untilEnded(jobId);
+    const page = await open("/");
+    await page.getByRole("button", { name: /^Notifications, \d+ unread/ }).click();
+    const dialog = page.getByRole("dialog", { name: "Notifications" });
+    await dialog
+      .getByText(/in PEMS/)
+      .first()
+      .waitFor();
+    await picture(page, "notifications");
+    await dialog.getByRole("button", { name: "Mark all as read" }).click();
+    await page.getByRole("button", { name: "Notifications", exact: true }).waitFor({ state: "attached" });
+  });
+
   it("commits a bulk shift of dates, and follows its progress", async () => {
     const page = await open("/records?org=RIO&q=pfa:20,21,22,23,24,25,26,27,28,29");
     await untilLive(page);
@@ -85,7 +100,7 @@ describe("An administrator", () => {
     await page.getByText("Not working").waitFor({ timeout: 30_000 });
     await picture(page, "overview-down");
     await gateway();
-    await page.getByText("Healthy", { exact: true }).waitFor({ timeout: 30_000 });
+    await page.getByText("Not working").waitFor({ state: "detached", timeout: 30_000 });
     await api().untilEnded(jobId);
     expect((await inPems("30")).contract).toBe("C-30");
   });

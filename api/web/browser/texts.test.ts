@@ -43,6 +43,7 @@ describe("A text", () => {
       expect(await page.title()).toBe("pfa-sync");
       expect(await page.locator("img[src=x]").count()).toBe(0);
     }
+    await api().tidy("110", "111");
   });
 });
 

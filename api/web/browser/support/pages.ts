@@ -54,10 +54,20 @@ export function replaceService(other: Service): void {
 }
 
 /** Opens a page as a user who signs in by a link. */
-export async function open(
-  path: string,
-  { user = "usr_editor", width = 1440, height = 900, theme = "light", ...rest }: Options = {},
-): Promise<Page> {
+export async function open(path: string, { user = "usr_editor", ...options }: Options = {}): Promise<Page> {
+  const page = await newPage(options);
+  await go(page, path, user);
+  return page;
+}
+
+/** Opens a page that is not the dashboard's. */
+export async function openElsewhere(address: string): Promise<Page> {
+  const page = await newPage({});
+  await page.goto(address);
+  return page;
+}
+
+async function newPage({ width = 1440, height = 900, theme = "light", ...rest }: Options): Promise<Page> {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, ...rest });
   contexts.push(context);
   const page = await context.newPage();
@@ -68,7 +78,6 @@ export async function open(
     if (message.type() === "error" && !message.text().startsWith("Failed to load resource"))
       faults.push(message.text());
   });
-  await go(page, path, user);
   return page;
 }
 

@@ -101,6 +101,24 @@ export class Service {
     throw new Error(`${path} did not become as expected`);
   }
 
+  /** Ends what waits for a person about records: conflicts are resolved as PEMS has it, failures are discarded. */
+  async tidy(...pfaIds: string[]): Promise<void> {
+    for (const pfaId of pfaIds) {
+      const { conflicts } = await this.call<{ conflicts: { conflictId: string }[] }>(
+        "usr_admin",
+        "GET",
+        `/api/pems/conflicts?pfaId=${pfaId}`,
+      );
+      for (const { conflictId } of conflicts) {
+        await this.call("usr_admin", "POST", `/api/pems/conflicts/${conflictId}/resolve`, { resolution: "use_pems" });
+      }
+      await this.call("usr_admin", "POST", "/api/pems/dead-letters/discard", {
+        filter: { organizationId: "RIO", pfaId },
+        reason: "The test is over",
+      });
+    }
+  }
+
   /** Waits until a job has ended, with all of its changes. */
   untilEnded(jobId: string): Promise<{ state: string; completed: number }> {
     return this.until<{ state: string; completed: number; pending: number; processing: number }>(

@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
-import { useCodeOf, useOrganization } from "../frame/me";
+import { useCodeOf } from "../frame/me";
+import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { More } from "../lists/More";
 import { usePages } from "../lists/usePages";

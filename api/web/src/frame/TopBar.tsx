@@ -4,7 +4,8 @@ import { Choice } from "../widgets/Choice";
 import { Icon } from "../widgets/icons";
 import { KEYS, keyText } from "./keys";
 import { LiveSign } from "./LiveSign";
-import { useMe, useOrganization } from "./me";
+import { useMe } from "./me";
+import { useOrganization } from "./organization";
 import { switchTheme, useTheme } from "./theme";
 import { useView } from "./view";
 

@@ -1,6 +1,6 @@
 import { useQuery } from "@tanstack/react-query";
 import { reading, useApi } from "../api/context";
-import { useOrganization } from "./me";
+import { useOrganization } from "./organization";
 
 /** The state of synchronisation of the chosen organization, or of all. One read serves every page. */
 export function useSyncStatusQuery() {

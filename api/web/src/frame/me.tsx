@@ -1,7 +1,6 @@
 import { createContext, useContext } from "react";
-import type { Me, MyOrganization } from "../api/types";
+import type { Me } from "../api/types";
 import { sentence } from "../plan/status";
-import { useView } from "./view";
 
 const MeContext = createContext<Me | null>(null);
 
@@ -12,22 +11,6 @@ export function useMe(): Me {
   const me = useContext(MeContext);
   if (!me) throw new Error("there is no MeProvider above this component");
   return me;
-}
-
-/** The organization that the address names; undefined: all that the user may read. */
-export function useOrganization(): MyOrganization | undefined {
-  const { organizations } = useMe();
-  const [{ org }] = useView();
-  return organizations.find(
-    ({ code, organizationId }) => org !== undefined && (code === org || organizationId === org),
-  );
-}
-
-/** The organization of a page that needs one: the chosen one, else the first. */
-export function useOneOrganization(): MyOrganization | undefined {
-  const chosen = useOrganization();
-  const { organizations } = useMe();
-  return chosen ?? organizations[0];
 }
 
 /** The code of an organization by its id. */

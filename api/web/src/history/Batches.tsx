@@ -1,4 +1,5 @@
-import { useCodeOf, useOrganization } from "../frame/me";
+import { useCodeOf } from "../frame/me";
+import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { More } from "../lists/More";
 import { usePages } from "../lists/usePages";

@@ -1,5 +1,6 @@
 import { Link } from "@tanstack/react-router";
-import { useCodeOf, useMe, useOrganization } from "../frame/me";
+import { useCodeOf, useMe } from "../frame/me";
+import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { FilterBar } from "../lists/FilterBar";
 import { More } from "../lists/More";

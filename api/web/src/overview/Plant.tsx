@@ -1,7 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { reading, useApi } from "../api/context";
-import { useOrganization } from "../frame/me";
+import { useOrganization } from "../frame/organization";
 import { useView, type View } from "../frame/view";
 import { Icon, type IconName } from "../widgets/icons";
 

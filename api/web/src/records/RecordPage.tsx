@@ -2,7 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useParams } from "@tanstack/react-router";
 import { reading, useApi } from "../api/context";
 import type { WholeRecord } from "../api/types";
-import { useOneOrganization } from "../frame/me";
+import { useOneOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { amountText, differenceText } from "../plan/amount";
 import { FIELDS, fieldOf } from "../plan/fields";
