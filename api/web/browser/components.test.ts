@@ -47,7 +47,7 @@ const looks = (page: Page) =>
         ? [
             selector,
             ...Array.from(style)
-              .filter((name) => !/height|block-size|origin/.test(name))
+              .filter((name) => !/height|width|block-size|inline-size|origin/.test(name))
               .map((name) => `${name}: ${style.getPropertyValue(name)}`),
           ].join("; ")
         : selector;

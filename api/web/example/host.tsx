@@ -76,5 +76,6 @@ function Grid() {
   );
 }
 
+document.body.classList.toggle("dark", address.get("theme") === "dark");
 const host = document.getElementById("host");
 if (host) createRoot(host).render(<Host />);

@@ -1,6 +1,6 @@
 import { useLiveState } from "../live/LiveProvider";
+import { clockText, durationText, useNow } from "../widgets/clock";
 import { Icon } from "../widgets/icons";
-import { clockText, durationText, useNow } from "../widgets/time";
 
 /** Whether what is on the screen is current: "live", how far behind, or of when the numbers are. */
 export function LiveSign() {

@@ -5,7 +5,7 @@ import { useSelection } from "../lists/useSelection";
 import { wordsOf } from "../notifications/words";
 import { lastOf, seriesOf } from "../overview/figures";
 import { perSecond } from "../overview/Plant";
-import { durationText, relativeTime } from "../widgets/time";
+import { durationText, relativeTime } from "../widgets/clock";
 import { KEYS, useKeys } from "./keys";
 import { parseView, writeView } from "./view";
 

@@ -4,9 +4,9 @@ import { useView } from "../frame/view";
 import { More } from "../lists/More";
 import { usePages } from "../lists/usePages";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
+import { durationText } from "../widgets/clock";
 import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
-import { durationText } from "../widgets/time";
 
 /** What relays claimed and sent together. */
 export function Batches() {

@@ -11,10 +11,10 @@ import { statusOf } from "../plan/status";
 import { valueText } from "../plan/value";
 import { Answered, Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
+import { durationText } from "../widgets/clock";
 import { StatusMark } from "../widgets/StatusMark";
 import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
-import { durationText } from "../widgets/time";
 import { Data } from "./Data";
 
 /** The changes of a job and how each ended; its attempts at PEMS open below it. */

@@ -1,7 +1,7 @@
 import { useEffect, useId, useRef, useState } from "react";
 import type { default as UPlot } from "uplot";
 import { Button } from "../widgets/Button";
-import { momentText } from "../widgets/time";
+import { momentText } from "../widgets/clock";
 import type { Series } from "./figures";
 
 type Line = { label: string; series: Series; colour: "link" | "attention" };

@@ -1,8 +1,8 @@
 import { Link } from "@tanstack/react-router";
 import type { SyncStatus } from "../api/types";
 import { useView, type View } from "../frame/view";
+import { durationText } from "../widgets/clock";
 import { Icon, type IconName } from "../widgets/icons";
-import { durationText } from "../widgets/time";
 
 type Figure = {
   label: string;

@@ -4,6 +4,7 @@ import { reading, useApi } from "../api/context";
 import type { SyncStatus } from "../api/types";
 import { useView } from "../frame/view";
 import { sentence } from "../plan/status";
+import { momentText } from "../widgets/clock";
 import { Icon } from "../widgets/icons";
 
 const VERDICTS = {
@@ -42,7 +43,7 @@ export function HealthSentence({ status }: { status: SyncStatus }) {
       </p>
       <div className="min-w-60 grow basis-80">
         <p>
-          {sentence(status.healthReason ?? cause?.meaning ?? status.healthCode)}.
+          {sentence(localTimes(status.healthReason ?? cause?.meaning ?? status.healthCode))}.
           {status.healthCode !== "ok" && affected.length > 0 && affected.length < status.organizations.length && (
             <span className="text-secondary">
               {" "}
@@ -59,5 +60,12 @@ export function HealthSentence({ status }: { status: SyncStatus }) {
         </Link>
       )}
     </section>
+  );
+}
+
+/** The moments in a text of the service, in the zone of the viewer. */
+function localTimes(text: string): string {
+  return text.replace(/\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:?\d{2})/g, (moment) =>
+    momentText(Date.parse(moment)),
   );
 }

@@ -3,7 +3,7 @@ import { reading, useApi } from "../api/context";
 import type { RecordRow, WholeRecord } from "../api/types";
 import { fieldOf } from "../plan/fields";
 import { STATUSES, type Status } from "../plan/status";
-import { momentText, relativeTime, useNow } from "../widgets/time";
+import { momentText, relativeTime, useNow } from "../widgets/clock";
 
 /** What a status means for a record: whose changes they are, of which fields, since when, and what comes next. */
 export function RowStatus({ row, organizationId }: { row: RecordRow; organizationId: string }) {

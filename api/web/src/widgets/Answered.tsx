@@ -2,8 +2,8 @@ import type { UseQueryResult } from "@tanstack/react-query";
 import type { ReactNode } from "react";
 import { errorLines } from "../api/problem";
 import { Button } from "./Button";
+import { clockText } from "./clock";
 import { Icon } from "./icons";
-import { clockText } from "./time";
 
 /** What a failed request says, and a way to try again. Lines are text, whatever they hold. */
 export function Failed({

@@ -1,4 +1,4 @@
-import { momentText, relativeTime, useNow, utcText } from "./time";
+import { momentText, relativeTime, useNow, utcText } from "./clock";
 
 /** An event's time: how long ago it was, and on hover when, in the viewer's zone and in UTC. */
 export function Time({ at, absolute = false }: { at: string; absolute?: boolean }) {
