@@ -225,3 +225,45 @@ async fn other_roles_reach_no_sealed_secret() -> Result<()> {
     }
     Ok(())
 }
+
+/// No log at any level, no metric, no table and no error shows a sealed secret, a key, or what came of either.
+#[tokio::test]
+async fn no_output_shows_a_sealed_secret_or_a_key() -> Result<()> {
+    let systems = TwoPems::new(2, None).await?;
+    systems.set_east_token(EAST_TOKEN).await?;
+    let (log, errors) = {
+        let file = tempfile::NamedTempFile::new()?;
+        let errors = file.reopen()?;
+        (file, errors)
+    };
+    let mut relay = systems.relay_with(|command| {
+        command.args(["--log-level", "trace", "--monitoring", "127.0.0.1:0"]).env("RUST_LOG", "trace").stderr(errors);
+    })?;
+    let address = relay.line().await?;
+    let address = address.rsplit(' ').next().context("an address")?.to_owned();
+    systems.edit_all("C-1").await?;
+    systems.until_drained().await?;
+    let metrics = reqwest::get(format!("{address}/metrics")).await?.text().await?;
+    assert!(metrics.contains("pfa_sync_credentials_age_days"), "{metrics}");
+    systems.east.set_credentials(Credentials::Bearer("another".to_owned()));
+    systems.edit_all("C-2").await?;
+    systems.until("select exists (select from pfa_sync.health('HARBOUR') where code = 'held')").await?;
+    let (_, listed) = systems.credentials(&["list"]).await?;
+    let (_, verified) = systems.credentials(&["verify"]).await?;
+    assert!(relay.stop().await?.success());
+    let tables: String = systems
+        .scenario
+        .value("select coalesce(string_agg(l::text, ' '), '') || (select string_agg(c::text, ' ') from pfa_sync.credentials c) from pfa_sync.audit l")
+        .await?;
+    let log = std::fs::read_to_string(log.path())?;
+    assert!(log.lines().count() > 5, "{log}");
+    let key = KEY.split_once(':').context("a key")?.1;
+    let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, EAST_TOKEN);
+    for (place, text) in [("log", &log), ("metrics", &metrics), ("tables", &tables), ("list", &listed), ("verify", &verified)] {
+        for secret in [EAST_TOKEN, key, &encoded, "pfa-sync:secret"] {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{place} shows {secret}: {line:?}");
+        }
+    }
+    Ok(())
+}
