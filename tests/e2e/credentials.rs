@@ -267,3 +267,24 @@ async fn no_output_shows_a_sealed_secret_or_a_key() -> Result<()> {
     }
     Ok(())
 }
+
+/// What is no sealed secret is refused before it is stored.
+#[rstest]
+#[case::kind("null, null, null, 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::user("null, 'basic', null, 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::no_user("null, 'bearer', 'u', 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::version("null, 'bearer', null, null, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::address("null, 'bearer', null, 1, null, 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::key("null, 'bearer', null, 1, 'a', null, '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::nonce("null, 'bearer', null, 1, 'a', 'k', '\\x00', '\\x00', 'f'")]
+#[case::no_nonce("null, 'bearer', null, 1, 'a', 'k', null, '\\x00', 'f'")]
+#[case::ciphertext("null, 'bearer', null, 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x', 'f'")]
+#[case::fingerprint("null, 'bearer', null, 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', null")]
+#[tokio::test]
+async fn what_is_no_sealed_secret_is_refused(#[case] arguments: &str) -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let store = format!("select pfa_sync.store_credentials('default', {arguments})");
+    let error = scenario.client.execute(&store, &[]).await.unwrap_err();
+    assert_eq!(refusal(&error.into()).0, "PF001");
+    Ok(())
+}

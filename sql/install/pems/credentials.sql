@@ -129,6 +129,18 @@ comment on function pfa_sync.next_credentials(text, text) is
     'PEMS '
     '(null: the relay''s setting). PF008: no such PEMS or organization.';
 
+-- Raises PF001 unless a sealed secret is given.
+create function require_sealed(key_id text, nonce bytea, ciphertext bytea) returns void
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    perform require_given('key_id', key_id), require_text('key_id', key_id, 40);
+    if length(nonce) is distinct from 12 or coalesce(length(ciphertext), 0) not between 1 and 65536 then
+        raise exception 'a sealed secret has a nonce of 12 bytes, and at most 64 kB' using errcode = 'PF001';
+    end if;
+end
+$$;
+
 -- Stores a sealed secret that is not in use yet, in place of one that was not taken into use.
 create function pfa_sync.store_credentials(pems text, organization_id text, kind text, user_name text, version int,
                                            address text, key_id text, nonce bytea, ciphertext bytea, fingerprint text)
@@ -140,9 +152,15 @@ declare
     stored bigint;
 begin
     perform lock_pems_system(pems);
+    perform require_given('kind', kind), require_given('address', address), require_given('fingerprint', fingerprint),
+            require_given('version', version::text);
     perform require_word('kind', kind, array['basic', 'bearer', 'api_key']);
     perform require_text('user_name', user_name, 255), require_text('address', address, 255),
-            require_text('key_id', key_id, 40), require_text('fingerprint', fingerprint, 40);
+            require_text('fingerprint', fingerprint, 40);
+    perform require_sealed(key_id, nonce, ciphertext);
+    if (kind = 'basic') <> (user_name is not null) then
+        raise exception 'a password has a user, and no other kind of credentials has one' using errcode = 'PF001';
+    end if;
     perform erase_credentials(array(
         select c.credential_id from organization_api_credentials c
          where c.pems = store_credentials.pems and c.status = 'next'
@@ -239,6 +257,7 @@ as $$
 declare
     resealed text;
 begin
+    perform require_sealed(key_id, nonce, ciphertext);
     update organization_api_credentials c
        set key_id = reseal_credentials.key_id, nonce = reseal_credentials.nonce,
            ciphertext = reseal_credentials.ciphertext
