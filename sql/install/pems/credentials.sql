@@ -62,12 +62,14 @@ $$;
 
 -- The sum of the revisions: differs after any change of relay_config().
 create function pfa_sync.config_revision() returns bigint
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
-    select (select coalesce(sum(y.revision), 0)::bigint from pems_system y)
+begin
+    return (select coalesce(sum(y.revision), 0)::bigint from pems_system y)
            # (select coalesce(bit_xor(hashtextextended(s.organization_id || ' ' || s.pems, 0)), 0)
-                from sync_organization s)
+                from sync_organization s);
+end
 $$;
 comment on function pfa_sync.config_revision() is
     'Relay: a number that differs after any change of relay_config().';
