@@ -1,7 +1,7 @@
 //! What each route needs, as the description of the service says it (`x-permission`). The database checks it.
 
 /// Operation, and the permission that its user needs in the organization; `perm_Read` shows what belongs to it.
-const PERMISSIONS: [(&str, &str); 74] = [
+const PERMISSIONS: [(&str, &str); 78] = [
     ("acknowledgeAlert", "perm_ConfigureAlerts or perm_ManageSettings"),
     ("assignPems", "perm_ManageSettings of an administrator"),
     ("changeAlertRule", "perm_ConfigureAlerts or perm_ManageSettings"),
@@ -16,6 +16,10 @@ const PERMISSIONS: [(&str, &str); 74] = [
     ("drain", "perm_ManageSettings"),
     ("explain", "perm_Read"),
     ("exportAudit", "perm_Export; without an organization, that of an administrator"),
+    ("exportConflicts", "perm_Export; without an organization, that of an administrator"),
+    ("exportDeadLetters", "perm_Export; without an organization, that of an administrator"),
+    ("exportJobs", "perm_Export; without an organization, that of an administrator"),
+    ("exportResolvedConflicts", "perm_Export; without an organization, that of an administrator"),
     ("getConflict", "perm_Read"),
     ("getDrainForecast", "perm_Read"),
     ("getJob", "perm_Read"),

@@ -229,6 +229,8 @@ async fn the_log_is_read_by_pages_and_taken_along_whole() -> Result<()> {
     let flood = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, user_id, success, error_message) \
                  select 'PAUSED', 'org_RIO_173', 'usr_admin', true, '=cmd|\"' || n from generate_series(1, 2100) n";
     scenario.client.execute(flood, &[]).await?;
+    // The service evaluates the alert rules: what they say is said before the entries are counted.
+    scenario.client.execute("select pfa_sync.evaluate_alerts(), pfa_sync.notify_users()", &[]).await?;
     let rows: i64 =
         scenario.value("select count(*) from pfa_sync_private.pfa_audit_log where organization_id = 'org_RIO_173'").await?;
     let api = Api::start(&scenario, &[]).await?;

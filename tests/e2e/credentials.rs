@@ -225,3 +225,66 @@ async fn other_roles_reach_no_sealed_secret() -> Result<()> {
     }
     Ok(())
 }
+
+/// No log at any level, no metric, no table and no error shows a sealed secret, a key, or what came of either.
+#[tokio::test]
+async fn no_output_shows_a_sealed_secret_or_a_key() -> Result<()> {
+    let systems = TwoPems::new(2, None).await?;
+    systems.set_east_token(EAST_TOKEN).await?;
+    let (log, errors) = {
+        let file = tempfile::NamedTempFile::new()?;
+        let errors = file.reopen()?;
+        (file, errors)
+    };
+    let mut relay = systems.relay_with(|command| {
+        command.args(["--log-level", "trace", "--monitoring", "127.0.0.1:0"]).env("RUST_LOG", "trace").stderr(errors);
+    })?;
+    let address = relay.line().await?;
+    let address = address.rsplit(' ').next().context("an address")?.to_owned();
+    systems.edit_all("C-1").await?;
+    systems.until_drained().await?;
+    let metrics = reqwest::get(format!("{address}/metrics")).await?.text().await?;
+    assert!(metrics.contains("pfa_sync_credentials_age_days"), "{metrics}");
+    systems.east.set_credentials(Credentials::Bearer("another".to_owned()));
+    systems.edit_all("C-2").await?;
+    systems.until("select exists (select from pfa_sync.health('HARBOUR') where code = 'held')").await?;
+    let (_, listed) = systems.credentials(&["list"]).await?;
+    let (_, verified) = systems.credentials(&["verify"]).await?;
+    assert!(relay.stop().await?.success());
+    let tables: String = systems
+        .scenario
+        .value("select coalesce(string_agg(l::text, ' '), '') || (select string_agg(c::text, ' ') from pfa_sync.credentials c) from pfa_sync.audit l")
+        .await?;
+    let log = std::fs::read_to_string(log.path())?;
+    assert!(log.lines().count() > 5, "{log}");
+    let key = KEY.split_once(':').context("a key")?.1;
+    let encoded = base64::Engine::encode(&base64::prelude::BASE64_STANDARD, EAST_TOKEN);
+    for (place, text) in [("log", &log), ("metrics", &metrics), ("tables", &tables), ("list", &listed), ("verify", &verified)] {
+        for secret in [EAST_TOKEN, key, &encoded, "pfa-sync:secret"] {
+            let line = text.lines().find(|line| line.contains(secret));
+            assert!(line.is_none(), "{place} shows {secret}: {line:?}");
+        }
+    }
+    Ok(())
+}
+
+/// What is no sealed secret is refused before it is stored.
+#[rstest]
+#[case::kind("null, null, null, 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::user("null, 'basic', null, 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::no_user("null, 'bearer', 'u', 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::version("null, 'bearer', null, null, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::address("null, 'bearer', null, 1, null, 'k', '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::key("null, 'bearer', null, 1, 'a', null, '\\x000102030405060708090a0b', '\\x00', 'f'")]
+#[case::nonce("null, 'bearer', null, 1, 'a', 'k', '\\x00', '\\x00', 'f'")]
+#[case::no_nonce("null, 'bearer', null, 1, 'a', 'k', null, '\\x00', 'f'")]
+#[case::ciphertext("null, 'bearer', null, 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x', 'f'")]
+#[case::fingerprint("null, 'bearer', null, 1, 'a', 'k', '\\x000102030405060708090a0b', '\\x00', null")]
+#[tokio::test]
+async fn what_is_no_sealed_secret_is_refused(#[case] arguments: &str) -> Result<()> {
+    let scenario = Scenario::empty().await?;
+    let store = format!("select pfa_sync.store_credentials('default', {arguments})");
+    let error = scenario.client.execute(&store, &[]).await.unwrap_err();
+    assert_eq!(refusal(&error.into()).0, "PF001");
+    Ok(())
+}

@@ -49,7 +49,7 @@ async fn explain_tells_all_before_the_commit() -> Result<()> {
     assert_eq!((&explained["permitted"], &explained["missing_permissions"]), (&json!(false), &json!(["perm_EditActuals"])));
     assert_eq!(explained["conflicts"], json!([{"field": "monthlyRate", "base": 12500, "ours": 13000.1, "theirs": 99}]));
     assert_eq!(explained["request"], json!({"operation": "UPDATE", "changes": {"actualStart": "2026-03-01T00:00:00.000Z"}}));
-    let others = json!([{"modification": other, "user": SECOND, "state": "committed", "fields": ["monthlyRate"]}]);
+    let others = json!([{"modification_id": other, "user_id": SECOND, "user_name": "Simon Okafor", "state": "committed", "fields": ["monthlyRate"]}]);
     assert_eq!(explained["others"], others);
     Ok(())
 }

@@ -172,7 +172,7 @@ async fn no_argument_ends_in_a_raw_error() -> Result<()> {
             "text[]" => vec!["null", "'{}'", "'{NULL}'", "array[repeat('x', 9000)]"],
             "text" | "name" => vec!["null", "''", "'RIO'", "'usr_editor'", "'x'", "repeat('x', 9000)", "'1/2/3'", "'0/0:0:0'"],
             "integer" | "bigint" => vec!["null", "-1", "0", "2147483647"],
-            "integer[]" => vec!["null", "'{}'", "'{NULL}'", "'{-1,0}'", "'{2147483647}'"],
+            "integer[]" | "bigint[]" => vec!["null", "'{}'", "'{NULL}'", "'{-1,0}'", "'{2147483647}'"],
             "boolean" => vec!["null", "true"],
             "interval" => vec!["null", "'-1 s'", "'1 s'", "'100 years'"],
             _ => vec!["null", "'infinity'", "'-infinity'"],

@@ -31,6 +31,10 @@ const ROUTES: &str = r#"
     GET  /api/pems/resolved-conflicts                           401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/audit                                        401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/audit.csv                                    401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/conflicts.csv                                401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/resolved-conflicts.csv                       401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/dead-letters.csv                             401 404 200 200 200 ?organizationId=HARBOUR
+    GET  /api/pems/jobs.csv                                     401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pfa-data                                          401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/jobs                                         401 404 200 200 200 ?organizationId=HARBOUR
     GET  /api/pems/jobs/{jobId}                                 401 404 200 200 200

@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod concurrency;
+pub(crate) mod csv;
 #[cfg(test)]
 mod fuzz;
 pub(crate) mod idempotency;

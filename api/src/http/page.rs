@@ -10,7 +10,7 @@ use crate::id::Id;
 const DEFAULT_LIMIT: i64 = 50;
 
 /// Most rows in a page.
-const MAX_LIMIT: i64 = 200;
+pub(crate) const MAX_LIMIT: i64 = 200;
 
 /// Which page of a list is requested.
 #[derive(Deserialize, IntoParams)]

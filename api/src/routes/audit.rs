@@ -1,15 +1,6 @@
 //! The audit log: pages of it, and its export as CSV.
 
-use std::collections::VecDeque;
-
-use axum::{
-    Json,
-    body::Body as Stream,
-    http::header,
-    response::{AppendHeaders, IntoResponse},
-};
-use csv::{QuoteStyle, Terminator, WriterBuilder};
-use futures_util::stream;
+use axum::{Json, response::Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -18,13 +9,14 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, given},
+        csv,
         page::{next, page_limit},
         problem::Problem,
     },
     id::Id,
 };
 
-/// Rows that an export reads in one transaction, so that no transaction waits for a slow client.
+/// Rows that an export reads in one transaction.
 const EXPORT_PAGE: i64 = 1000;
 
 #[derive(Deserialize, IntoParams)]
@@ -118,66 +110,39 @@ pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<Entries>
     Ok(Json(AuditPage { next: next(&entries, limit, |entry| entry.cursor.clone()), entries }))
 }
 
-/// The rest of an export.
+/// The columns of the export.
+const COLUMNS: &[&str] = &[
+    "at",
+    "eventType",
+    "organizationId",
+    "userId",
+    "pfaId",
+    "modificationId",
+    "queueId",
+    "jobId",
+    "batchId",
+    "success",
+    "errorMessage",
+    "changes",
+    "pemsResponse",
+];
+
+/// An export, as far as it has come.
 struct Export {
     caller: Caller,
     wanted: AllEntries,
-    filter: Value,
-    ready: VecDeque<Vec<u8>>,
     after: Option<String>,
-    ended: bool,
 }
 
 impl Export {
-    async fn read(&mut self) -> Result<(), Problem> {
-        let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
-            [&self.wanted.organization_id, &self.filter, &self.after, &EXPORT_PAGE, &true];
-        let entries: Vec<AuditEntry> = self.caller.rows(PAGE, &arguments).await?;
-        self.ended = (entries.len() as i64) < EXPORT_PAGE;
-        self.after = entries.last().map(|entry| entry.cursor.clone());
-        if !entries.is_empty() {
-            self.ready.push_back(csv_lines(&entries)?);
-        }
-        Ok(())
+    async fn page(mut self) -> Result<(Vec<AuditEntry>, Option<Self>), Problem> {
+        let filter = self.wanted.filter();
+        let entries: Vec<AuditEntry> =
+            self.caller.rows(PAGE, &[&self.wanted.organization_id, &filter, &self.after, &EXPORT_PAGE, &true]).await?;
+        self.after = next(&entries, EXPORT_PAGE, |entry| entry.cursor.clone());
+        let rest = self.after.is_some().then_some(self);
+        Ok((entries, rest))
     }
-}
-
-impl AuditEntry {
-    fn cells(&self) -> [String; 13] {
-        let text = |value: &Option<Value>| value.as_ref().map(Value::to_string);
-        let number = |value: Option<Id>| value.map(|value| value.to_string());
-        [
-            Some(self.at.clone()),
-            Some(self.event_type.clone()),
-            self.organization_id.clone(),
-            self.user_id.clone(),
-            self.pfa_id.clone(),
-            self.modification_id.clone(),
-            number(self.queue_id),
-            number(self.job_id),
-            number(self.batch_id),
-            self.success.map(|success| success.to_string()),
-            self.error_message.clone(),
-            text(&self.changes),
-            text(&self.pems_response),
-        ]
-        .map(|cell| without_formula(cell.unwrap_or_default()))
-    }
-}
-
-const HEAD: &str =
-    "at,eventType,organizationId,userId,pfaId,modificationId,queueId,jobId,batchId,success,errorMessage,changes,pemsResponse\r\n";
-
-/// A cell that a spreadsheet would evaluate as a formula gets a quote before it, which makes it a text.
-fn without_formula(cell: String) -> String {
-    if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) { format!("'{cell}") } else { cell }
-}
-
-fn csv_lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Problem> {
-    let mut writer = WriterBuilder::new().quote_style(QuoteStyle::Always).terminator(Terminator::CRLF).from_writer(Vec::new());
-    let written = entries.iter().try_for_each(|entry| writer.write_record(entry.cells()));
-    let lines = written.ok().and_then(|()| writer.into_inner().ok());
-    lines.ok_or_else(|| Problem::new("internal", "The log can't be written as CSV."))
 }
 
 /// The audit log as CSV, newest first; needs perm_Export
@@ -185,21 +150,6 @@ fn csv_lines(entries: &[AuditEntry]) -> Result<Vec<u8>, Problem> {
     get, operation_id = "exportAudit", path = "/api/pems/audit.csv", tag = "audit", params(AllEntries),
     responses((status = OK, content_type = "text/csv", body = String))
 )]
-pub(super) async fn export(caller: Caller, Parameters(wanted): Parameters<AllEntries>) -> Result<impl IntoResponse, Problem> {
-    let filter = wanted.filter();
-    let mut export = Export { caller, after: None, wanted, filter, ready: [HEAD.into()].into(), ended: false };
-    // The first rows are read before the answer begins, so that a refusal is answered as a problem.
-    export.read().await?;
-    let lines = stream::try_unfold(export, async |mut export| {
-        if export.ready.is_empty() && !export.ended {
-            export
-                .read()
-                .await
-                .map_err(|_| std::io::Error::other("the export was interrupted; the log of the service has the reason"))?;
-        }
-        Ok::<_, std::io::Error>(export.ready.pop_front().map(|lines| (lines, export)))
-    });
-    let headers =
-        [(header::CONTENT_TYPE, "text/csv; charset=utf-8"), (header::CONTENT_DISPOSITION, "attachment; filename=\"audit.csv\"")];
-    Ok((AppendHeaders(headers), Stream::from_stream(lines)))
+pub(super) async fn export(caller: Caller, Parameters(wanted): Parameters<AllEntries>) -> Result<Response, Problem> {
+    csv::export("audit", COLUMNS, Export { caller, wanted, after: None }, Export::page).await
 }

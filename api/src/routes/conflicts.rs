@@ -28,7 +28,7 @@ use crate::{
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct ConflictSummary {
-    conflict_id: Id,
+    pub(super) conflict_id: Id,
     organization_id: String,
     pfa_id: String,
     modification_id: String,

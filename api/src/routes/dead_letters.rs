@@ -20,7 +20,7 @@ use crate::{
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct DeadLetter {
-    queue_id: Id,
+    pub(super) queue_id: Id,
     organization_id: String,
     pfa_id: String,
     modification_id: String,

@@ -10,7 +10,7 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::{Parameters, given},
-        page::{Page, next, page_limit},
+        page::{MAX_LIMIT, Page, next, page_limit},
         problem::Problem,
     },
     id::Id,
@@ -54,38 +54,48 @@ pub(super) struct JobPage {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct WantedJobs {
     /// Only this organization, by id or code.
-    organization_id: Option<String>,
+    pub(super) organization_id: Option<String>,
     /// Only these kinds, separated by commas.
-    kind: Option<String>,
+    pub(super) kind: Option<String>,
     /// Only those that this user started.
-    user_id: Option<String>,
+    pub(super) user_id: Option<String>,
     /// `running`, `stopped` or `finished`.
-    state: Option<String>,
+    pub(super) state: Option<String>,
     /// Only jobs with a change of this record.
-    pfa_id: Option<String>,
+    pub(super) pfa_id: Option<String>,
     #[param(format = DateTime)]
-    start_date: Option<String>,
+    pub(super) start_date: Option<String>,
     #[param(format = DateTime)]
-    end_date: Option<String>,
+    pub(super) end_date: Option<String>,
     /// The `next` of the previous page.
-    after: Option<Id>,
+    pub(super) after: Option<Id>,
     /// Rows in a page, 50 by default.
     #[param(minimum = 1, maximum = 200)]
-    limit: Option<i64>,
+    pub(super) limit: Option<i64>,
 }
 
 /// Jobs, newest first
 #[utoipa::path(get, operation_id = "listJobs", path = "/api/pems/jobs", tag = "jobs", params(WantedJobs), responses((status = OK, body = JobPage)))]
 pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<WantedJobs>) -> Result<Json<JobPage>, Problem> {
+    let (jobs, next) = page(&caller, &wanted).await?;
+    Ok(Json(JobPage { jobs, next }))
+}
+
+/// Rows of a page of an export.
+pub(super) const EXPORT_PAGE: i64 = MAX_LIMIT;
+
+/// A page of jobs, and the cursor of the next one.
+pub(super) async fn page(caller: &Caller, wanted: &WantedJobs) -> Result<(Vec<Job>, Option<Id>), Problem> {
     let limit = page_limit(wanted.limit)?;
     let filter = given(json!({
-        "kinds": several(wanted.kind.as_deref()), "user_id": wanted.user_id, "state": wanted.state, "pfa_id": wanted.pfa_id, "since": wanted.start_date,
-        "until": wanted.end_date
+        "kinds": several(wanted.kind.as_deref()), "user_id": wanted.user_id, "state": wanted.state, "pfa_id": wanted.pfa_id,
+        "since": wanted.start_date, "until": wanted.end_date
     }));
     let query = "select * from pfa_sync.find_jobs($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
     let after = wanted.after.unwrap_or_default();
     let jobs: Vec<Job> = caller.rows(query, &[&wanted.organization_id, &filter, &after, &limit]).await?;
-    Ok(Json(JobPage { next: next(&jobs, limit, |job| job.job_id), jobs }))
+    let next = next(&jobs, limit, |job| job.job_id);
+    Ok((jobs, next))
 }
 
 /// A job, and the number of its changes in each status. A write-sync raises the priority of other jobs' changes; it owns none.

@@ -8,7 +8,7 @@ use crate::{
     auth::caller::Caller,
     http::{
         body::given,
-        page::{next, page_limit},
+        page::{MAX_LIMIT, next, page_limit},
         problem::Problem,
     },
     id::Id,
@@ -39,6 +39,35 @@ pub(super) struct WantedRows {
     /// Rows in a page, 50 by default.
     #[param(minimum = 1, maximum = 200)]
     limit: Option<i64>,
+}
+
+/// The filter of an export, which has no pages.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct AllRows {
+    /// Only this organization, by id or code.
+    organization_id: Option<String>,
+    /// Only changes of these users.
+    author: Option<String>,
+    /// Only changes of these fields.
+    field: Option<String>,
+    /// Only these codes of `causes`.
+    code: Option<String>,
+    /// Only these records.
+    pfa_id: Option<String>,
+    #[param(format = DateTime)]
+    start_date: Option<String>,
+    #[param(format = DateTime)]
+    end_date: Option<String>,
+}
+
+impl From<AllRows> for WantedRows {
+    fn from(wanted: AllRows) -> Self {
+        let AllRows { organization_id, author, field, code, pfa_id, start_date, end_date } = wanted;
+        let (after, limit) = (Id::default(), Some(MAX_LIMIT));
+        Self { organization_id, author, field, code, pfa_id, start_date, end_date, after, limit }
+    }
 }
 
 /// A row of a list, with the number of all that its filter selects.

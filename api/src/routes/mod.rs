@@ -11,6 +11,7 @@ mod dead_letters;
 mod docs;
 mod drafts;
 mod events;
+mod exports;
 mod figures;
 mod health;
 mod jobs;
@@ -99,6 +100,10 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(events::listen))
         .routes(routes!(audit::list))
         .routes(routes!(audit::export))
+        .routes(routes!(exports::conflicts))
+        .routes(routes!(exports::resolved))
+        .routes(routes!(exports::dead_letters))
+        .routes(routes!(exports::jobs))
         .routes(routes!(control::pause))
         .routes(routes!(control::resume))
         .routes(routes!(control::drain))

@@ -7,7 +7,10 @@ use utoipa::ToSchema;
 
 use crate::{
     auth::caller::Caller,
-    http::{body::Body, problem::Problem},
+    http::{
+        body::{Body, camel_keys},
+        problem::Problem,
+    },
     id::Id,
 };
 
@@ -31,7 +34,8 @@ pub(super) struct Explanation {
     /// What would be sent to PEMS.
     #[schema(value_type = Object)]
     request: Value,
-    /// Other edits of the same record.
+    /// Other edits of the same record: modificationId, userId, userName, state and fields of each.
+    #[serde(serialize_with = "camel_keys")]
     #[schema(value_type = Vec<Object>)]
     others: Value,
 }

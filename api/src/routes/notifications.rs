@@ -11,7 +11,7 @@ use crate::{
         page::{next, page_limit},
         problem::Problem,
     },
-    id::Id,
+    id::{Id, texts},
 };
 
 #[derive(Deserialize, IntoParams)]
@@ -94,6 +94,7 @@ pub(super) async fn list(
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct ReadNotifications {
     /// Absent: all of them.
+    #[serde(default, deserialize_with = "texts")]
     notification_ids: Option<Vec<Id>>,
 }
 

@@ -58,9 +58,16 @@ pub(super) async fn list(
     caller: Caller,
     Parameters(wanted): Parameters<WantedRows>,
 ) -> Result<Json<ResolvedConflictPage>, Problem> {
+    let (conflicts, next) = page(&caller, &wanted).await?;
+    Ok(Json(ResolvedConflictPage { conflicts, next }))
+}
+
+/// A page of resolved conflicts, and the cursor of the next one.
+pub(super) async fn page(caller: &Caller, wanted: &WantedRows) -> Result<(Vec<ResolvedConflict>, Option<Id>), Problem> {
     let limit = wanted.limit()?;
     let query = "select * from pfa_sync.find_resolved_conflicts($1, $2, nullif($3::bigint, 0), $4::bigint::int)";
     let arguments: [&(dyn ToSql + Sync); 4] = [&wanted.organization_id, &wanted.filter(), &wanted.after, &limit];
     let conflicts: Vec<ResolvedConflict> = caller.rows(query, &arguments).await?;
-    Ok(Json(ResolvedConflictPage { next: next(&conflicts, limit, |conflict| conflict.conflict_id), conflicts }))
+    let next = next(&conflicts, limit, |conflict| conflict.conflict_id);
+    Ok((conflicts, next))
 }

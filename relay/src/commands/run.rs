@@ -73,6 +73,12 @@ pub async fn run(settings: &Settings) -> Result<()> {
     tokio::spawn(alerts.run(stop.clone()));
     let request_timeout = pems.request_timeout;
     let systems = Arc::new(Systems::new(calls.clone(), pems)?);
+    // What is scheduled before would find no organization to serve.
+    tokio::select! {
+        () = systems.ready() => {}
+        _ = terminations.recv() => return Ok(()),
+        _ = interrupts.recv() => return Ok(()),
+    }
     let puller = Puller { calls: calls.clone(), systems: systems.clone(), page_size: settings.page_size, stop: stop.clone() };
     let wake = Arc::new(Notify::new());
     let listener = Listener::new(database, wake.clone());

@@ -8,8 +8,8 @@ use std::{
     time::Duration,
 };
 
-use pfa_service::database::DatabaseError;
-use tokio::sync::Mutex;
+use pfa_service::{database::DatabaseError, retry::Policy};
+use tokio::{sync::Mutex, time::sleep};
 use tracing::{error, info, warn};
 
 use self::{routing::Routing, slots::Slots};
@@ -80,6 +80,15 @@ impl Systems {
             return Ok(false);
         }
         self.load().await.map(|()| true)
+    }
+
+    /// Reads what the database says for the first time; again until it answers.
+    pub async fn ready(&self) {
+        let mut backoff = Policy::DATABASE.backoff();
+        while let Err(error) = self.follow().await {
+            warn!(relay = self.calls.relay(), %error, "can't read the definitions of the PEMS; retrying");
+            sleep(backoff.wait()).await;
+        }
     }
 
     async fn load(&self) -> Result<(), DatabaseError> {

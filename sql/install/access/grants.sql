@@ -42,7 +42,7 @@ begin
         find_conflicts(text, jsonb, bigint, int), find_resolved_conflicts(text, jsonb, bigint, int),
         find_dead_letters(text, jsonb, bigint, int), me(text),
         kpis(text, timestamptz, timestamptz, interval), drain_forecast(text),
-        audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
+        require_export(text), audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
     grant execute on function

@@ -16,45 +16,45 @@ create function take_over_modifications(unwatched boolean) returns setof text
     set row_security = off
 as $$
 declare
-    portion record;
-    last_id text := '';
-    taken   bigint := 0;
-    filled  bigint := 0;
+    due    record;
+    states jsonb[] := '{}';
+    taken  bigint := 0;
+    filled bigint := 0;
 begin
+    -- The table is read once; what is written meanwhile is not read again.
+    for due in
+        select m.modification_id, s.*
+          from modification m
+         cross join lateral (
+             select unwatched
+                    and (m.sync_state = 'syncing'
+                         and not exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
+                         or m.sync_state = 'conflict'
+                         and not exists (select from pfa_sync_conflict c
+                                          where c.modification_id = m.modification_id
+                                            and c.status = 'unresolved'))) t (half_done)
+         cross join lateral (
+             select t.half_done, case when t.half_done then 'committed' else m.sync_state end as sync_state,
+                    case when t.half_done then 'committed'
+                         when m.sync_state <> 'committed' then sync_status_of(m.sync_state)
+                         when exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
+                         then 'queued' else 'committed' end as sync_status) s
+         where t.half_done
+            or m.sync_status is distinct from sync_status_of(m.sync_state)
+               and not (m.sync_state = 'committed' and coalesce(m.sync_status, '') = 'committed')
     loop
-        with due as materialized (
-            select m.modification_id collate "C" as modification_id, s.*
-              from modification m
-             cross join lateral (
-                 select unwatched
-                        and (m.sync_state = 'syncing'
-                             and not exists (select from pfa_write_queue q
-                                              where q.modification_id = m.modification_id)
-                             or m.sync_state = 'conflict'
-                             and not exists (select from pfa_sync_conflict c
-                                              where c.modification_id = m.modification_id
-                                                and c.status = 'unresolved'))) t (half_done)
-             cross join lateral (
-                 select t.half_done, case when t.half_done then 'committed' else m.sync_state end as sync_state,
-                        case when t.half_done then 'committed'
-                             when m.sync_state <> 'committed' then sync_status_of(m.sync_state)
-                             when exists (select from pfa_write_queue q where q.modification_id = m.modification_id)
-                             then 'queued' else 'committed' end as sync_status) s
-             where m.modification_id collate "C" > last_id
-               and (t.half_done
-                    or m.sync_status is distinct from sync_status_of(m.sync_state)
-                       and not (m.sync_state = 'committed' and coalesce(m.sync_status, '') = 'committed'))
-             order by 1 limit take_over_portion())
-        select jsonb_agg(jsonb_build_object('id', d.modification_id, 'syncState', d.sync_state,
-                                            'syncStatus', d.sync_status)) as states,
-               count(*) filter (where d.half_done) as half_done, max(d.modification_id) as last_id
-          into portion
-          from due d;
-        exit when portion.states is null;
-        last_id := portion.last_id;
-        taken := taken + portion.half_done;
-        filled := filled + write_sync_states(portion.states) - portion.half_done;
+        states := states || jsonb_build_object('id', due.modification_id, 'syncState', due.sync_state,
+                                               'syncStatus', due.sync_status);
+        taken := taken + due.half_done::int;
+        filled := filled + (not due.half_done)::int;
+        if cardinality(states) = take_over_portion() then
+            perform write_sync_states(to_jsonb(states));
+            states := '{}';
+        end if;
     end loop;
+    if cardinality(states) > 0 then
+        perform write_sync_states(to_jsonb(states));
+    end if;
     if taken > 0 then
         return next format('%s rows that were syncing or in conflict count as committed', taken);
     end if;

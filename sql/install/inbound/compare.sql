@@ -70,7 +70,8 @@ begin
     perform ensure_sending();
     perform require_between('same', same, 0::bigint, 1000000000::bigint),
             require_between('different', different, 0::bigint, 1000000000::bigint);
-    perform add_figure(scope, now(), 'read_same', same), add_figure(scope, now(), 'read_different', different);
+    perform add_figure(scope, now(), 'read_same', coalesce(same, 0)),
+            add_figure(scope, now(), 'read_different', coalesce(different, 0));
 end
 $$;
 comment on function pfa_sync.record_comparison(text, bigint, bigint) is

@@ -17,10 +17,12 @@ begin
     end if;
     judged := (judge_modifications(array[modification_id]))[1];
     others := (
-        select coalesce(jsonb_agg(jsonb_build_object('modification', m.modification_id, 'user', m.user_id,
-                   'state', m.sync_state, 'fields', array(select k from jsonb_object_keys(m.delta) k order by k))
+        select coalesce(jsonb_agg(jsonb_build_object('modification_id', m.modification_id, 'user_id', m.user_id,
+                   'user_name', coalesce(u.name, m.user_id), 'state', m.sync_state,
+                   'fields', array(select k from jsonb_object_keys(m.delta) k order by k))
                    order by m.created_at, m.modification_id), '[]')
           from modification m
+          left join users u on u.user_id = m.user_id
          where m.mirror_id = change.mirror_id and m.modification_id <> change.modification_id
            and m.sync_state in ('draft', 'committed', 'syncing', 'conflict'));
     return masked(jsonb_build_object(

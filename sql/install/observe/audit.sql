@@ -1,5 +1,20 @@
 -- The log, as auditors read it.
 
+-- Raises PF002 unless the session may take rows of an organization along (null: of all), as a file.
+create function pfa_sync.require_export(organization text) returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    if not can_see(organization_of(organization), 'perm_Export') then
+        raise exception 'an export needs perm_Export' using errcode = 'PF002';
+    end if;
+end
+$$;
+comment on function pfa_sync.require_export(text) is
+    'Raises PF002 unless the session may take rows of an organization (id or code; null: of all) along as a file: '
+    'perm_Export. PF008: no such organization.';
+
 -- A page of an organization's log, newest first; organization null = what belongs to the whole fleet, for
 -- administrators. Keys of the filter, all optional: event_type, user_id, pfa_id, since, until. after is the cursor of
 -- the last row of the page before. export: the rows are to be saved as a file, which needs perm_Export.
@@ -25,8 +40,8 @@ begin
         raise exception 'entries of the whole fleet are shown to administrators only'
             using errcode = 'PF002', hint = 'Name an organization.';
     end if;
-    if export and not can_see(scope, 'perm_Export') then
-        raise exception 'an export needs perm_Export' using errcode = 'PF002';
+    if export then
+        perform require_export(scope);
     end if;
     select p.since, p.until into since, until from read_period(filter) p;
     begin

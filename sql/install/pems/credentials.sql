@@ -62,12 +62,14 @@ $$;
 
 -- The sum of the revisions: differs after any change of relay_config().
 create function pfa_sync.config_revision() returns bigint
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
-    select (select coalesce(sum(y.revision), 0)::bigint from pems_system y)
+begin
+    return (select coalesce(sum(y.revision), 0)::bigint from pems_system y)
            # (select coalesce(bit_xor(hashtextextended(s.organization_id || ' ' || s.pems, 0)), 0)
-                from sync_organization s)
+                from sync_organization s);
+end
 $$;
 comment on function pfa_sync.config_revision() is
     'Relay: a number that differs after any change of relay_config().';
@@ -129,6 +131,18 @@ comment on function pfa_sync.next_credentials(text, text) is
     'PEMS '
     '(null: the relay''s setting). PF008: no such PEMS or organization.';
 
+-- Raises PF001 unless a sealed secret is given.
+create function require_sealed(key_id text, nonce bytea, ciphertext bytea) returns void
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    perform require_given('key_id', key_id), require_text('key_id', key_id, 40);
+    if length(nonce) is distinct from 12 or coalesce(length(ciphertext), 0) not between 1 and 65536 then
+        raise exception 'a sealed secret has a nonce of 12 bytes, and at most 64 kB' using errcode = 'PF001';
+    end if;
+end
+$$;
+
 -- Stores a sealed secret that is not in use yet, in place of one that was not taken into use.
 create function pfa_sync.store_credentials(pems text, organization_id text, kind text, user_name text, version int,
                                            address text, key_id text, nonce bytea, ciphertext bytea, fingerprint text)
@@ -140,9 +154,15 @@ declare
     stored bigint;
 begin
     perform lock_pems_system(pems);
+    perform require_given('kind', kind), require_given('address', address), require_given('fingerprint', fingerprint),
+            require_given('version', version::text);
     perform require_word('kind', kind, array['basic', 'bearer', 'api_key']);
     perform require_text('user_name', user_name, 255), require_text('address', address, 255),
-            require_text('key_id', key_id, 40), require_text('fingerprint', fingerprint, 40);
+            require_text('fingerprint', fingerprint, 40);
+    perform require_sealed(key_id, nonce, ciphertext);
+    if (kind = 'basic') <> (user_name is not null) then
+        raise exception 'a password has a user, and no other kind of credentials has one' using errcode = 'PF001';
+    end if;
     perform erase_credentials(array(
         select c.credential_id from organization_api_credentials c
          where c.pems = store_credentials.pems and c.status = 'next'
@@ -239,6 +259,7 @@ as $$
 declare
     resealed text;
 begin
+    perform require_sealed(key_id, nonce, ciphertext);
     update organization_api_credentials c
        set key_id = reseal_credentials.key_id, nonce = reseal_credentials.nonce,
            ciphertext = reseal_credentials.ciphertext
@@ -276,60 +297,3 @@ begin
     return number;
 end
 $$;
-
-create view pfa_sync.credentials with (security_barrier) as
-    select c.credential_id, c.pems, c.organization_id, c.kind, c.user_name, c.version, c.status, c.key_id,
-           c.fingerprint, c.address, c.created_at, c.created_by, c.verified_at, c.activated_at, c.retired_at,
-           case when c.status = 'active' then (extract(epoch from now() - c.created_at) / 86400)::int end as age_days
-      from organization_api_credentials c
-     where case when c.organization_id is not null
-                then c.organization_id = any ((select visible_organizations())::text[])
-                else exists (select from sync_organization s
-                              where s.pems = c.pems
-                                and s.organization_id = any ((select visible_organizations())::text[]))
-                     or can_see(null) end;
-comment on view pfa_sync.credentials is 'Credentials for PEMS, without their secrets. Retired ones have been erased.';
-comment on column pfa_sync.credentials.credential_id is 'id of the credentials';
-comment on column pfa_sync.credentials.pems is 'name of the PEMS';
-comment on column pfa_sync.credentials.organization_id is
-    'the organization that they are for; null: every organization of the PEMS that has none of its own';
-comment on column pfa_sync.credentials.kind is 'basic (user and password), bearer or api_key';
-comment on column pfa_sync.credentials.user_name is 'the user of basic; null: another kind';
-comment on column pfa_sync.credentials.version is 'grows with each secret of the same PEMS and organization';
-comment on column pfa_sync.credentials.status is 'next: stored, not in use yet; active: in use; retired: erased';
-comment on column pfa_sync.credentials.key_id is 'the key that it is sealed with; null: erased';
-comment on column pfa_sync.credentials.fingerprint is 'differs for other credentials';
-comment on column pfa_sync.credentials.address is 'the address that they are sent to, and no other';
-comment on column pfa_sync.credentials.created_at is 'when the secret was stored: its age counts from then';
-comment on column pfa_sync.credentials.created_by is 'the login that stored it';
-comment on column pfa_sync.credentials.verified_at is 'when PEMS accepted them last; null: not tried';
-comment on column pfa_sync.credentials.activated_at is 'when they were taken into use';
-comment on column pfa_sync.credentials.retired_at is 'when they were erased';
-comment on column pfa_sync.credentials.age_days is 'age of credentials in use, in days; 90 is the limit';
-
-create view pfa_sync.pems_systems with (security_barrier) as
-    select y.pems, y.dialect, y.url, y.tenant, slot_interval_of(y.pems) as slot_interval,
-           coalesce(y.batch_size, 100) as batch_size, y.request_timeout, y.options,
-           array(select s.organization_id from sync_organization s
-                  where s.pems = y.pems and s.organization_id = any ((select visible_organizations())::text[])
-                  order by 1) as organizations,
-           breaker_state(p) as breaker, y.defined_at, y.defined_by, y.retired_at
-      from pems_system y
-      left join pems p on p.pems = y.pems
-     where can_see(null)
-        or exists (select from sync_organization s
-                    where s.pems = y.pems and s.organization_id = any ((select visible_organizations())::text[]));
-comment on view pfa_sync.pems_systems is 'Every PEMS: where it is, its limits, and the organizations that have it.';
-comment on column pfa_sync.pems_systems.pems is 'name of the PEMS';
-comment on column pfa_sync.pems_systems.dialect is 'how it is spoken to: pems';
-comment on column pfa_sync.pems_systems.url is 'base address; null: the relays'' settings name it';
-comment on column pfa_sync.pems_systems.tenant is 'tenant; null: the relays'' settings name it';
-comment on column pfa_sync.pems_systems.slot_interval is 'time between two requests';
-comment on column pfa_sync.pems_systems.batch_size is 'most records in a request';
-comment on column pfa_sync.pems_systems.request_timeout is 'longest time of a request; null: the relay''s setting';
-comment on column pfa_sync.pems_systems.options is 'options of the dialect';
-comment on column pfa_sync.pems_systems.organizations is 'ids of the visible organizations that have it';
-comment on column pfa_sync.pems_systems.breaker is 'closed, open or half-open, see breakers; null: retired';
-comment on column pfa_sync.pems_systems.defined_at is 'when it was defined last';
-comment on column pfa_sync.pems_systems.defined_by is 'the user or login that did';
-comment on column pfa_sync.pems_systems.retired_at is 'when its use ended; null: in use';

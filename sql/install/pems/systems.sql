@@ -26,21 +26,26 @@ comment on column pems_system.revision is
     'lower one reads all of it again before it sends';
 select pg_catalog.pg_extension_config_dump('pems_system', '');
 
--- How far apart the requests to a PEMS are.
+-- How far apart the requests to a PEMS are. This and pems_of() are in PL/pgSQL since every claim calls them: a function
+-- in SQL that is not inlined is planned at each call.
 create function slot_interval_of(pems text) returns interval
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
-    select coalesce((select y.slot_interval from pems_system y where y.pems = slot_interval_of.pems),
-                    setting('slot_interval')::interval)
+begin
+    return coalesce((select y.slot_interval from pems_system y where y.pems = slot_interval_of.pems),
+                    setting('slot_interval')::interval);
+end
 $$;
 
 -- The PEMS of an organization.
 create function pems_of(organization_id text) returns text
-    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-    select coalesce((select s.pems from sync_organization s where s.organization_id = pems_of.organization_id),
-                    'default')
+begin
+    return coalesce((select s.pems from sync_organization s where s.organization_id = pems_of.organization_id),
+                    'default');
+end
 $$;
 
 -- Tells relays that something about a PEMS has changed.

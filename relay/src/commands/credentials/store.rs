@@ -73,6 +73,13 @@ impl Session {
             credentials.kind().words(),
             next.version
         );
+        if !config.credentials.iter().any(|other| other.pems == owner.pems && other.status == "active") {
+            println!(
+                "note: from now on, relays without the key {} do not serve {}; give it to each by pems-credentials-key-file",
+                sealed.key_id,
+                describe(&sealed)
+            );
+        }
         Ok(())
     }
 

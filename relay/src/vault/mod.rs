@@ -3,6 +3,8 @@
 //! Associated data bind a sealed secret to its PEMS, organization, kind, user, version and address: a row that was moved to
 //! another organization, an older row, or a PEMS that was given another address opens nothing.
 
+mod sealed;
+
 use std::path::Path;
 
 use aws_lc_rs::{
@@ -11,11 +13,11 @@ use aws_lc_rs::{
 };
 use pfa_service::secret::{self, SecretError};
 use secrecy::{ExposeSecret, SecretString, zeroize::Zeroizing};
-use serde::{Deserialize, Deserializer, de::Error as _};
-use serde_json::json;
 use thiserror::Error;
 
-use crate::credentials::{Credentials, Kind};
+pub use self::sealed::Sealed;
+use self::sealed::decode;
+use crate::credentials::Credentials;
 
 /// Longest id of a key, in characters.
 const MAX_KEY_ID: usize = 40;
@@ -66,35 +68,6 @@ pub enum VaultError {
 /// Keys that seal and open; the first one seals.
 #[derive(Default)]
 pub struct Keys(Vec<(String, Zeroizing<Vec<u8>>)>);
-
-/// A secret as the database stores it, with what it is bound to.
-#[derive(Clone, Deserialize)]
-pub struct Sealed {
-    /// Its row; 0 = not stored yet.
-    pub credential_id: i64,
-    /// Its PEMS.
-    pub pems: String,
-    /// The organization that it is for; `None` = every organization of the PEMS that has none of its own.
-    pub organization_id: Option<String>,
-    /// The kind of login.
-    pub kind: Kind,
-    /// The user of a password.
-    pub user_name: Option<String>,
-    /// Grows with each secret of the same PEMS and organization.
-    pub version: i32,
-    /// The address that it is sent to.
-    pub address: String,
-    /// The key that it is sealed with.
-    pub key_id: String,
-    #[serde(deserialize_with = "hexadecimal")]
-    nonce: Vec<u8>,
-    #[serde(deserialize_with = "hexadecimal")]
-    ciphertext: Vec<u8>,
-    /// `active` or `next`.
-    pub status: String,
-    /// Differs for other credentials.
-    pub fingerprint: String,
-}
 
 impl Keys {
     /// The keys in a file or, without one, in the text of a variable; none when neither is given.
@@ -170,50 +143,6 @@ impl Keys {
     }
 }
 
-impl Sealed {
-    /// What a secret of these is bound to, before it is sealed.
-    pub fn unsealed(
-        pems: &str,
-        organization_id: Option<String>,
-        credentials: &Credentials,
-        version: i32,
-        address: &str,
-        fingerprint: String,
-    ) -> Self {
-        Self {
-            credential_id: 0,
-            pems: pems.to_owned(),
-            organization_id,
-            kind: credentials.kind(),
-            user_name: credentials.user().map(str::to_owned),
-            version,
-            address: address.to_owned(),
-            key_id: String::new(),
-            nonce: Vec::new(),
-            ciphertext: Vec::new(),
-            status: "next".to_owned(),
-            fingerprint,
-        }
-    }
-
-    /// The nonce.
-    pub fn nonce(&self) -> &[u8] {
-        &self.nonce
-    }
-
-    /// The sealed secret, with its tag.
-    pub fn ciphertext(&self) -> &[u8] {
-        &self.ciphertext
-    }
-
-    /// A JSON array, in which no two different lists of values are the same text.
-    fn bound_to(&self) -> Vec<u8> {
-        json!(["pfa-sync", self.pems, self.organization_id, self.kind.name(), self.user_name, self.version, self.address])
-            .to_string()
-            .into_bytes()
-    }
-}
-
 /// A new key with this id, as a line of a key file.
 pub fn generate_key(id: &str) -> Result<Zeroizing<String>, VaultError> {
     let mut bytes = Zeroizing::new([0; 32]);
@@ -224,22 +153,12 @@ pub fn generate_key(id: &str) -> Result<Zeroizing<String>, VaultError> {
     Ok(line)
 }
 
-fn decode(digits: &str) -> Option<Vec<u8>> {
-    if digits.len() % 2 != 0 || !digits.is_ascii() {
-        return None;
-    }
-    (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect()
-}
-
-fn hexadecimal<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
-    decode(&String::deserialize(deserializer)?).ok_or_else(|| D::Error::custom("not hexadecimal digits"))
-}
-
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::credentials::Kind;
 
     fn keys(ids: &[&str]) -> Keys {
         let line = |(n, id): (usize, &&str)| format!("{id}:{}", format!("{n}f").repeat(32));
