@@ -57,7 +57,10 @@ async fn its_page_stands_at_every_address_that_a_browser_opens_and_its_files_are
         return Ok(());
     }
     assert!(page.contains("content=\"https://pfa.example.com/sign-in?a=1&amp;b=2\""), "{page}");
-    assert!(!page.contains("<style") && !page.replace("<script type=\"module\"", "").contains("<script"), "inline code in {page}");
+    assert!(
+        !page.contains("<style") && !page.replace("<script type=\"module\"", "").contains("<script"),
+        "inline code in {page}"
+    );
     let assets: Vec<&str> = page.split('"').filter(|text| text.starts_with("/assets/")).collect();
     ensure!(!assets.is_empty(), "the page loads no asset: {page}");
     for asset in assets {
@@ -70,10 +73,7 @@ async fn its_page_stands_at_every_address_that_a_browser_opens_and_its_files_are
         let plain = open(asset, "*/*").await?.error_for_status()?;
         assert!(plain.headers().get("content-encoding").is_none());
         let tag = plain.headers()["etag"].clone();
-        assert_eq!(
-            api.request("GET", asset, None).header("if-none-match", tag).send().await?.status(),
-            StatusCode::NOT_MODIFIED
-        );
+        assert_eq!(api.request("GET", asset, None).header("if-none-match", tag).send().await?.status(), StatusCode::NOT_MODIFIED);
     }
     Ok(())
 }

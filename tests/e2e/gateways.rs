@@ -168,7 +168,9 @@ async fn a_refusal_of_a_single_record_is_reported_at_once() -> Result<()> {
     stack.pems.fault(Operation::Put, Fault::Refuse(422, "INVALID".to_owned(), "the contract is closed".to_owned()));
     commit(&stack, 1).await?;
     let _relay = stack.relay("run")?;
-    stack.until("select exists (select from pfa_sync.dead_letters where code = 'REJECTED' and error like '%contract is closed')").await?;
+    stack
+        .until("select exists (select from pfa_sync.dead_letters where code = 'REJECTED' and error like '%contract is closed')")
+        .await?;
     assert_eq!(stack.pems.log().len(), 1);
     stack.check().await
 }

@@ -26,9 +26,7 @@ pub(crate) fn docs(description: &Value) -> Router<AppState> {
     let description = Description::new(description);
     let config = Config::from("/openapi.json").try_it_out_enabled(true).persist_authorization(false);
     let reference = Router::from(SwaggerUi::new("/docs").config(config)).layer(map_response(with_policy));
-    Router::new()
-        .route("/openapi.json", get(async move |headers: HeaderMap| description.answer(&headers)))
-        .merge(reference)
+    Router::new().route("/openapi.json", get(async move |headers: HeaderMap| description.answer(&headers))).merge(reference)
 }
 
 async fn with_policy(mut answer: Response) -> Response {

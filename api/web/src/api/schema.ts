@@ -209,6 +209,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/pems/conflicts.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Open conflicts as CSV, oldest first; needs perm_Export */
+        get: operations["exportConflicts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pems/conflicts/preview": {
         parameters: {
             query?: never;
@@ -308,6 +325,23 @@ export interface paths {
         };
         /** Dead letters, oldest first */
         get: operations["listDeadLetters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/dead-letters.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Dead letters as CSV, oldest first; needs perm_Export */
+        get: operations["exportDeadLetters"];
         put?: never;
         post?: never;
         delete?: never;
@@ -483,6 +517,23 @@ export interface paths {
         };
         /** Jobs, newest first */
         get: operations["listJobs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/jobs.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Jobs as CSV, newest first; needs perm_Export */
+        get: operations["exportJobs"];
         put?: never;
         post?: never;
         delete?: never;
@@ -774,6 +825,23 @@ export interface paths {
         };
         /** Resolved conflicts, the latest first */
         get: operations["listResolvedConflicts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pems/resolved-conflicts.csv": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Resolved conflicts as CSV, the latest first; needs perm_Export */
+        get: operations["exportResolvedConflicts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -1757,7 +1825,7 @@ export interface components {
             conflicts: Record<string, unknown>[];
             errors: Record<string, unknown>[];
             missingPermissions: string[];
-            /** @description Other edits of the same record. */
+            /** @description Other edits of the same record: modificationId, userId, userName, state and fields of each. */
             others: Record<string, unknown>[];
             permitted: boolean;
             /** @description What would be sent to PEMS. */
@@ -3669,6 +3737,49 @@ export interface operations {
             504: components["responses"]["Problem504"];
         };
     };
+    exportConflicts: {
+        parameters: {
+            query?: {
+                /** @description Only this organization, by id or code. */
+                organizationId?: string;
+                /** @description Only changes of these users. */
+                author?: string;
+                /** @description Only changes of these fields. */
+                field?: string;
+                /** @description Only these codes of `causes`. */
+                code?: string;
+                /** @description Only these records. */
+                pfaId?: string;
+                startDate?: string;
+                endDate?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
     previewResolution: {
         parameters: {
             query?: never;
@@ -4068,6 +4179,49 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["DeadLetterPage"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    exportDeadLetters: {
+        parameters: {
+            query?: {
+                /** @description Only this organization, by id or code. */
+                organizationId?: string;
+                /** @description Only changes of these users. */
+                author?: string;
+                /** @description Only changes of these fields. */
+                field?: string;
+                /** @description Only these codes of `causes`. */
+                code?: string;
+                /** @description Only these records. */
+                pfaId?: string;
+                startDate?: string;
+                endDate?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -4605,6 +4759,49 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["JobPage"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    exportJobs: {
+        parameters: {
+            query?: {
+                /** @description Only this organization, by id or code. */
+                organizationId?: string;
+                /** @description Only these kinds, separated by commas. */
+                kind?: string;
+                /** @description Only those that this user started. */
+                userId?: string;
+                /** @description `running`, `stopped` or `finished`. */
+                state?: string;
+                /** @description Only jobs with a change of this record. */
+                pfaId?: string;
+                startDate?: string;
+                endDate?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
@@ -5717,6 +5914,49 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["ResolvedConflictPage"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    exportResolvedConflicts: {
+        parameters: {
+            query?: {
+                /** @description Only this organization, by id or code. */
+                organizationId?: string;
+                /** @description Only changes of these users. */
+                author?: string;
+                /** @description Only changes of these fields. */
+                field?: string;
+                /** @description Only these codes of `causes`. */
+                code?: string;
+                /** @description Only these records. */
+                pfaId?: string;
+                startDate?: string;
+                endDate?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/csv": string;
                 };
             };
             400: components["responses"]["Problem400"];
