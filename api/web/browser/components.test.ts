@@ -1,4 +1,4 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { Page } from "playwright-core";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
@@ -18,8 +18,10 @@ beforeAll(async () => {
   host = createServer((request, response) => {
     const path = new URL(request.url ?? "/", "http://host").pathname;
     const file = path === "/" ? "/index.html" : path;
-    response.setHeader("Content-Type", KINDS[file.split(".").at(-1) ?? ""] ?? "text/plain");
-    response.end(readFileSync(`example/dist${file}`));
+    const place = `example/dist${file}`;
+    if (!existsSync(place)) response.statusCode = 404;
+    else response.setHeader("Content-Type", KINDS[file.split(".").at(-1) ?? ""] ?? "text/plain");
+    response.end(existsSync(place) ? readFileSync(place) : "");
   });
   await new Promise<void>((resolve) => host.listen(0, "127.0.0.1", resolve));
   const place = host.address();

@@ -6,6 +6,7 @@ import { KEYS, keyText } from "./keys";
 import { LiveSign } from "./LiveSign";
 import { useMe } from "./me";
 import { useOrganization } from "./organization";
+import { RunningJobs } from "./RunningJobs";
 import { switchTheme, useTheme } from "./theme";
 import { useView } from "./view";
 
@@ -54,6 +55,7 @@ export function TopBar({ onPalette, onHelp, onSignOut }: Props) {
         onChange={(org) => change({ org, after: undefined, open: undefined }, true)}
       />
       <LiveSign />
+      <RunningJobs />
       {me.readOnly && (
         <span className="inline-flex items-center gap-1 text-xs text-attention" title={me.readOnlyReason ?? undefined}>
           <Icon name="held" size={14} /> Read-only
