@@ -9,7 +9,28 @@ use crate::support::scenario::{Scenario, refusal};
 use crate::support::tenants::two_tenants;
 
 /// The views with rows of organizations.
-const VIEWS: [&str; 9] = ["queue", "conflicts", "dead_letters", "failures", "jobs", "batches", "changes", "audit", "pulls"];
+const VIEWS: [&str; 12] = [
+    "queue",
+    "conflicts",
+    "dead_letters",
+    "failures",
+    "jobs",
+    "batches",
+    "changes",
+    "audit",
+    "pulls",
+    "alerts",
+    "alert_rules",
+    "credentials",
+];
+
+/// Alerts, rules and credentials of both organizations.
+const ADMINISTRATION: &str = "
+    select pfa_sync.evaluate_alerts();
+    select pfa_sync.set_alert_rule('dead_letters', o, threshold => 5) from unnest(array['RIO', 'HARBOUR']) o;
+    select pfa_sync.store_credentials('default', o, 'bearer', null, 1, 'https://pems.example/', 'k1',
+                                      '\\x000102030405060708090a0b', '\\x00', 'aabbcc')
+      from unnest(array['org_RIO_173', 'org_HARBOUR_7']) o;";
 
 /// A session of the API, acting for a user.
 async fn acting(scenario: &Scenario, user: &str) -> Result<Client> {
@@ -36,6 +57,7 @@ async fn organizations(session: &Client, view: &str) -> Result<Vec<String>> {
 #[tokio::test]
 async fn each_view_shows_each_user_the_rows_of_their_organizations_alone() -> Result<()> {
     let scenario = two_tenants().await?;
+    scenario.client.batch_execute(ADMINISTRATION).await?;
     let both = vec![HARBOUR.to_owned(), RIO.to_owned()];
     for view in VIEWS {
         for (user, seen) in [
@@ -103,7 +125,13 @@ async fn prices_are_shown_to_those_alone_who_may_see_them() -> Result<()> {
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.record('RIO', '3') q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.find_conflicts('RIO') q".to_owned(),
         "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.find_dead_letters('RIO') q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.health('RIO') q".to_owned(),
+        "select string_agg(to_jsonb(q)::text, ' ') from pfa_sync.alerts q".to_owned(),
     ];
+    let held = "select pfa_sync.heartbeat('r', '1'); \
+                update pfa_sync_private.sync_organization set held_since = now(), hold_reason = 'PEMS said: 7771.25 is too much'; \
+                select pfa_sync.evaluate_alerts()";
+    scenario.client.batch_execute(held).await?;
     let priced = |text: &str| text.contains("7771.25") || text.contains("8882.25");
     for read in &reads {
         for (user, shown) in [("usr_editor", true), ("usr_admin", true), ("usr_viewer", false)] {

@@ -109,7 +109,7 @@ as $$
 declare
     said jsonb := jsonb_strip_nulls(jsonb_build_object(
         'alert', announced.alert_id, 'rule', announced.rule, 'severity', announced.severity,
-        'reason', announced.reason, 'pems', case when announced.rule = 'breaker_open' then announced.subject end));
+        'pems', case when announced.rule = 'breaker_open' then announced.subject end));
 begin
     if event_type = 'ALERT_RAISED' then
         perform log_event('ALERT_RAISED', announced.organization_id, changes => said, success => false);
@@ -156,7 +156,11 @@ create view pfa_sync.alerts with (security_barrier) as
     select a.alert_id, a.rule, a.organization_id, nullif(a.subject, '') as subject, a.severity,
            case when a.resolved_at is not null then 'resolved'
                 when a.acknowledged_at is not null then 'acknowledged' else 'raised' end as state,
-           a.value, a.reason, r.meaning, r.action, a.since, a.raised_at, a.resolved_at, a.acknowledged_at,
+           a.value,
+           -- PEMS' own words may quote prices.
+           masked(a.reason, a.rule <> 'credentials_refused'
+                            or a.organization_id = any ((select priced_organizations())::text[])) as reason,
+           r.meaning, r.action, a.since, a.raised_at, a.resolved_at, a.acknowledged_at,
            a.acknowledged_by, coalesce((select user_names())->>a.acknowledged_by, a.acknowledged_by)
                as acknowledged_by_name, a.note
       from alert a

@@ -211,7 +211,10 @@ begin
     only_organization := organization_of(organization);
     visible := visible_organizations();
     return query
-        select distinct on (f.organization_id) f.organization_id, f.code, c.severity, coalesce(f.reason, c.meaning),
+        select distinct on (f.organization_id) f.organization_id, f.code, c.severity,
+               -- PEMS' own words may quote prices.
+               masked(coalesce(f.reason, c.meaning),
+                      f.code <> 'held' or f.organization_id = any (priced_organizations())),
                f.since, c.action
           from health_findings() f
           join cause c on c.code = f.code
