@@ -18,16 +18,20 @@ FUZZ_THREADS ?= 16
 with_cluster := target/debug/testbed with-cluster --
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-long chaos build install lint fmt bench clean setup uninstall setup-build checks doc
+.PHONY: help demo web test test-long chaos build install lint fmt bench clean setup uninstall setup-build checks doc
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: setup-build ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a PEMS grid export; ORGANIZATIONS='A B': its codes)
+demo: setup-build $(if $(ONCE),,web) ## See an edit reach PEMS here (ONCE=1: check, exit; INPUT=file: a PEMS grid export; ORGANIZATIONS='A B': its codes)
 	cargo build $(foreach package,$(demo_packages),--package $(package))
 	target/debug/demo $(if $(ONCE),--once) $(if $(INPUT),--input '$(INPUT)') $(foreach code,$(ORGANIZATIONS),--organization '$(code)')
 
-test: build ## Run everything that proves the project, on a private PostgreSQL cluster; then lint
+web: ## Build the dashboard: packages, types, lints, unit tests, build (Node 20.19 or newer)
+	@scripts/setup web
+	cd api/web && npm ci --silent --no-audit && npm run --silent all
+
+test: web build ## Run everything that proves the project, on a private PostgreSQL cluster; then lint
 	$(with_cluster) cargo nextest run --workspace
 	@$(MAKE) --no-print-directory lint
 
@@ -68,6 +72,7 @@ doc: setup-build ## Build the documentation of the code (rustdoc) in target/doc
 
 fmt: ## Format the code
 	cargo fmt --all
+	$(if $(wildcard api/web/node_modules),cd api/web && npm run --silent format)
 
 bench: setup-build ## Measure, with commits forced to disk; a table and JSON (SECTIONS='commit road': only these)
 	cargo build --release $(foreach package,$(bench_packages),--package $(package)) --features pfa-bench/peers

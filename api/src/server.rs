@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    http::{HeaderName, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header},
     middleware,
 };
 use pfa_service::{alerts::Alerts, cached::Cached, monitoring::Monitoring, server::serve as serve_routes, startup};
@@ -29,7 +29,8 @@ use crate::{
         rate_limit::RateLimit,
         text::{check_address, known_parameters},
     },
-    openapi, routes,
+    openapi,
+    routes::{self, Dashboard},
     session::Sessions,
     settings::Settings,
     state::AppState,
@@ -119,8 +120,11 @@ fn router(settings: &Settings, state: AppState) -> Result<Router> {
         ])
         .expose_headers([header::ETAG, header::RETRY_AFTER, REQUEST_ID]);
     let (described, document) = routes::all().split_for_parts();
+    let dashboard = Dashboard::new(settings.sign_in_url.as_ref());
+    let rest = async move |method: Method, uri: Uri, headers: HeaderMap| dashboard.answer(&method, &uri, &headers);
     Ok(described
         .merge(routes::docs(&openapi::document()))
+        .fallback(rest)
         .route_layer(middleware::from_fn_with_state(known_parameters(&document), check_address))
         .with_state(state)
         .layer(DefaultBodyLimit::max(settings.body_limit))

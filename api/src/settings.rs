@@ -59,6 +59,9 @@ pub struct Settings {
     /// Web origins whose pages may call the service, separated by commas
     #[arg(long, value_name = "ORIGINS", help_heading = "Service")]
     pub allowed_origins: Option<String>,
+    /// Page that signs users in to the dashboard and sends them back with a token [default: none]
+    #[arg(long, value_name = "URL", help_heading = "Service")]
+    pub sign_in_url: Option<Url>,
 
     /// Where a monitor reads the state of the process.
     #[command(flatten)]

@@ -159,6 +159,22 @@ async fn one_refusal_of_a_batch_and_all_its_records_is_no_verdict() -> Result<()
     stack.check().await
 }
 
+/// A change that is sent by itself and refused is a dead letter at once, with PEMS' words: no lease has to end before.
+#[tokio::test]
+async fn a_refusal_of_a_single_record_is_reported_at_once() -> Result<()> {
+    let stack = Stack::new(1).await?;
+    // Longer than the test waits.
+    stack.scenario.client.batch_execute("select pfa_sync.set('lease', '1 hour')").await?;
+    stack.pems.fault(Operation::Put, Fault::Refuse(422, "INVALID".to_owned(), "the contract is closed".to_owned()));
+    commit(&stack, 1).await?;
+    let _relay = stack.relay("run")?;
+    stack
+        .until("select exists (select from pfa_sync.dead_letters where code = 'REJECTED' and error like '%contract is closed')")
+        .await?;
+    assert_eq!(stack.pems.log().len(), 1);
+    stack.check().await
+}
+
 /// PEMS fails at one record, and serves the others.
 #[tokio::test]
 async fn a_record_at_which_pems_fails_ends_as_a_dead_letter_and_stops_no_other() -> Result<()> {

@@ -11,6 +11,7 @@ mod binary_json;
 mod binding;
 mod blocking;
 mod bounds;
+mod browser;
 mod bulk_jobs;
 mod causes;
 mod clocks;

@@ -6,6 +6,7 @@ mod bulk_jobs;
 mod bulk_resolution;
 mod conflicts;
 mod control;
+mod dashboard;
 mod dead_letters;
 mod docs;
 mod drafts;
@@ -24,6 +25,10 @@ mod rollback;
 mod sync;
 mod systems;
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use axum::http::HeaderValue;
+pub(crate) use dashboard::Dashboard;
 pub(crate) use docs::docs;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
@@ -105,4 +110,11 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(control::is_drained))
         .routes(routes!(control::settings))
         .routes(routes!(control::set))
+}
+
+/// The ETag of a text that the program holds.
+fn tag_of(text: &str) -> HeaderValue {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("\"{:016x}\"", hasher.finish()).parse().expect("hexadecimal digits in quotes are a header")
 }

@@ -49,8 +49,13 @@ impl BatchRun<'_> {
     /// one and in the same words as the batch, that is no verdict on any of them, and the organization is held.
     async fn send(&self, records: &[Claimed], first: Option<FirstRequest>) {
         let mut refused = Vec::new();
-        let Some(of_batch) = self.attempt(records, first, &mut refused).await else { return };
-        let same = |(_, failure): &(Claimed, Failure)| (failure.status, &failure.message) == (of_batch.status, &of_batch.message);
+        let of_batch = self.attempt(records, first, &mut refused).await;
+        if refused.is_empty() {
+            return;
+        }
+        let same = |(_, failure): &(Claimed, Failure)| {
+            of_batch.as_ref().is_some_and(|of_batch| (failure.status, &failure.message) == (of_batch.status, &of_batch.message))
+        };
         let of_all = records.len() > 1 && refused.len() == records.len() && refused.iter().all(same);
         let tries: Vec<_> = refused
             .iter()

@@ -10,6 +10,8 @@ pub const RIO: &str = "org_RIO_173";
 pub const HARBOUR: &str = "org_HARBOUR_7";
 /// A user of the sample data who may edit and sync everything.
 pub const EDITOR: &str = "usr_editor";
+/// A user with every permission.
+pub const ADMIN: &str = "usr_admin";
 /// Another one, in RIO.
 pub const SECOND: &str = "usr_second";
 

@@ -15,13 +15,15 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::say;
-use testbed::application::EDITOR;
+use testbed::application::{ADMIN, EDITOR};
 use testbed::cluster::{Cluster, Database, Login, Options, Template};
 use testbed::process::{Process, program};
 
 const USER: &str = "pfa-sync";
 const PASSWORD: &str = "demo-password";
 const TENANT: &str = "DEMO";
+const HOUR: u64 = 3_600;
+const DAY: u64 = 86_400;
 
 /// Everything that the demo started.
 pub struct Stack {
@@ -34,6 +36,7 @@ pub struct Stack {
     simulator: Process,
     relay: Option<Process>,
     api: Option<Process>,
+    sign_in_links: Vec<String>,
     // Dropped in this order: the database before its server.
     database: Database,
     cluster: Cluster,
@@ -58,8 +61,19 @@ impl Stack {
             cluster.server().port()
         ));
         let organizations = organizations.to_vec();
-        let stack =
-            Self { client, directory, organizations, pems_url, http, simulator, relay: None, api: None, database, cluster };
+        let stack = Self {
+            client,
+            directory,
+            organizations,
+            pems_url,
+            http,
+            simulator,
+            relay: None,
+            api: None,
+            sign_in_links: Vec::new(),
+            database,
+            cluster,
+        };
         stack.write_environment(&[])?;
         Ok(stack)
     }
@@ -86,7 +100,8 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts the API, and prints its address. A token of the demo's editor for one day is written to the environment file.
+    /// Starts the API, and prints its address. A token of the demo's editor for one day is written to the environment file;
+    /// links that sign in to the dashboard are kept.
     pub async fn start_api(&mut self) -> Result<()> {
         let log = fs::File::create(self.directory.join("api.log"))?;
         let secret = format!("{}{}", Uuid::now_v7(), Uuid::now_v7());
@@ -96,11 +111,13 @@ impl Stack {
         })?;
         let line = api.line().await?;
         let address = line.strip_prefix("listening on ").context("the API does not say where it listens")?;
-        let until = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + 86_400;
-        let claims = json!({"userId": EDITOR, "exp": until});
-        let token = encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.as_bytes()))?;
+        let token = sign(&secret, EDITOR, DAY)?;
         self.write_environment(&[("API_URL", address.to_owned()), ("API_TOKEN", token)])?;
         say(&format!("the API is at {address} (its routes: {address}/docs); $API_TOKEN in target/demo/env opens it"));
+        self.sign_in_links = [("a cost engineer", EDITOR), ("an administrator", ADMIN)]
+            .into_iter()
+            .map(|(whom, user)| Ok(format!("as {whom}:\n    {address}/#token={}", sign(&secret, user, HOUR)?)))
+            .collect::<Result<_>>()?;
         self.api = Some(api);
         Ok(())
     }
@@ -136,7 +153,7 @@ impl Stack {
     pub fn print_how_to_connect(&self) -> Result<()> {
         let environment = self.directory.join("env");
         say(&format!(
-            "\nIt stays up. In another terminal:\n\n    . {}\n    psql \"$DATABASE_URL\"\n\n\
+            "\nIt stays up. The dashboard, with links that sign in for an hour,\n\n  {links}\n\nIn another terminal:\n\n    . {}\n    psql \"$DATABASE_URL\"\n\n\
              and there, for instance:\n\n\
              \x20   select * from pfa_sync.status();\n\
              \x20   select * from pfa_sync.timeline('{code}', (select \"pfaId\" from pfa_modification m join pfa_mirror r on r.id = m.\"mirrorId\" limit 1));\n\
@@ -147,6 +164,7 @@ impl Stack {
              The relay's log: {}\nCtrl-C ends all of it.",
             environment.display(),
             self.directory.join("relay.log").display(),
+            links = self.sign_in_links.join("\n  "),
             code = self.organizations[0],
         ));
         Ok(())
@@ -202,6 +220,13 @@ impl Stack {
         }
         Ok(())
     }
+}
+
+/// A token of a user, valid for so many seconds.
+fn sign(secret: &str, user: &str, seconds: u64) -> Result<String> {
+    let until = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs() + seconds;
+    let claims = json!({"userId": user, "exp": until});
+    Ok(encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(secret.as_bytes()))?)
 }
 
 async fn start_simulator(input: &Path, organizations: &[String], ca: &Path) -> Result<(Process, String)> {

@@ -1,0 +1,108 @@
+import { useEffect, useRef } from "react";
+import type { Api } from "../../src/api/client";
+import type { RecordRow } from "../../src/api/types";
+import { useLiveEvents, useLiveState } from "../../src/live/LiveProvider";
+import { leading, type Status } from "../../src/plan/status";
+
+/** Where a record stands. */
+export type SyncStatus = { status: Status; states: string[]; conflictId: string | null; deadLetterId: string | null };
+
+const GATHER = 50;
+const CHUNK = 200;
+
+/**
+ * The status of records, for grids of thousands of rows: what is asked for in one moment is read in chunks, once for all
+ * components, and events refresh the records that they name.
+ */
+export class StatusStore {
+  private readonly known = new Map<string, SyncStatus>();
+  private readonly users = new Map<string, number>();
+  private readonly listeners = new Set<() => void>();
+  private waiting = new Set<string>();
+  private timer: ReturnType<typeof setTimeout> | undefined;
+  private version = 0;
+
+  constructor(
+    private readonly api: Api,
+    private readonly organization: string,
+  ) {}
+
+  readonly get = (pfaId: string): SyncStatus | undefined => this.known.get(pfaId);
+
+  /** Counts up with each change. */
+  readonly current = (): number => this.version;
+
+  readonly listen = (listener: () => void): (() => void) => {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  };
+
+  /** Keeps records up to date until the returned function is called. */
+  watch(pfaIds: readonly string[]): () => void {
+    for (const pfaId of pfaIds) {
+      this.users.set(pfaId, (this.users.get(pfaId) ?? 0) + 1);
+      if (!this.known.has(pfaId)) this.ask(pfaId);
+    }
+    return () => {
+      for (const pfaId of pfaIds) {
+        const left = (this.users.get(pfaId) ?? 1) - 1;
+        if (left > 0) this.users.set(pfaId, left);
+        else this.users.delete(pfaId);
+      }
+    };
+  }
+
+  /** Reads a record anew if a component shows it. */
+  refresh(pfaId: string): void {
+    if (this.users.has(pfaId)) this.ask(pfaId);
+  }
+
+  /** Reads anew all that components show. */
+  refreshAll(): void {
+    for (const pfaId of this.users.keys()) this.ask(pfaId);
+  }
+
+  /** Passes events on to the store; stands once in the page. */
+  readonly Listener = (): null => {
+    useLiveEvents(({ pfaId }) => pfaId && this.refresh(pfaId));
+    const { kind } = useLiveState();
+    const wasLost = useRef(false);
+    useEffect(() => {
+      if (kind === "lost") wasLost.current = true;
+      if (kind === "live" && wasLost.current) {
+        wasLost.current = false;
+        this.refreshAll();
+      }
+    }, [kind]);
+    return null;
+  };
+
+  private ask(pfaId: string): void {
+    this.waiting.add(pfaId);
+    this.timer ??= setTimeout(() => void this.read(), GATHER);
+  }
+
+  private async read(): Promise<void> {
+    this.timer = undefined;
+    const asked = [...this.waiting];
+    this.waiting = new Set();
+    for (let start = 0; start < asked.length; start += CHUNK) {
+      const body = {
+        organizationId: this.organization,
+        filter: { pfa_ids: asked.slice(start, start + CHUNK) },
+        limit: CHUNK,
+      };
+      try {
+        const { records } = await this.api.send("post", "/api/pfa-data/search", { body });
+        for (const row of records as unknown as RecordRow[]) {
+          const { states, conflictId = null, deadLetterId = null } = row;
+          this.known.set(row.pfaId, { status: leading(states), states, conflictId, deadLetterId });
+        }
+      } catch {
+        // They keep their status; the next event of a record, or a new connection, reads them again.
+      }
+      this.version++;
+      for (const listener of this.listeners) listener();
+    }
+  }
+}

@@ -1,0 +1,250 @@
+import { useEffect, useMemo, useRef, useState } from "react";
+import type { Conflict, Value, Values } from "../api/types";
+import { KEYS, keyText, useKeys } from "../frame/keys";
+import { amountText, differenceText } from "../plan/amount";
+import { costOf } from "../plan/cost";
+import { fieldOf } from "../plan/fields";
+import { valueText } from "../plan/value";
+import { Button } from "../widgets/Button";
+import { type Pick, type Picks, type Plan, pickedValue, planOf, type Side } from "./merge";
+import { SIDE_NAMES, SIDES, Sides } from "./Sides";
+
+type Props = {
+  conflict: Conflict;
+  picks: Picks;
+  onPicks: (picks: Picks) => void;
+  /** The record as PEMS has it, for the cost; absent: it is not shown. */
+  record?: Values;
+  /** Fields that PEMS changed while the resolver was open. */
+  moved: string[];
+  /** Why the user can't resolve it. */
+  locked?: string;
+  pending: boolean;
+  onResolve: (plan: Plan) => void;
+  onNext?: () => void;
+  /** Whether the resolver is in a window over another page. */
+  inDialog?: boolean;
+};
+
+/** Base, yours and PEMS side by side, for each field in conflict; driven by keyboard alone if wanted. */
+export function Resolver({
+  conflict,
+  picks,
+  onPicks,
+  record,
+  moved,
+  locked,
+  pending,
+  onResolve,
+  onNext,
+  inDialog,
+}: Props) {
+  const fields = useMemo(() => conflict.fields.filter((field) => field.conflict), [conflict]);
+  const agreeing = conflict.fields.filter((field) => !field.conflict);
+  const [current, setCurrent] = useState(0);
+  const [edited, setEdited] = useState<string | null>(null);
+  const [fault, setFault] = useState<string>();
+  const [said, setSaid] = useState("");
+  const groups = useRef<(HTMLDivElement | null)[]>([]);
+  const plan = planOf(conflict, picks);
+
+  const focus = (row: number, side?: Side) => {
+    setCurrent(row);
+    const group = groups.current[row];
+    const wanted =
+      side ?? SIDES.find((name) => group?.querySelector(`[data-side=${name}][aria-checked=true]`)) ?? "ours";
+    group?.querySelector<HTMLElement>(`[data-side=${wanted}]`)?.focus();
+  };
+  const pick = (name: string, chosen: Pick) => {
+    onPicks({ ...picks, [name]: chosen });
+    const field = conflict.fields.find((other) => other.field === name);
+    const side = "side" in chosen ? SIDE_NAMES[chosen.side] : "your own value";
+    if (field)
+      setSaid(
+        `${fieldOf(name).label}: ${side}, ${field.hidden ? "hidden" : valueText(fieldOf(name), pickedValue(field, chosen))}`,
+      );
+  };
+  const pickAll = (side: Side) => {
+    onPicks({ ...picks, ...Object.fromEntries(fields.map(({ field }) => [field, { side }])) });
+    setSaid(`${SIDE_NAMES[side]} in every field`);
+    setEdited(null);
+  };
+  const step = (by: number) => focus(Math.max(0, Math.min(fields.length - 1, current + by)));
+  const turn = (by: number) => {
+    const field = fields[current];
+    if (!field) return;
+    const before = picks[field.field];
+    const at = before && "side" in before ? SIDES.indexOf(before.side) : 1;
+    const side = SIDES[before ? Math.max(0, Math.min(2, at + by)) : by < 0 ? 1 : 2];
+    if (!side) return;
+    pick(field.field, { side });
+    focus(current, side);
+  };
+  const blocked =
+    locked ??
+    (pending ? "It is being resolved" : undefined) ??
+    fault ??
+    (plan.open.length > 0 ? `Choose a side for ${plan.open.map((name) => fieldOf(name).label).join(", ")}` : undefined);
+  const resolve = () => {
+    if (blocked) setSaid(blocked);
+    else onResolve(plan);
+  };
+
+  // biome-ignore lint/correctness/useExhaustiveDependencies: the first field has the focus when a conflict is opened
+  useEffect(() => focus(0), [conflict.conflictId]);
+  useKeys(
+    {
+      allOurs: () => pickAll("ours"),
+      allTheirs: () => pickAll("theirs"),
+      editField: () => setEdited(fields[current]?.field ?? null),
+      resolve,
+      ...(onNext && { nextConflict: onNext }),
+    },
+    { inDialog },
+  );
+
+  return (
+    <div
+      role="group"
+      aria-label="Sides of each field"
+      className="flex flex-col"
+      onKeyDown={(event) => {
+        if ((event.target as HTMLElement).getAttribute("role") !== "radio") return;
+        const move = {
+          ArrowUp: () => step(-1),
+          ArrowDown: () => step(1),
+          ArrowLeft: () => turn(-1),
+          ArrowRight: () => turn(1),
+          " ": () => turn(0),
+        }[event.key];
+        if (!move) return;
+        event.preventDefault();
+        move();
+      }}
+    >
+      <div className="flex flex-wrap items-center gap-2 px-4 pb-2">
+        <span className="text-secondary">In every field:</span>
+        <Button hint={KEYS.allOurs.keys} reason={locked} onClick={() => pickAll("ours")}>
+          Yours
+        </Button>
+        <Button hint={KEYS.allTheirs.keys} reason={locked} onClick={() => pickAll("theirs")}>
+          PEMS
+        </Button>
+        <span className="hidden items-center gap-1.5 text-xs text-secondary md:flex">
+          <kbd className="key">↑</kbd>
+          <kbd className="key">↓</kbd> field <kbd className="key">←</kbd>
+          <kbd className="key">→</kbd> side <kbd className="key">{KEYS.editField.keys}</kbd> other value
+        </span>
+      </div>
+      <div className="border-t border-line">
+        <div
+          aria-hidden="true"
+          className="hidden border-b border-line bg-panel text-secondary md:grid md:grid-cols-[10rem_repeat(3,minmax(0,1fr))_minmax(9rem,0.9fr)]"
+        >
+          <span className="px-4 py-1.5">Field</span>
+          <span className="px-4 py-1.5">Base: what the author saw</span>
+          <span className="px-4 py-1.5">Yours: the edit</span>
+          <span className="px-4 py-1.5">PEMS now</span>
+          <span className="px-3 py-1.5">Result</span>
+        </div>
+        {fields.map((field, row) => (
+          <Sides
+            key={field.field}
+            ref={(group) => {
+              groups.current[row] = group;
+            }}
+            field={field}
+            pick={picks[field.field]}
+            isCurrent={row === current}
+            isEdited={edited === field.field}
+            moved={moved.includes(field.field)}
+            onPick={(chosen) => !locked && pick(field.field, chosen)}
+            onFault={setFault}
+            onFocus={() => setCurrent(row)}
+            onEdit={(open) => {
+              setEdited(open && !locked ? field.field : null);
+              setFault(undefined);
+              if (!open) focus(row);
+            }}
+          />
+        ))}
+        {record && <CostRow conflict={conflict} record={record} picks={picks} />}
+      </div>
+      {agreeing.length > 0 && (
+        <details className="border-b border-line px-4 py-2">
+          <summary className="cursor-pointer text-secondary">
+            {agreeing.length === 1
+              ? "1 more field of the edit does not conflict"
+              : `${agreeing.length} more fields of the edit do not conflict`}
+          </summary>
+          <ul className="py-1">
+            {agreeing.map(({ field, ours, theirs }) => (
+              <li key={field}>
+                {fieldOf(field).label}: {valueText(fieldOf(field), theirs as Value)} →{" "}
+                {valueText(fieldOf(field), ours as Value)}
+              </li>
+            ))}
+          </ul>
+        </details>
+      )}
+      <footer className="sticky bottom-0 flex flex-wrap items-center gap-x-4 gap-y-2 bg-panel px-4 py-3">
+        <p className="min-w-60 grow">{outcome(plan)}</p>
+        {onNext && (
+          <Button hint={KEYS.nextConflict.keys} onClick={onNext}>
+            Next
+          </Button>
+        )}
+        <Button kind="primary" hint={keyText(KEYS.resolve.keys)} reason={blocked} onClick={resolve}>
+          Resolve
+        </Button>
+      </footer>
+      <p aria-live="polite" className="sr-only">
+        {said}
+      </p>
+    </div>
+  );
+}
+
+/** What a resolution does, in words. */
+export function outcome(plan: Plan): string {
+  if (plan.open.length > 0)
+    return plan.open.length === 1 ? "One field is not chosen yet." : `${plan.open.length} fields are not chosen yet.`;
+  if (plan.resolution === "use_pems") return "Nothing is sent: PEMS keeps its values, and the edit is given up.";
+  if (plan.sends.length === 0) return "Nothing is sent: PEMS has these values already.";
+  const changes = plan.sends.map(
+    ({ field, from, to }) =>
+      `${fieldOf(field).label} ${valueText(fieldOf(field), to)} (PEMS has ${valueText(fieldOf(field), from)})`,
+  );
+  return `Sent to PEMS: ${changes.join("; ")}.`;
+}
+
+function CostRow({ conflict, record, picks }: { conflict: Conflict; record: Values; picks: Picks }) {
+  const visible = conflict.fields.filter(({ hidden }) => !hidden);
+  if (visible.length < conflict.fields.length) return null;
+  const side = (choose: (field: Conflict["fields"][number]) => Value) =>
+    costOf({ ...record, ...Object.fromEntries(visible.map((field) => [field.field, choose(field)])) });
+  const costs = SIDES.map((name) => side((field) => field[name] as Value));
+  const isOpen = conflict.fields.some((field) => field.conflict && !picks[field.field]);
+  const result = isOpen
+    ? null
+    : side((field) => (field.conflict ? pickedValue(field, picks[field.field] as Pick) : (field.ours as Value)));
+  if (costs.every((cost) => cost === null)) return null;
+  const pems = costs[2] ?? null;
+  return (
+    <div className="grid grid-cols-2 border-b border-line bg-panel md:grid-cols-[10rem_repeat(3,minmax(0,1fr))_minmax(9rem,0.9fr)]">
+      <span className="col-span-2 px-4 py-2 font-medium md:col-span-1">Cost</span>
+      {costs.map((cost, index) => (
+        <span key={SIDES[index]} className="px-4 py-2">
+          <span className="text-xs text-secondary md:hidden">{SIDE_NAMES[SIDES[index] ?? "base"]} </span>
+          {cost === null ? "—" : amountText(cost)}
+        </span>
+      ))}
+      <span className="px-3 py-2 font-medium">
+        {result === null ? "—" : amountText(result)}
+        {result !== null && pems !== null && result !== pems && (
+          <span className="block text-xs font-normal text-attention">{differenceText(result - pems)} to PEMS</span>
+        )}
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,107 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
+import { useState } from "react";
+import { idempotencyKey } from "../api/client";
+import { CACHE, useApi } from "../api/context";
+import type { JobProgress } from "../api/types";
+import { useMay, useMe } from "../frame/me";
+import { useView } from "../frame/view";
+import { Button } from "../widgets/Button";
+import { Confirm } from "../widgets/Confirm";
+import { tell, tellError } from "../widgets/toasts";
+
+/** What may be done with a job: stop and continue it, undo it, roll it back. Only what applies is offered. */
+export function JobActions({ job }: { job: JobProgress }) {
+  const api = useApi();
+  const cache = useQueryClient();
+  const me = useMe();
+  const may = useMay();
+  const [{ org }] = useView();
+  const [isUndoing, setUndoing] = useState(false);
+  const path = { jobId: job.jobId };
+  const locked = may(job.userId === me.userId ? "perm_Sync" : "perm_ManageSettings", job.organizationId);
+  const run = async (words: string, action: () => Promise<unknown>) => {
+    try {
+      await action();
+      tell(words);
+      void cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/jobs"] });
+    } catch (error) {
+      tellError("It was not done", error);
+    }
+  };
+  const undo = async (reason: string) => {
+    setUndoing(false);
+    try {
+      const result = await api.send("post", "/api/pems/jobs/{jobId}/undo", {
+        path,
+        header: { "Idempotency-Key": idempotencyKey() },
+        body: { reason },
+      });
+      tell(`${(result.undone + result.waiting).toLocaleString()} undone`, {
+        lines: result.leftAsIs ? [`${result.leftAsIs.toLocaleString()} were sent already, and stay`] : [],
+      });
+      void cache.invalidateQueries({ queryKey: [CACHE] });
+    } catch (error) {
+      tellError("It was not undone", error);
+    }
+  };
+  return (
+    <>
+      {job.items && job.state === "running" && job.items.waiting > 0 && (
+        <Button
+          reason={locked}
+          onClick={() =>
+            void run(`Job ${job.jobId} is stopped`, () =>
+              api.send("post", "/api/pems/jobs/{jobId}/stop", { path, body: { reason: "Stopped in the dashboard" } }),
+            )
+          }
+        >
+          Stop
+        </Button>
+      )}
+      {job.state === "stopped" && (
+        <Button
+          kind="primary"
+          reason={locked}
+          onClick={() =>
+            void run(`Job ${job.jobId} goes on`, () => api.send("post", "/api/pems/jobs/{jobId}/continue", { path }))
+          }
+        >
+          Continue
+        </Button>
+      )}
+      {job.inverses.includes("undo") && (
+        <Button reason={locked} onClick={() => setUndoing(true)}>
+          Undo…
+        </Button>
+      )}
+      {job.inverses.includes("rollback") &&
+        (may("perm_ManageSettings", job.organizationId) ? (
+          <Button reason={may("perm_ManageSettings", job.organizationId)}>Roll back…</Button>
+        ) : (
+          <Link
+            to="/history/$jobId/rollback"
+            params={path}
+            search={{ org } as never}
+            className="inline-flex min-h-8 items-center rounded-md border border-control px-2.5 hover:bg-hover"
+          >
+            Roll back…
+          </Link>
+        ))}
+      {isUndoing && (
+        <Confirm
+          title={`Undo job ${job.jobId}`}
+          action="Undo"
+          reasonLength={1}
+          onConfirm={(reason) => void undo(reason)}
+          onClose={() => setUndoing(false)}
+        >
+          <p>
+            What this job decided is taken back as far as it was not sent. What PEMS has already stays, and can be
+            rolled back. Other jobs are not touched.
+          </p>
+        </Confirm>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,74 @@
+import { useQueryClient } from "@tanstack/react-query";
+import { createContext, type ReactNode, useContext, useEffect, useMemo, useRef } from "react";
+import { useApi } from "../api/context";
+import type { LiveEvent } from "../api/types";
+import { CacheUpdater } from "./cache";
+import { ConnectionState, type State, useConnection } from "./connection";
+import { shareEvents } from "./shared";
+
+type Listener = (event: LiveEvent) => void;
+type Live = { connection: ConnectionState; listeners: Set<Listener> };
+
+const LiveContext = createContext<Live | null>(null);
+const CHECK_INTERVAL = 1000;
+
+/** Keeps everything below up to date by one event stream, which all tabs of the user share. */
+export function LiveProvider({ user, children }: { user: string; children: ReactNode }) {
+  const api = useApi();
+  const cache = useQueryClient();
+  const live = useMemo<Live>(() => ({ connection: new ConnectionState(), listeners: new Set() }), []);
+  useEffect(() => {
+    const end = new AbortController();
+    const updater = new CacheUpdater(cache);
+    let wasLost = false;
+    void shareEvents(`pfa-sync.events.${user}`, {
+      url: `${api.connection.baseUrl}/api/pems/events`,
+      getToken: api.connection.getToken,
+      signal: end.signal,
+      onSignal: (signal) => {
+        if (signal.kind === "lost") {
+          wasLost = true;
+          return live.connection.lost();
+        }
+        live.connection.heard();
+        if (signal.kind === "event") {
+          updater.take(signal.event);
+          for (const listener of live.listeners) listener(signal.event);
+        } else if (signal.kind === "reload" || (signal.kind === "ready" && wasLost)) {
+          wasLost = false;
+          updater.takeAll();
+        }
+      },
+    });
+    const timer = setInterval(() => live.connection.check(), CHECK_INTERVAL);
+    return () => {
+      end.abort();
+      updater.stop();
+      clearInterval(timer);
+    };
+  }, [api, cache, live, user]);
+  return <LiveContext.Provider value={live}>{children}</LiveContext.Provider>;
+}
+
+function useLive(): Live {
+  const live = useContext(LiveContext);
+  if (!live) throw new Error("there is no LiveProvider above this component");
+  return live;
+}
+
+/** Whether the page hears the service. */
+export function useLiveState(): State {
+  return useConnection(useLive().connection);
+}
+
+/** Calls back with each event while the component is mounted. */
+export function useLiveEvents(listener: Listener): void {
+  const { listeners } = useLive();
+  const latest = useRef(listener);
+  latest.current = listener;
+  useEffect(() => {
+    const call: Listener = (event) => latest.current(event);
+    listeners.add(call);
+    return () => void listeners.delete(call);
+  }, [listeners]);
+}

@@ -1,0 +1,38 @@
+/** An amount in the form of the locale, with two decimals. One that a double can't hold comes as text, and stays it. */
+export function amountText(value: string | number, locale?: string): string {
+  const format = new Intl.NumberFormat(locale, { minimumFractionDigits: 2, maximumFractionDigits: 2 });
+  // `format` reads decimals exactly, though the type says number.
+  return format.format(value as number);
+}
+
+/** An amount without its decimals where they are zero. */
+export function shortAmount(value: string | number, locale?: string): string {
+  const text = amountText(value, locale);
+  return text.replace(/[.,]00$/, "");
+}
+
+/** A difference with its sign. */
+export function differenceText(value: number, locale?: string): string {
+  return `${value < 0 ? "−" : "+"}${amountText(Math.abs(value), locale)}`;
+}
+
+/** Reads an amount as the locale writes it; null: empty; undefined: it can't be read, or has too many digits. */
+export function readAmount(text: string, locale?: string): number | null | undefined {
+  const parts = new Intl.NumberFormat(locale).formatToParts(12345.6);
+  const decimal = parts.find((part) => part.type === "decimal")?.value ?? ".";
+  const group = parts.find((part) => part.type === "group")?.value ?? ",";
+  const bare = text.trim();
+  if (bare === "") return null;
+  const plain = bare
+    .split(group)
+    .join("")
+    .replace(/[\s\u00a0\u202f']/g, "")
+    .replace(decimal, ".");
+  if (!/^-?\d{1,13}(\.\d{1,2})?$/.test(plain)) return undefined;
+  return Number(plain);
+}
+
+/** Takes cents as whole numbers, so that a sum of amounts has no rounding error. */
+export function sumOf(amounts: number[]): number {
+  return amounts.reduce((sum, amount) => sum + Math.round(amount * 100), 0) / 100;
+}

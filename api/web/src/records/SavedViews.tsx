@@ -1,0 +1,135 @@
+import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
+import { CACHE, reading, useApi } from "../api/context";
+import { useView, type View } from "../frame/view";
+import { Button } from "../widgets/Button";
+import { Choice } from "../widgets/Choice";
+import { Dialog } from "../widgets/Dialog";
+import { tell, tellError } from "../widgets/toasts";
+
+const PAGE = "records";
+/** What of the address a saved view holds. */
+const KEPT = ["q", "state", "sort", "desc", "cols"];
+
+/** Views of the records that users saved: chosen, saved under a name, shared, deleted. */
+export function SavedViews() {
+  const api = useApi();
+  const cache = useQueryClient();
+  const [view, change] = useView();
+  const [isSaving, setSaving] = useState(false);
+  const saved = useQuery({ ...reading(api, "/api/pems/views", { query: { page: PAGE } }), staleTime: 60_000 });
+  const views = saved.data?.views ?? [];
+  const setup: View = Object.fromEntries(KEPT.map((name) => [name, view[name]]));
+  const isSame = (other: View) => KEPT.every((name) => (other[name] ?? "") === (setup[name] ?? ""));
+  const current = views.find((other) => isSame(other.setup as View));
+  const refresh = () => cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/views"] });
+  const remove = async () => {
+    if (!current) return;
+    try {
+      await api.send("delete", "/api/pems/views/{page}/{name}", { path: { page: PAGE, name: current.name } });
+      await refresh();
+      tell(`View ${current.name} is deleted`, {
+        action: {
+          label: "Undo",
+          run: () =>
+            void api
+              .send("put", "/api/pems/views/{page}/{name}", {
+                path: { page: PAGE, name: current.name },
+                body: { setup: current.setup, shared: current.shared },
+              })
+              .then(refresh),
+        },
+      });
+    } catch (error) {
+      tellError("The view was not deleted", error);
+    }
+  };
+  return (
+    <>
+      {views.length > 0 && (
+        <Choice
+          bare
+          label="Saved view"
+          value={current?.name ?? ""}
+          options={[
+            ["", "Saved views"],
+            ...views.map(({ name, own, userName }): [string, string] => [name, own ? name : `${name} (${userName})`]),
+          ]}
+          onChange={(name) => {
+            const chosen = views.find((other) => other.name === name);
+            change(
+              { ...Object.fromEntries(KEPT.map((key) => [key, undefined])), ...((chosen?.setup ?? {}) as View) },
+              true,
+            );
+          }}
+        />
+      )}
+      {current?.own ? (
+        <Button onClick={() => void remove()}>Delete view</Button>
+      ) : (
+        <Button onClick={() => setSaving(true)}>Save view</Button>
+      )}
+      <Button
+        onClick={async () => {
+          await copy(location.href);
+          tell("The link to this view is copied");
+        }}
+      >
+        Copy link
+      </Button>
+      {isSaving && <SaveView setup={setup} onClose={() => setSaving(false)} onSaved={() => void refresh()} />}
+    </>
+  );
+}
+
+function SaveView({ setup, onClose, onSaved }: { setup: View; onClose: () => void; onSaved: () => void }) {
+  const api = useApi();
+  const [name, setName] = useState("");
+  const [shared, setShared] = useState(false);
+  const save = async () => {
+    try {
+      await api.send("put", "/api/pems/views/{page}/{name}", {
+        path: { page: PAGE, name: name.trim() },
+        body: { setup, shared },
+      });
+      onSaved();
+      onClose();
+    } catch (error) {
+      tellError("The view was not saved", error);
+    }
+  };
+  return (
+    <Dialog
+      title="Save this view"
+      onClose={onClose}
+      actions={
+        <>
+          <Button onClick={onClose}>Cancel</Button>
+          <Button kind="primary" reason={name.trim() ? undefined : "Write a name"} onClick={() => void save()}>
+            Save
+          </Button>
+        </>
+      }
+    >
+      <label className="flex flex-col gap-1">
+        Name
+        <input className="field" value={name} maxLength={100} onChange={(event) => setName(event.target.value)} />
+      </label>
+      <label className="flex items-center gap-2">
+        <input type="checkbox" checked={shared} onChange={(event) => setShared(event.target.checked)} />
+        Show it to users of the same organizations
+      </label>
+    </Dialog>
+  );
+}
+
+/** Copies a text. A page over plain HTTP has no clipboard: there, a text field is copied from. */
+async function copy(text: string): Promise<void> {
+  if (navigator.clipboard) return navigator.clipboard.writeText(text);
+  const field = document.createElement("textarea");
+  field.value = text;
+  document.body.append(field);
+  field.select();
+  document.execCommand("copy");
+  field.remove();
+}
