@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
-import { api, open, replaceService, untilLive, withBrowser } from "./support/pages";
+import { api, go, open, replaceService, untilLive, withBrowser } from "./support/pages";
 import { editInPems, inPems } from "./support/pems";
 import { Service } from "./support/service";
 
@@ -65,6 +65,29 @@ describe("The page", () => {
     await row.getByText("Changed while nobody listened").waitFor();
     expect(await page.evaluate(() => "sameDocument" in window)).toBe(true);
     way.close();
+  });
+
+  it("shares one event stream with the other tabs of the browser, and takes it over when its tab closes", async () => {
+    const first = await open("/records?org=RIO&q=pfa:105");
+    await untilLive(first);
+    const streams: string[] = [];
+    first.context().on("request", (request) => {
+      if (request.url().includes("/api/pems/events")) streams.push(request.url());
+    });
+    const second = await first.context().newPage();
+    await go(second, "/records?org=RIO&q=pfa:105");
+    await second.getByRole("gridcell", { name: "LTM 1100" }).waitFor();
+    await api().untilEnded(
+      (await api().commit("usr_second", [{ pfaId: "105", delta: { model: "Seen by both" } }])).jobId,
+    );
+    for (const page of [first, second]) await page.getByRole("gridcell", { name: "Seen by both" }).waitFor();
+    expect(streams).toEqual([]);
+    await first.close();
+    await expect.poll(() => streams.length, { timeout: 10_000 }).toBe(1);
+    await api().untilEnded(
+      (await api().commit("usr_second", [{ pfaId: "105", delta: { model: "Seen by the second" } }])).jobId,
+    );
+    await second.getByRole("gridcell", { name: "Seen by the second" }).waitFor();
   });
 
   it("goes on by itself after the service was restarted", async () => {

@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { api, open, picture, untilLive, withBrowser } from "./support/pages";
-import { tokenOf } from "./support/service";
+import { Service, tokenOf } from "./support/service";
 
 withBrowser();
 
@@ -19,6 +19,23 @@ describe("A user", () => {
     await page.getByRole("region", { name: "Health" }).waitFor();
     await page.getByText("The token has ended. Sign in again; nothing that was saved is lost.").waitFor();
     expect(await page.context().cookies()).toEqual([]);
+  });
+
+  it("without a token is sent to the sign-in page of the installation, and comes back signed in", async () => {
+    const service = await Service.start(0, ["--sign-in-url", "https://pfa.example.com/sign-in?from=sync"]);
+    try {
+      const page = await open("/");
+      await page.evaluate(() => sessionStorage.clear());
+      await page.route("https://pfa.example.com/**", (route) => {
+        const back = new URL(route.request().url()).searchParams.get("return_to") ?? "";
+        return route.fulfill({ status: 302, headers: { Location: `${back}#token=${tokenOf("usr_editor")}` } });
+      });
+      await page.goto(`${service.address}/history?kind=commit`);
+      await page.getByRole("heading", { name: "History" }).waitFor();
+      expect(page.url()).toBe(`${service.address}/history?kind=commit`);
+    } finally {
+      await service.stop();
+    }
   });
 
   it("sees the first view in under a second", async () => {

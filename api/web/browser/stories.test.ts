@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { api, open, picture, untilLive, withBrowser } from "./support/pages";
+import { api, go, open, picture, untilLive, withBrowser } from "./support/pages";
 import { editInPems, fault, gateway, inPems } from "./support/pems";
 
 withBrowser();
@@ -89,6 +89,49 @@ describe("A cost engineer", () => {
     const bar = page.getByRole("progressbar");
     expect(await bar.getAttribute("aria-valuenow")).toBe("10");
     expect((await inPems("25")).forecastEnd).toBe("2027-01-14T00:00:00.000Z");
+  });
+});
+
+describe("Two conflicts", () => {
+  it("are resolved together while sending is paused, undone, and resolved the other way", async () => {
+    const ids = ["150", "151"];
+    for (const pfaId of ids) await editInPems(pfaId, { monthlyRate: 11_000 });
+    await api().commit(
+      "usr_editor",
+      ids.map((pfaId) => ({ pfaId, delta: { monthlyRate: 13_000 } })),
+    );
+    for (const pfaId of ids) {
+      await api().until<{ states: string[] }>(`/api/pfa-data/records/${pfaId}?organizationId=RIO`, ({ states }) =>
+        states.includes("conflict"),
+      );
+    }
+    const page = await open("/?org=RIO", { user: "usr_admin" });
+    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("textbox", { name: "Reason" }).fill("The season's rates are being agreed");
+    await page.getByRole("button", { name: "Pause RIO" }).click();
+    await page.getByText("Sending is paused for RIO").waitFor();
+    await go(page, "/conflicts?org=RIO");
+    for (const pfaId of ids)
+      await page.getByRole("checkbox", { name: `Select the conflict of record ${pfaId}` }).check();
+    const resolve = async (choice: string) => {
+      await page.getByRole("button", { name: "Resolve 2…" }).click();
+      const dialog = page.getByRole("alertdialog", { name: "Resolve several conflicts" });
+      await dialog.getByRole("radio", { name: choice }).check();
+      await dialog.getByText(/2 conflicts of 2 records/).waitFor();
+      await dialog.getByRole("button", { name: "Resolve 2", exact: true }).click();
+      await page.getByText("2 conflicts are resolved").waitFor();
+    };
+    await resolve("Send the edits");
+    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByText("2 conflicts are open again").waitFor();
+    for (const pfaId of ids)
+      await page.getByRole("checkbox", { name: `Select the conflict of record ${pfaId}` }).check();
+    await resolve("Keep PEMS' values");
+    await go(page, "/administration", "usr_admin");
+    await page.getByText("Paused: The season's rates are being agreed").waitFor();
+    await page.getByRole("button", { name: "Resume" }).click();
+    await page.getByText("Changes are sent").first().waitFor();
+    expect((await inPems("150")).monthlyRate).toBe(11_000);
   });
 });
 

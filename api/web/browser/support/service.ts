@@ -18,6 +18,9 @@ export function tokenOf(user: User, seconds = 3600): string {
   return `${signed}.${createHmac("sha256", variable("PFA_API_SECRET")).update(signed).digest("base64url")}`;
 }
 
+/** Longest time in which a service finishes its requests. */
+const MOST_TO_STOP = 15_000;
+
 /** pfa-api as a process of the tests. */
 export class Service {
   private constructor(
@@ -51,10 +54,14 @@ export class Service {
     return Number(new URL(this.address).port);
   }
 
+  /** Stops it. A service that does not end by itself is killed, so that no test waits for it. */
   async stop(): Promise<void> {
+    if (this.child.exitCode !== null || this.child.signalCode !== null) return;
     const ended = new Promise((resolve) => this.child.once("exit", resolve));
     this.child.kill("SIGTERM");
+    const timer = setTimeout(() => this.child.kill("SIGKILL"), MOST_TO_STOP);
     await ended;
+    clearTimeout(timer);
   }
 
   /** A request as a user. */
