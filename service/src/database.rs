@@ -40,7 +40,8 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// and no lock. The timeouts of statements are the caller's, whatever the role's settings say. A server whose platform can't
 /// watch connections refuses the first of these settings, and does without.
 const SESSION_SETTINGS: &str = "do $$ begin set client_connection_check_interval = '1s'; exception when others then null; end $$; \
-                                set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = '1min'";
+                                set statement_timeout = 0; set lock_timeout = 0; set idle_in_transaction_session_timeout = '1min'; \
+                                set jit = off";
 
 /// The half of a connection that the caller must poll, and that receives notifications.
 pub type RawConnection = Connection<Socket, <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream>;

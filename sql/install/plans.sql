@@ -43,3 +43,20 @@ begin
     end loop;
 end
 $$;
+
+-- To compile a plan takes seconds where the planner expects much to be read, as of a long history; what the surface
+-- reads is little.
+do $$
+declare
+    surface regprocedure;
+begin
+    for surface in
+        select p.oid from pg_proc p
+          join pg_language l on l.oid = p.prolang
+         where p.pronamespace = 'pfa_sync'::regnamespace
+           and (l.lanname = 'plpgsql' or l.lanname = 'sql' and p.prosecdef)
+    loop
+        execute format('alter function %s set jit = off', surface);
+    end loop;
+end
+$$;

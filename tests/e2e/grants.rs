@@ -66,7 +66,7 @@ const SURFACE: &str = "
     relation notifications a - i d       function can_see_all a - i d         function visibility_user a - i d
     function alert_limit_of a - i d      function relay_silence a r i d
     function compare_page - r - -        function compare_missing - r - -     function record_comparison - r - -
-    function support_bundle - r - -      function require_export a - i d       function next_requests - r - -       function doctor - r i -";
+    function support_bundle - r - -      function require_export a - i d   function find_notifications a - i d       function next_requests - r - -       function doctor - r i -";
 
 const ROLES: [(&str, &str); 4] =
     [("pfa_sync_application", "a"), ("pfa_sync_relay", "r"), ("pfa_sync_api", "i"), ("pfa_sync_reader", "d")];

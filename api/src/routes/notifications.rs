@@ -77,9 +77,7 @@ pub(super) async fn list(
     Parameters(wanted): Parameters<WantedNotifications>,
 ) -> Result<Json<NotificationPage>, Problem> {
     let limit = page_limit(wanted.limit)?;
-    let query = "select * from pfa_sync.notifications \
-                  where ($1::bool is not true or read_at is null) and ($2::bigint is null or notification_id < $2) \
-                  order by notification_id desc limit $3";
+    let query = "select * from pfa_sync.find_notifications($1, $2, $3::bigint::int)";
     let notifications: Vec<Notification> = caller.rows(query, &[&wanted.unread, &wanted.after, &limit]).await?;
     let Unread { unread } =
         caller.row("select count(*) as unread from pfa_sync.notifications where read_at is null", &[]).await?;

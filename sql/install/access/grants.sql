@@ -40,7 +40,7 @@ begin
         status(text, text, timestamptz, timestamptz, text), health(text), timeline(text, text), attempts(bigint),
         progress(bigint), find_jobs(text, jsonb, bigint, int), find_batches(text, jsonb, bigint, int),
         find_conflicts(text, jsonb, bigint, int), find_resolved_conflicts(text, jsonb, bigint, int),
-        find_dead_letters(text, jsonb, bigint, int), me(text),
+        find_dead_letters(text, jsonb, bigint, int), find_notifications(boolean, bigint, int, text), me(text),
         kpis(text, timestamptz, timestamptz, interval), drain_forecast(text),
         require_export(text), audit_page(text, jsonb, text, int, boolean), event_position(), events(text, text, int)
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;

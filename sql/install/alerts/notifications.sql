@@ -197,7 +197,7 @@ create view pfa_sync.notifications with (security_barrier) as
     select n.notification_id, n.user_id, n.organization_id, n.kind, nullif(n.code, '') as code, n.number, n.pfa_ids,
            n.alert_id, n.job_id, n.first_at, n.last_at, n.read_at
       from notification n
-     where (can_see_all() or n.user_id = visibility_user())
+     where ((select can_see_all()) or n.user_id = (select visibility_user()))
        and (n.organization_id is null or n.organization_id = any ((select visible_organizations())::text[]));
 comment on view pfa_sync.notifications is
     'What users are told, each user''s own; the application sees those of all users. What is alike is one row until it '
@@ -216,6 +216,34 @@ comment on column pfa_sync.notifications.job_id is 'id of the latest job; null: 
 comment on column pfa_sync.notifications.first_at is 'when the first of them happened';
 comment on column pfa_sync.notifications.last_at is 'when the latest happened';
 comment on column pfa_sync.notifications.read_at is 'when the user read it; null: unread';
+
+-- A page of a user's notifications, the latest first, before an id. By the index of the user: the view, which filters
+-- them all, would read all.
+create function pfa_sync.find_notifications(unread boolean default false, before bigint default null,
+                                            max_rows int default 50, user_id text default null)
+    returns setof pfa_sync.notifications
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+declare
+    actor text := current_user_id(user_id);
+    page  bigint[];
+begin
+    perform require_between('max_rows', max_rows, 1, 1000);
+    page := array(
+        select n.notification_id from notification n
+         where n.user_id = actor
+           and (unread is not true or n.read_at is null)
+           and (find_notifications.before is null or n.notification_id < find_notifications.before)
+           and (n.organization_id is null or n.organization_id = any (visible_organizations()))
+         order by n.notification_id desc limit max_rows);
+    return query
+        select v.* from pfa_sync.notifications v where v.notification_id = any (page) order by v.notification_id desc;
+end
+$$;
+comment on function pfa_sync.find_notifications(boolean, bigint, int, text) is
+    'Notifications of the acting user, the latest first. unread: only those that are unread; before: only those with a '
+    'lower id; max_rows: 1000 at most. user_id is passed by the application alone.';
 
 -- Deletes notifications past notification_retention.
 create function prune_notifications() returns bigint

@@ -200,8 +200,9 @@ begin
              where chosen is null or b = any (chosen));
     end if;
     return query
-        select b.* from pfa_sync.batches b
-         where (scope is null or b.organization_id = scope)
+        select b.batch_id, b.organization_id, b.relay, b.step, b.records, b.claimed_at, b.sent_at from sync_batch b
+         where b.organization_id = any (visible)
+           and (scope is null or b.organization_id = scope)
            and (chosen is null or b.batch_id = any (chosen))
            and (find_batches.before is null or b.batch_id < find_batches.before)
            and (filter->>'relay' is null or b.relay = filter->>'relay')

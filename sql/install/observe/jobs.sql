@@ -42,11 +42,12 @@ create function pfa_sync.find_jobs(organization text default null, filter jsonb 
     set row_security = off
 as $$
 declare
-    scope  text := organization_of(organization);
-    kinds  text[];
-    chosen bigint[];
-    since  timestamptz;
-    until  timestamptz;
+    scope   text := organization_of(organization);
+    visible text[] := visible_organizations();
+    kinds   text[];
+    chosen  bigint[];
+    since   timestamptz;
+    until   timestamptz;
 begin
     perform require_between('max_rows', max_rows, 1, 1000);
     perform require_keys(filter, array['kinds', 'user_id', 'state', 'pfa_id', 'since', 'until']);
@@ -67,17 +68,21 @@ begin
     elsif filter->>'state' = 'stopped' then
         chosen := array(select b.job_id from bulk_job b where b.state = 'stopped');
     end if;
-    return query
-        select j.* from pfa_sync.jobs j
-         where (scope is null or j.organization_id = scope)
+    -- The jobs of the page first: the view works out the state of each job that it is asked for.
+    chosen := array(
+        select j.job_id from sync_job j
+         where j.organization_id = any (visible)
+           and (scope is null or j.organization_id = scope)
            and (chosen is null or j.job_id = any (chosen))
            and (find_jobs.before is null or j.job_id < find_jobs.before)
            and (kinds is null or j.kind = any (kinds))
            and (filter->>'user_id' is null or j.user_id = filter->>'user_id')
-           and (filter->>'state' is null or j.state = filter->>'state')
            and (since is null or j.created_at >= since)
            and (until is null or j.created_at <= until)
-         order by j.job_id desc limit max_rows;
+           and (filter->>'state' is null
+                or (select v.state from pfa_sync.jobs v where v.job_id = j.job_id) = filter->>'state')
+         order by j.job_id desc limit max_rows);
+    return query select v.* from pfa_sync.jobs v where v.job_id = any (chosen) order by v.job_id desc;
 end
 $$;
 comment on function pfa_sync.find_jobs(text, jsonb, bigint, int) is
