@@ -62,6 +62,7 @@ mod outcome;
 mod parts;
 mod plans;
 mod plpgsql;
+mod pooler;
 mod prices;
 mod pull;
 mod real_tables;

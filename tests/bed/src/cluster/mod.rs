@@ -2,12 +2,14 @@
 //!
 //! - [`Cluster`] owns a running server: [`Cluster::start`] for the demo, the benchmarks and tests that break things.
 //! - [`shared`] is the server that `testbed with-cluster` runs for all tests, each with a [`Database`] of its own.
+//! - [`Pooler`] is PgBouncer before a database.
 //! - [`Server`] says where a server is and connects to it; [`Template`] names what a new database starts from.
 
 mod database;
 mod installation;
 mod options;
 mod os_user;
+mod pooler;
 mod postmaster;
 mod server;
 mod template;
@@ -26,8 +28,9 @@ use anyhow::{Context, Result, bail, ensure};
 pub use self::{
     database::Database,
     options::Options,
+    pooler::{PoolMode, Pooler},
     postmaster::Shutdown,
-    server::{Login, Server, shared},
+    server::{Login, Server, connect, shared},
     template::{APPLICATION_SCHEMA, ROLES, SAMPLE, Template},
 };
 use self::{

@@ -126,8 +126,8 @@ impl Server {
     }
 }
 
-/// A session that lasts as long as the client.
-pub(super) async fn connect(url: &str) -> Result<Client> {
+/// A session by URL, which lasts as long as the client.
+pub async fn connect(url: &str) -> Result<Client> {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await?;
     // What ends the connection is reported to the client's next call.
     tokio::spawn(async move { drop(connection.await) });
