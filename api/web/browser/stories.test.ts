@@ -132,6 +132,15 @@ describe("Two conflicts", () => {
     await page.getByRole("button", { name: "Resume" }).click();
     await page.getByText("Changes are sent").first().waitFor();
     expect((await inPems("150")).monthlyRate).toBe(11_000);
+
+    const organization = page.getByRole("region", { name: "Organizations" }).getByRole("row", { name: /^RIO/ });
+    await organization.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("combobox", { name: "Stop" }).selectOption("both");
+    await page.getByRole("textbox", { name: "Reason" }).fill("PEMS moves to another address");
+    await page.getByRole("button", { name: "Pause RIO" }).click();
+    await page.getByText("Nothing is in flight").waitFor();
+    await organization.getByRole("button", { name: "Resume" }).click();
+    await page.getByText("Changes are sent").first().waitFor();
   });
 });
 

@@ -1,3 +1,5 @@
+import { useQuery } from "@tanstack/react-query";
+import { reading, useApi } from "../api/context";
 import { useSyncStatusQuery } from "../frame/counts";
 import { useMe } from "../frame/me";
 import { Organizations } from "../overview/Organizations";
@@ -16,6 +18,20 @@ const PERMISSIONS: Record<string, string> = {
   perm_ConfigureAlerts: "configure alerts",
   perm_Export: "export",
 };
+
+/** Whether a paused organization has requests whose outcome is open: maintenance of PEMS waits until it has none. */
+function InFlight({ organizationId }: { organizationId: string }) {
+  const state = useQuery({
+    ...reading(useApi(), "/api/pems/drained", { query: { organizationId } }),
+    refetchInterval: 5_000,
+  });
+  if (!state.data) return null;
+  return (
+    <span className="block text-secondary">
+      {state.data.drained ? "Nothing is in flight" : "Requests are in flight"}
+    </span>
+  );
+}
 
 /** The organizations: their state, why they are paused or held, and what the user may do in them. */
 export function OrganizationList() {
@@ -48,6 +64,7 @@ export function OrganizationList() {
                           , goes on <Time at={organization.pausedUntil} />
                         </>
                       )}
+                      <InFlight organizationId={organization.organizationId} />
                     </>
                   ) : organization.maySend ? (
                     "Changes are sent"

@@ -13,7 +13,12 @@ const LENGTHS: [string, string][] = [
   ["480", "for 8 hours"],
 ];
 
-/** Asks before sending is stopped for an organization. */
+const EXTENTS: [string, string][] = [
+  ["", "sending; changes of PEMS still arrive"],
+  ["both", "sending and pulling, to empty the road before maintenance"],
+];
+
+/** Asks before sending, or sending and pulling, is stopped for an organization. */
 export function PauseDialog({
   organizationId,
   code,
@@ -29,13 +34,17 @@ export function PauseDialog({
   const cache = useQueryClient();
   const { instance } = useMe();
   const [minutes, setMinutes] = useState("");
+  const [extent, setExtent] = useState("");
   const [pending, setPending] = useState(false);
   const pause = async (reason: string) => {
     setPending(true);
+    const draining = extent === "both";
     const until = minutes ? new Date(Date.now() + Number(minutes) * 60_000).toISOString() : undefined;
     try {
-      await api.send("post", "/api/pems/pause", { body: { organizationId, reason, until } });
-      tell(`Sending is paused for ${code}`, {
+      await (draining
+        ? api.send("post", "/api/pems/drain", { body: { organizationId, reason } })
+        : api.send("post", "/api/pems/pause", { body: { organizationId, reason, until } }));
+      tell(`${draining ? "Sending and pulling are" : "Sending is"} paused for ${code}`, {
         action: {
           label: "Resume",
           run: () =>
@@ -67,7 +76,12 @@ export function PauseDialog({
         Changes of {code} wait until sending goes on; {waiting.toLocaleString()} wait now. Users can go on to edit and
         commit. What PEMS is writing now ends as it does. Other organizations are not touched.
       </p>
-      <Choice label="Pause" value={minutes} options={LENGTHS} onChange={setMinutes} />
+      <Choice label="Stop" value={extent} options={EXTENTS} onChange={setExtent} />
+      {extent === "" ? (
+        <Choice label="Pause" value={minutes} options={LENGTHS} onChange={setMinutes} />
+      ) : (
+        <p>Both stand still until they are resumed. Administration shows when nothing is in flight.</p>
+      )}
     </Confirm>
   );
 }
