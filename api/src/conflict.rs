@@ -16,6 +16,7 @@ pub(crate) struct Conflict {
     pfa_id: String,
     modification_id: String,
     author: String,
+    author_name: String,
     /// Where it was detected: at `commit`, at `claim`, or by `pems`.
     detected: String,
     /// Why it is a conflict, such as `CHANGED_IN_PEMS`.
@@ -31,6 +32,7 @@ pub(crate) struct Conflict {
     status: String,
     resolution: Option<String>,
     resolved_by: Option<String>,
+    resolved_by_name: Option<String>,
     /// Current version of the record; null = the record does not exist any more.
     version: Option<i32>,
     /// The state of the record, its queued changes included, as the ETag has it; null = the record does not exist any more.

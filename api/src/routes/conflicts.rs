@@ -90,8 +90,8 @@ pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<WantedRo
 )]
 pub(super) async fn get(caller: Caller, Path(conflict): Path<Id>) -> Result<impl IntoResponse, Problem> {
     let query = "select s.* from pfa_sync.conflict_state($1) c, jsonb_to_record(c) s (conflict_id bigint, organization_id text, pfa_id text, \
-                 modification_id text, author text, detected text, code text, meaning text, action text, message text, created_at text, status text, resolution text, \
-                 resolved_by text, version int, state text, detected_version int, fields jsonb) where c is not null";
+                 modification_id text, author text, author_name text, detected text, code text, meaning text, action text, message text, created_at text, status text, resolution text, \
+                 resolved_by text, resolved_by_name text, version int, state text, detected_version int, fields jsonb) where c is not null";
     let conflict: Conflict = caller.row(query, &[&conflict]).await?;
     let etag = format!("\"{}\"", conflict.state());
     Ok((AppendHeaders([(header::ETAG, etag)]), Json(conflict)))

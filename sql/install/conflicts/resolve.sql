@@ -13,8 +13,8 @@ begin
                    'message', masked(c.message, c.organization_id), 'created_at', c.created_at, 'status', c.status,
                    'resolution', c.resolution, 'resolved_by', c.resolved_by, 'version', r.version, 'code', c.code,
                    'meaning', why.meaning, 'action', why.action, 'state', record_state(c.mirror_id),
-                   'author_name', (select u.name from users u where u.user_id = c.author),
-                   'resolved_by_name', (select u.name from users u where u.user_id = c.resolved_by),
+                   'author_name', coalesce((select user_names())->>c.author, c.author),
+                   'resolved_by_name', coalesce((select user_names())->>c.resolved_by, c.resolved_by),
                    'detected_version', c.mirror_version,
                    'fields', (select jsonb_agg(jsonb_build_object('field', k, 'conflict', k = any (c.conflict_fields),
                                          'base', c.base_data->k, 'ours', c.local_data->k, 'theirs', t.theirs->k)

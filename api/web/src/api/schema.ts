@@ -1537,6 +1537,7 @@ export interface components {
             /** @description What to do about it. */
             action?: string | null;
             author: string;
+            authorName: string;
             /** @description Why it is a conflict, such as `CHANGED_IN_PEMS`. */
             code: string;
             conflictId: components["schemas"]["Id"];
@@ -1555,6 +1556,7 @@ export interface components {
             pfaId: string;
             resolution?: string | null;
             resolvedBy?: string | null;
+            resolvedByName?: string | null;
             /** @description The state of the record, its queued changes included, as the ETag has it; null = the record does not exist any more. */
             state?: string | null;
             /** @description `unresolved`, `resolved_auto` or `resolved_manual`. */
@@ -3924,6 +3926,7 @@ export interface operations {
                      * @example {
                      *       "action": "compare base, ours and theirs, and resolve the conflict",
                      *       "author": "usr_editor",
+                     *       "authorName": "Edith Araújo",
                      *       "code": "CHANGED_IN_PEMS",
                      *       "conflictId": "1",
                      *       "createdAt": "2026-03-02T09:14:08.717036+00:00",
@@ -3946,6 +3949,7 @@ export interface operations {
                      *       "pfaId": "4711",
                      *       "resolution": null,
                      *       "resolvedBy": null,
+                     *       "resolvedByName": null,
                      *       "state": "2.0",
                      *       "status": "unresolved",
                      *       "version": 2

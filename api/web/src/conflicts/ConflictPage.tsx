@@ -105,14 +105,7 @@ function ConflictView({ conflictId }: { conflictId: string }) {
         {({ data }) =>
           data.status === "unresolved" ? (
             <>
-              <Story
-                conflict={data}
-                author={
-                  data.author === me.userId
-                    ? `${me.userName} (you)`
-                    : authorOf(record.data as unknown as WholeRecord | undefined, data)
-                }
-              />
+              <Story conflict={data} author={data.author === me.userId ? `${me.userName} (you)` : data.authorName} />
               {moved.length > 0 && (
                 <p
                   role="alert"
@@ -143,7 +136,7 @@ function ConflictView({ conflictId }: { conflictId: string }) {
             >
               <p>
                 {data.resolution
-                  ? `By ${data.resolution.replace("_", " ")}${data.resolvedBy ? `, ${data.resolvedBy}` : ""}.`
+                  ? `By ${data.resolution.replace("_", " ")}${data.resolvedByName ? `, ${data.resolvedByName}` : ""}.`
                   : "The edit was withdrawn or committed again."}
               </p>
               <p className="mt-2 flex justify-center gap-2">
@@ -155,10 +148,6 @@ function ConflictView({ conflictId }: { conflictId: string }) {
       </Answered>
     </Page>
   );
-}
-
-function authorOf(record: WholeRecord | undefined, conflict: Conflict): string {
-  return record?.others.find(({ userId }) => userId === conflict.author)?.userName ?? conflict.author;
 }
 
 const DETECTED: Record<string, string> = {

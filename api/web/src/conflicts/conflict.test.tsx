@@ -15,6 +15,7 @@ const conflict = (fields: Conflict["fields"]): Conflict => ({
   pfaId: "4711",
   modificationId: "m",
   author: "u",
+  authorName: "Ada",
   detected: "pems",
   detectedVersion: 2,
   version: 2,
