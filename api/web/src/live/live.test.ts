@@ -3,6 +3,7 @@ import { afterEach, describe, expect, it, vi } from "vitest";
 import { CACHE } from "../api/context";
 import { CacheUpdater } from "./cache";
 import { ConnectionState } from "./connection";
+import { shareEvents } from "./shared";
 import { readEvents, type Signal } from "./stream";
 
 afterEach(() => {
@@ -22,6 +23,33 @@ function streamed(): { response: Response; write: (text: string) => void; end: (
 }
 
 describe("The event stream", () => {
+  it.each([
+    { held: [{ name: "events" }], expected: ["ready", "reload"] },
+    { held: [{ name: "another" }], expected: ["ready"] },
+  ])("makes a tab read its data anew when the tab takes it over: $expected", async ({ held, expected }) => {
+    vi.stubGlobal("navigator", {
+      locks: {
+        query: () => Promise.resolve({ held }),
+        request: (_name: string, _options: object, run: () => Promise<void>) => run(),
+      },
+    });
+    const stream = streamed();
+    vi.stubGlobal("fetch", () => Promise.resolve(stream.response));
+    const signals: string[] = [];
+    const stop = new AbortController();
+    const done = shareEvents("events", {
+      url: "/events",
+      getToken: () => "t",
+      signal: stop.signal,
+      onSignal: ({ kind }) => signals.push(kind),
+    });
+    stream.write("event: ready\nid: 7\ndata: {}\n\n");
+    await vi.waitFor(() => expect(signals).toEqual(expected));
+    stop.abort();
+    stream.end();
+    await done;
+  });
+
   it("goes on after its last event when it was cut, and reports what it hears", async () => {
     const streams = [streamed(), streamed()];
     const heads: (string | undefined)[] = [];
