@@ -37,7 +37,7 @@ begin
         select p.oid from pg_proc p
           join pg_language l on l.oid = p.prolang and l.lanname = 'plpgsql'
          where p.pronamespace in ('pfa_sync'::regnamespace, 'pfa_sync_private'::regnamespace)
-           and p.prosrc ~ '\mpfa_write_queue\M'
+           and p.prosrc ~ '[[:<:]]pfa_write_queue[[:>:]]'
     loop
         execute format('alter function %s set enable_seqscan = off', reader);
     end loop;

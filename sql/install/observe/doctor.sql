@@ -41,7 +41,7 @@ begin
                case when names is not null then 'publish tables by name, if subscribers are not to have them' end;
     select string_agg(r.rolname, ', ' order by r.rolname) into names
       from pg_roles r
-     where r.rolname not like 'pg\_%' and not r.rolsuper and r.rolcanlogin
+     where not starts_with(r.rolname, 'pg_') and not r.rolsuper and r.rolcanlogin
        and pg_has_role(r.rolname, 'pg_read_all_data', 'usage');
     return query
         select 'backup', 'ok', coalesce(format('logins that can dump everything: %s', names),
