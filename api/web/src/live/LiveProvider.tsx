@@ -7,7 +7,7 @@ import { ConnectionState, type State, useConnection } from "./connection";
 import { shareEvents } from "./shared";
 
 type Listener = (event: LiveEvent) => void;
-type Live = { connection: ConnectionState; listeners: Set<Listener> };
+type Live = { connection: ConnectionState; listeners: Set<Listener>; missed: Set<() => void> };
 
 const LiveContext = createContext<Live | null>(null);
 const CHECK_INTERVAL = 1000;
@@ -16,7 +16,10 @@ const CHECK_INTERVAL = 1000;
 export function LiveProvider({ user, children }: { user: string; children: ReactNode }) {
   const api = useApi();
   const cache = useQueryClient();
-  const live = useMemo<Live>(() => ({ connection: new ConnectionState(), listeners: new Set() }), []);
+  const live = useMemo<Live>(
+    () => ({ connection: new ConnectionState(), listeners: new Set(), missed: new Set() }),
+    [],
+  );
   useEffect(() => {
     const end = new AbortController();
     const updater = new CacheUpdater(cache);
@@ -37,6 +40,7 @@ export function LiveProvider({ user, children }: { user: string; children: React
         } else if (signal.kind === "reload" || (signal.kind === "ready" && wasLost)) {
           wasLost = false;
           updater.takeAll();
+          for (const listener of live.missed) listener();
         }
       },
     });
@@ -61,14 +65,19 @@ export function useLiveState(): State {
   return useConnection(useLive().connection);
 }
 
-/** Calls back with each event while the component is mounted. */
-export function useLiveEvents(listener: Listener): void {
-  const { listeners } = useLive();
-  const latest = useRef(listener);
-  latest.current = listener;
+/** Calls back with each event while the component is mounted, and when events may have been missed. */
+export function useLiveEvents(listener: Listener, onMissed?: () => void): void {
+  const { listeners, missed } = useLive();
+  const latest = useRef({ listener, onMissed });
+  latest.current = { listener, onMissed };
   useEffect(() => {
-    const call: Listener = (event) => latest.current(event);
+    const call: Listener = (event) => latest.current.listener(event);
+    const callMissed = () => latest.current.onMissed?.();
     listeners.add(call);
-    return () => void listeners.delete(call);
-  }, [listeners]);
+    missed.add(callMissed);
+    return () => {
+      listeners.delete(call);
+      missed.delete(callMissed);
+    };
+  }, [listeners, missed]);
 }

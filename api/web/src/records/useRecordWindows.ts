@@ -2,7 +2,7 @@ import { type InfiniteData, useInfiniteQuery, useQueryClient } from "@tanstack/r
 import { useCallback, useEffect, useMemo, useRef } from "react";
 import { useApi } from "../api/context";
 import type { LiveEvent, RecordRow } from "../api/types";
-import { useLiveEvents, useLiveState } from "../live/LiveProvider";
+import { useLiveEvents } from "../live/LiveProvider";
 import type { Search } from "./tokens";
 
 const WINDOW = 200;
@@ -70,7 +70,7 @@ export function useRecordWindows(organizationId: string, { filter, search, fault
   return { query, rows, put, refresh };
 }
 
-/** Keeps rows up to date: those that events name, and all after the connection was lost. */
+/** Keeps rows up to date: those that events name, and all when events may have been missed. */
 function useLiveRows(organizationId: string, rows: RecordRow[], refresh: (pfaIds: string[]) => Promise<void>): void {
   const loaded = useMemo(() => new Set(rows.map(({ pfaId }) => pfaId)), [rows]);
   const waiting = useRef(new Set<string>());
@@ -84,19 +84,16 @@ function useLiveRows(organizationId: string, rows: RecordRow[], refresh: (pfaIds
     // What can't be read now is read with the next event.
     act.current(ids).catch(() => undefined);
   }, []);
-  useLiveEvents((event: LiveEvent) => {
-    if (event.organizationId !== organizationId || !event.pfaId || !loaded.has(event.pfaId)) return;
-    waiting.current.add(event.pfaId);
-    timer.current ??= setTimeout(flush, GATHER);
-  });
-  const { kind } = useLiveState();
-  const wasLost = useRef(false);
-  useEffect(() => {
-    if (kind === "lost") wasLost.current = true;
-    if (kind !== "live" || !wasLost.current) return;
-    wasLost.current = false;
-    for (const id of loaded) waiting.current.add(id);
-    flush();
-  }, [kind, loaded, flush]);
+  useLiveEvents(
+    (event: LiveEvent) => {
+      if (event.organizationId !== organizationId || !event.pfaId || !loaded.has(event.pfaId)) return;
+      waiting.current.add(event.pfaId);
+      timer.current ??= setTimeout(flush, GATHER);
+    },
+    () => {
+      for (const id of loaded) waiting.current.add(id);
+      timer.current ??= setTimeout(flush, GATHER);
+    },
+  );
   useEffect(() => () => clearTimeout(timer.current), []);
 }
