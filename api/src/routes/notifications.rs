@@ -28,7 +28,7 @@ pub(super) struct WantedNotifications {
     limit: Option<i64>,
 }
 
-/// What a user is told. What is alike is one notification until it is read.
+/// A message to a user. Messages that differ only in their number are grouped into one until it is read.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]

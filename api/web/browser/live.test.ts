@@ -58,11 +58,11 @@ describe("The page", () => {
     await page.locator("[data-live=lost]").waitFor();
     await page.getByText(/Connection lost, numbers of/).waitFor();
     const { jobId } = await api().commit("usr_second", [
-      { pfaId: "100", delta: { model: "Changed while nobody listened" } },
+      { pfaId: "100", delta: { model: "Changed while the stream was cut" } },
     ]);
     await api().untilEnded(jobId);
     await untilLive(page);
-    await row.getByText("Changed while nobody listened").waitFor();
+    await row.getByText("Changed while the stream was cut").waitFor();
     expect(await page.evaluate(() => "sameDocument" in window)).toBe(true);
     way.close();
   });

@@ -57,7 +57,7 @@ describe("A cost engineer", () => {
     });
   });
 
-  it("is told what became of an edit, also of one that ended while the page was closed", async () => {
+  it("gets a notification of an edit's outcome, also of one that ended while the page was closed", async () => {
     const { jobId } = await api().commit("usr_editor", [{ pfaId: "13", delta: { model: "LTM 1300" } }]);
     await api().untilEnded(jobId);
     const page = await open("/");

@@ -2133,7 +2133,7 @@ export interface components {
             owner?: string | null;
             state: string;
         };
-        /** @description What a user is told. What is alike is one notification until it is read. */
+        /** @description A message to a user. Messages that differ only in their number are grouped into one until it is read. */
         Notification: {
             alertId?: components["schemas"]["Id"] | null;
             /** @description Cause or alert rule. */

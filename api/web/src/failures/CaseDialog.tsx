@@ -66,7 +66,7 @@ export function CaseDialog({
         label="Owner"
         value={owner}
         options={[
-          ["", "nobody yet"] as [string, string],
+          ["", "no owner"] as [string, string],
           [me.userId, `${me.userName} (me)`] as [string, string],
           ...(failure.owner && failure.owner !== me.userId ? [[failure.owner, failure.owner] as [string, string]] : []),
         ]}

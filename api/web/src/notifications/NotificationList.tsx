@@ -37,7 +37,7 @@ export function NotificationList({
       <Answered query={query} rows={4}>
         {({ notifications }) =>
           notifications.length === 0 ? (
-            <Empty title="No notifications yet">You are told here what becomes of your edits.</Empty>
+            <Empty title="No notifications yet">Outcomes of your edits appear here.</Empty>
           ) : (
             <ul className="flex max-h-[60vh] flex-col overflow-y-auto">
               {notifications.map((notification) => (

@@ -3,7 +3,7 @@ import { tell } from "../widgets/toasts";
 import { useNotifications } from "./useNotifications";
 import { toneOf, wordsOf } from "./words";
 
-/** As many as are told one by one; more are told as their number. */
+/** The largest number that is shown one by one; more are shown as a count. */
 const SINGLY = 2;
 
 /** Tells what is new since the page was opened. What came while the tab slept is told when it wakes. */
