@@ -28,7 +28,7 @@ pub(super) struct WantedNotifications {
     limit: Option<i64>,
 }
 
-/// A message to a user. Messages that differ only in their number are grouped into one until it is read.
+/// A message to a user. Unread messages of the same kind, cause and organization are one notification with a count.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]

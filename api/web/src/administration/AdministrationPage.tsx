@@ -1,6 +1,5 @@
 import { useMe } from "../frame/me";
-import { useView } from "../frame/view";
-import { Button } from "../widgets/Button";
+import { TabButtons, type TabTable, useTab } from "../frame/Tabs";
 import { Page } from "../widgets/Page";
 import { Credentials } from "./Credentials";
 import { OrganizationList } from "./OrganizationList";
@@ -8,7 +7,7 @@ import { Relays } from "./Relays";
 import { Settings } from "./Settings";
 import { Systems } from "./Systems";
 
-const TABS: Record<string, [label: string, component: () => React.ReactNode]> = {
+const TABS: TabTable = {
   organizations: ["Organizations", OrganizationList],
   settings: ["Settings", Settings],
   systems: ["PEMS", Systems],
@@ -18,28 +17,10 @@ const TABS: Record<string, [label: string, component: () => React.ReactNode]> = 
 
 /** What administrators look at and change: organizations, settings, PEMS, credentials and relays. */
 export function AdministrationPage() {
-  const [view, change] = useView();
   const me = useMe();
-  const tab = view.tab && view.tab in TABS ? view.tab : "organizations";
-  const Shown = TABS[tab]?.[1] ?? OrganizationList;
+  const { name, Shown } = useTab(TABS);
   return (
-    <Page
-      title="Administration"
-      aside={
-        <div className="flex flex-wrap gap-1">
-          {Object.entries(TABS).map(([name, [label]]) => (
-            <Button
-              key={name}
-              kind={name === tab ? "plain" : "quiet"}
-              aria-pressed={name === tab}
-              onClick={() => change({ tab: name }, true)}
-            >
-              {label}
-            </Button>
-          ))}
-        </div>
-      }
-    >
+    <Page title="Administration" aside={<TabButtons tabs={TABS} chosen={name} />}>
       <p className="px-4 pb-2 text-secondary">
         You are {me.userName}
         {me.role === "admin" ? ", administrator of all organizations" : ""}. {me.readOnly ? me.readOnlyReason : ""}

@@ -2133,7 +2133,7 @@ export interface components {
             owner?: string | null;
             state: string;
         };
-        /** @description A message to a user. Messages that differ only in their number are grouped into one until it is read. */
+        /** @description A message to a user. Unread messages of the same kind, cause and organization are one notification with a count. */
         Notification: {
             alertId?: components["schemas"]["Id"] | null;
             /** @description Cause or alert rule. */
