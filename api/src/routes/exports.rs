@@ -14,11 +14,18 @@ use super::{
 use crate::{
     auth::caller::Caller,
     http::{body::Parameters, csv::export, problem::Problem},
+    id::Id,
 };
 
 /// Checks that the caller may take rows along: of an organization, or of all, as an administrator.
 async fn require_export(caller: &Caller, organization: Option<&str>) -> Result<(), Problem> {
     caller.row::<IgnoredAny>("select pfa_sync.require_export($1)", &[&organization]).await.map(drop)
+}
+
+/// Where the page after this one is read.
+fn rest(caller: Caller, mut wanted: WantedRows, next: Option<Id>) -> Option<(Caller, WantedRows)> {
+    wanted.after = next?;
+    Some((caller, wanted))
 }
 
 /// Open conflicts as CSV, oldest first; needs perm_Export
@@ -47,14 +54,10 @@ pub(super) async fn conflicts(caller: Caller, Parameters(wanted): Parameters<All
         "mirrorVersion",
         "pemsVersion",
     ];
-    export("conflicts", COLUMNS, (caller, wanted), |(caller, mut wanted): (Caller, WantedRows)| async move {
+    export("conflicts", COLUMNS, (caller, wanted), |(caller, wanted): (Caller, WantedRows)| async move {
         let id_of = |conflict: &ConflictSummary| conflict.conflict_id;
         let (rows, next, _) = list_rows(&caller, &wanted, "pfa_sync.find_conflicts", id_of).await?;
-        let rest = next.map(|after| {
-            wanted.after = after;
-            (caller, wanted)
-        });
-        Ok((rows, rest))
+        Ok((rows, rest(caller, wanted, next)))
     })
     .await
 }
@@ -86,14 +89,10 @@ pub(super) async fn dead_letters(caller: Caller, Parameters(wanted): Parameters<
         "laterQueued",
         "laterWritten",
     ];
-    export("dead-letters", COLUMNS, (caller, wanted), |(caller, mut wanted): (Caller, WantedRows)| async move {
+    export("dead-letters", COLUMNS, (caller, wanted), |(caller, wanted): (Caller, WantedRows)| async move {
         let id_of = |letter: &DeadLetter| letter.queue_id;
         let (rows, next, _) = list_rows(&caller, &wanted, "pfa_sync.find_dead_letters", id_of).await?;
-        let rest = next.map(|after| {
-            wanted.after = after;
-            (caller, wanted)
-        });
-        Ok((rows, rest))
+        Ok((rows, rest(caller, wanted, next)))
     })
     .await
 }
@@ -123,13 +122,9 @@ pub(super) async fn resolved(caller: Caller, Parameters(wanted): Parameters<AllR
         "resolvedAt",
         "fields",
     ];
-    export("resolved-conflicts", COLUMNS, (caller, wanted), |(caller, mut wanted): (Caller, WantedRows)| async move {
+    export("resolved-conflicts", COLUMNS, (caller, wanted), |(caller, wanted): (Caller, WantedRows)| async move {
         let (rows, next): (Vec<ResolvedConflict>, _) = resolved_conflicts::page(&caller, &wanted).await?;
-        let rest = next.map(|after| {
-            wanted.after = after;
-            (caller, wanted)
-        });
-        Ok((rows, rest))
+        Ok((rows, rest(caller, wanted, next)))
     })
     .await
 }
