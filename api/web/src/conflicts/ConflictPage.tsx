@@ -1,20 +1,16 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate, useParams } from "@tanstack/react-router";
-import { useState } from "react";
 import { reading, useApi } from "../api/context";
-import type { Conflict, WholeRecord } from "../api/types";
-import { useCodeOf, useMay, useMe } from "../frame/me";
+import type { Conflict } from "../api/types";
+import { useCodeOf, useMe } from "../frame/me";
 import { useView } from "../frame/view";
-import { fieldOf } from "../plan/fields";
 import { sentence } from "../plan/status";
-import { Answered, Empty, Failed } from "../widgets/Answered";
+import { Answered, Empty } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
 import { Page } from "../widgets/Page";
 import { Time } from "../widgets/Time";
-import { tell, tellError } from "../widgets/toasts";
-import type { Plan } from "./merge";
-import { Resolver } from "./Resolver";
+import { Unresolved } from "./Unresolved";
 import { useResolution } from "./useResolution";
 
 /** One conflict, to be resolved. */
@@ -28,17 +24,7 @@ function ConflictView({ conflictId }: { conflictId: string }) {
   const navigate = useNavigate();
   const [view] = useView();
   const codeOf = useCodeOf();
-  const may = useMay();
   const me = useMe();
-  const { query, conflict, picks, setPicks, moved, pending, resolve, undo } = useResolution(conflictId);
-  const [error, setError] = useState<unknown>();
-  const record = useQuery({
-    ...reading(api, "/api/pfa-data/records/{pfaId}", {
-      path: { pfaId: conflict?.pfaId ?? "" },
-      query: { organizationId: conflict?.organizationId ?? "" },
-    }),
-    enabled: conflict !== undefined,
-  });
   const next = useQuery(
     reading(api, "/api/pems/conflicts", {
       query: {
@@ -52,41 +38,11 @@ function ConflictView({ conflictId }: { conflictId: string }) {
     }),
   );
   const nextId = next.data?.conflicts[0]?.conflictId;
-  const goOn = () =>
-    void navigate(
-      nextId
-        ? { to: "/conflicts/$conflictId", params: { conflictId: nextId }, search: view as never }
-        : { to: "/conflicts", search: view as never },
-    );
-
-  const perform = async (plan: Plan) => {
-    setError(undefined);
-    const outcome = await resolve(plan);
-    if (outcome.kind === "failed") return setError(outcome.error);
-    if (outcome.kind === "moved") return;
-    const restore = async () => {
-      try {
-        if (await undo(outcome.jobId))
-          void navigate({ to: "/conflicts/$conflictId", params: { conflictId }, search: view as never });
-        else
-          tell("It was sent already, and stays resolved", {
-            tone: "info",
-            lines: ["Roll it back from the history instead."],
-          });
-      } catch (failure) {
-        tellError("It could not be undone", failure);
-      }
-    };
-    tell(`Conflict of record ${conflict?.pfaId} is resolved`, {
-      lines: [
-        outcome.sends
-          ? `${outcome.sends} ${outcome.sends === 1 ? "field is" : "fields are"} sent to PEMS`
-          : "Nothing is sent",
-      ],
-      action: { label: "Undo", run: () => void restore() },
-    });
-    goOn();
-  };
+  const open = (conflictId: string) =>
+    void navigate({ to: "/conflicts/$conflictId", params: { conflictId }, search: view as never });
+  const goOn = () => (nextId ? open(nextId) : void navigate({ to: "/conflicts", search: view as never }));
+  const resolution = useResolution(conflictId, { onResolved: goOn, onReopened: () => open(conflictId) });
+  const { query, conflict } = resolution;
 
   return (
     <Page
@@ -106,27 +62,7 @@ function ConflictView({ conflictId }: { conflictId: string }) {
           data.status === "unresolved" ? (
             <>
               <Story conflict={data} author={data.author === me.userId ? `${me.userName} (you)` : data.authorName} />
-              {moved.length > 0 && (
-                <p
-                  role="alert"
-                  className="mx-4 mb-2 rounded border border-attention-line bg-attention-back px-3 py-2 text-attention"
-                >
-                  The record moved while this page was open: {moved.map((name) => fieldOf(name).label).join(", ")}. What
-                  is below is the new state; look at it and choose again.
-                </p>
-              )}
-              {error !== undefined && <Failed title="It was not resolved" error={error} />}
-              <Resolver
-                conflict={data}
-                picks={picks}
-                onPicks={setPicks}
-                record={record.data?.data as WholeRecord["data"] | undefined}
-                moved={moved}
-                locked={may("perm_Sync", data.organizationId)}
-                pending={pending}
-                onResolve={perform}
-                onNext={nextId ? goOn : undefined}
-              />
+              <Unresolved conflict={data} resolution={resolution} onNext={nextId ? goOn : undefined} />
             </>
           ) : (
             <Empty

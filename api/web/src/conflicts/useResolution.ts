@@ -1,81 +1,114 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useEffect, useRef, useState } from "react";
 import { idempotencyKey } from "../api/client";
-import { CACHE, useApi } from "../api/context";
+import { CACHE, reading, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
-import type { Conflict } from "../api/types";
+import type { Conflict, WholeRecord } from "../api/types";
+import { tell, tellError } from "../widgets/toasts";
 import { movedFields, type Picks, type Plan, stillValid } from "./merge";
 
 const PATH = "/api/pems/conflicts/{conflictId}";
 
-/** What became of an attempt to resolve. */
-export type Outcome =
-  | { kind: "resolved"; jobId: string; sends: number }
-  | { kind: "moved" }
-  | { kind: "failed"; error: unknown };
+type Options = {
+  onResolved: (jobId: string) => void;
+  /** The user has undone the resolution: the conflict is open again. */
+  onReopened?: () => void;
+};
 
 /**
- * A conflict that is being resolved: its state with its ETag, what was picked, and what moved meanwhile. A resolution is
- * for the state that was shown; when either side has moved, the new state is shown and what still holds stays picked.
+ * A conflict that is being resolved: its state with its ETag, the record in PEMS, what was picked, and what moved
+ * meanwhile. A resolution is for the state that was shown; when either side has moved, the new state is shown and what
+ * still holds stays picked.
  */
-export function useResolution(conflictId: string) {
+export function useResolution(conflictId: string, { onResolved, onReopened }: Options) {
   const api = useApi();
   const cache = useQueryClient();
-  const key = [CACHE, PATH, { path: { conflictId } }];
   const query = useQuery({
-    queryKey: key,
+    queryKey: [CACHE, PATH, { path: { conflictId } }],
     queryFn: ({ signal }) => api.sendTagged("get", PATH, { path: { conflictId } }, signal),
+  });
+  const conflict = query.data?.data;
+  const record = useQuery({
+    ...reading(api, "/api/pfa-data/records/{pfaId}", {
+      path: { pfaId: conflict?.pfaId ?? "" },
+      query: { organizationId: conflict?.organizationId ?? "" },
+    }),
+    enabled: conflict !== undefined,
   });
   const [picks, setPicks] = useState<Picks>({});
   const [moved, setMoved] = useState<string[]>([]);
   const [pending, setPending] = useState(false);
+  const [error, setError] = useState<unknown>();
   const shown = useRef<Conflict>(undefined);
 
-  const data = query.data?.data;
   useEffect(() => {
     const before = shown.current;
-    if (data && before && before.conflictId === data.conflictId && before.state !== data.state) {
-      setMoved(movedFields(before, data));
-      setPicks((picks) => stillValid(picks, before, data));
+    if (conflict && before && before.conflictId === conflict.conflictId && before.state !== conflict.state) {
+      setMoved(movedFields(before, conflict));
+      setPicks((picks) => stillValid(picks, before, conflict));
     }
-    if (data && before?.conflictId !== data.conflictId) {
+    if (conflict && before?.conflictId !== conflict.conflictId) {
       setPicks({});
       setMoved([]);
     }
-    shown.current = data;
-  }, [data]);
+    shown.current = conflict;
+  }, [conflict]);
 
-  const resolve = async (plan: Plan): Promise<Outcome> => {
-    setPending(true);
+  /** Opens the conflict again, as long as its change was not sent. */
+  const undo = async (jobId: string) => {
     try {
-      const result = await api.send("post", `${PATH}/resolve`, {
-        path: { conflictId },
-        header: { "If-Match": query.data?.tag ?? undefined, "Idempotency-Key": idempotencyKey() },
-        body: { resolution: plan.resolution, mergedData: plan.mergedData },
+      const { undone, waiting } = await api.send("post", "/api/pems/jobs/{jobId}/undo", {
+        path: { jobId },
+        header: { "Idempotency-Key": idempotencyKey() },
+        body: { reason: "Undone by its author in the dashboard" },
       });
       void cache.invalidateQueries({ queryKey: [CACHE] });
-      return { kind: "resolved", jobId: result.jobId, sends: Object.keys(result.appliedChanges).length };
-    } catch (error) {
-      if (error instanceof ApiError && error.code === "moved_on") {
-        await query.refetch();
-        return { kind: "moved" };
-      }
-      return { kind: "failed", error };
+      if (undone + waiting > 0) onReopened?.();
+      else
+        tell("It was sent already, and stays resolved", {
+          tone: "info",
+          lines: ["Roll it back from the history instead."],
+        });
+    } catch (failure) {
+      tellError("It could not be undone", failure);
+    }
+  };
+
+  const resolve = async ({ resolution, mergedData }: Plan) => {
+    setPending(true);
+    setError(undefined);
+    try {
+      const { jobId, appliedChanges } = await api.send("post", `${PATH}/resolve`, {
+        path: { conflictId },
+        header: { "If-Match": query.data?.tag ?? undefined, "Idempotency-Key": idempotencyKey() },
+        body: { resolution, mergedData },
+      });
+      void cache.invalidateQueries({ queryKey: [CACHE] });
+      const sends = Object.keys(appliedChanges).length;
+      tell(`Conflict of record ${conflict?.pfaId} is resolved`, {
+        lines: [sends ? `${sends} ${sends === 1 ? "field is" : "fields are"} sent to PEMS` : "Nothing is sent"],
+        action: { label: "Undo", run: () => void undo(jobId) },
+      });
+      onResolved(jobId);
+    } catch (failure) {
+      if (failure instanceof ApiError && failure.code === "moved_on") await query.refetch();
+      else setError(failure);
     } finally {
       setPending(false);
     }
   };
 
-  /** Opens the conflict again, as long as its change was not sent. */
-  const undo = async (jobId: string): Promise<boolean> => {
-    const { undone, waiting } = await api.send("post", "/api/pems/jobs/{jobId}/undo", {
-      path: { jobId },
-      header: { "Idempotency-Key": idempotencyKey() },
-      body: { reason: "Undone by its author in the dashboard" },
-    });
-    void cache.invalidateQueries({ queryKey: [CACHE] });
-    return undone + waiting > 0;
+  return {
+    query,
+    conflict,
+    record: record.data?.data as WholeRecord["data"] | undefined,
+    picks,
+    setPicks,
+    moved,
+    pending,
+    error,
+    resolve,
   };
-
-  return { query, conflict: data, picks, setPicks, moved, pending, resolve, undo };
 }
+
+export type Resolution = ReturnType<typeof useResolution>;
