@@ -8,6 +8,7 @@ import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { FilterBar } from "../lists/FilterBar";
 import { More } from "../lists/More";
+import { SelectRow, SelectTable } from "../lists/SelectTable";
 import { usePages } from "../lists/usePages";
 import { useSelection } from "../lists/useSelection";
 import { FIELDS, fieldOf } from "../plan/fields";
@@ -17,7 +18,6 @@ import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Page } from "../widgets/Page";
 import { StatusMark } from "../widgets/StatusMark";
-import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { BulkResolution } from "./BulkResolution";
 import { ResolvedConflicts } from "./ResolvedConflicts";
@@ -143,41 +143,23 @@ function OpenConflicts() {
           </Button>
         )}
       </div>
-      <TableScroll label="Open conflicts">
-        <table className="data-table">
-          <thead>
-            <tr>
-              <th scope="col" className="w-8">
-                <input
-                  type="checkbox"
-                  aria-label="Select all shown"
-                  checked={chosen.length === keys.length}
-                  onChange={(event) => set(event.target.checked ? keys : [])}
-                />
-              </th>
-              <th scope="col">Record</th>
-              <th scope="col">Status</th>
-              <th scope="col">Field</th>
-              <th scope="col">Yours</th>
-              <th scope="col">PEMS</th>
-              <th scope="col">Author</th>
-              <th scope="col">Cause</th>
-              <th scope="col">Found</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.map((row) => (
-              <ConflictRow
-                key={row.conflictId}
-                row={row}
-                code={codeOf(row.organizationId)}
-                selected={selected.has(row.conflictId)}
-                onToggle={(range) => toggle(row.conflictId, range ? { keys } : undefined)}
-              />
-            ))}
-          </tbody>
-        </table>
-      </TableScroll>
+      <SelectTable
+        label="Open conflicts"
+        columns={["Record", "Status", "Field", "Yours", "PEMS", "Author", "Cause", "Found"]}
+        keys={keys}
+        selected={selected}
+        onSelect={set}
+      >
+        {rows.map((row) => (
+          <ConflictRow
+            key={row.conflictId}
+            row={row}
+            code={codeOf(row.organizationId)}
+            isSelected={selected.has(row.conflictId)}
+            onToggle={(range) => toggle(row.conflictId, range ? { keys } : undefined)}
+          />
+        ))}
+      </SelectTable>
       <More query={list} />
       {bulk && (
         <BulkResolution
@@ -199,12 +181,12 @@ function OpenConflicts() {
 function ConflictRow({
   row,
   code,
-  selected,
+  isSelected,
   onToggle,
 }: {
   row: ConflictSummary;
   code: string;
-  selected: boolean;
+  isSelected: boolean;
   onToggle: (range: boolean) => void;
 }) {
   const [view] = useView();
@@ -213,16 +195,7 @@ function ConflictRow({
   const others = row.conflictFields.length - 1;
   const value = (side: unknown) => (field ? valueText(field, (side as Record<string, string>)?.[field.name]) : "—");
   return (
-    <tr aria-selected={selected} className={selected ? "bg-chosen" : ""}>
-      <td>
-        <input
-          type="checkbox"
-          aria-label={`Select the conflict of record ${row.pfaId}`}
-          checked={selected}
-          onClick={(event) => onToggle(event.shiftKey)}
-          onChange={() => undefined}
-        />
-      </td>
+    <SelectRow label={`Select the conflict of record ${row.pfaId}`} isSelected={isSelected} onToggle={onToggle}>
       <td>
         <Link
           to="/conflicts/$conflictId"
@@ -248,6 +221,6 @@ function ConflictRow({
       <td>
         <Time at={row.createdAt} />
       </td>
-    </tr>
+    </SelectRow>
   );
 }

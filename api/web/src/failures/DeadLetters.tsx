@@ -7,6 +7,7 @@ import { Data } from "../history/Data";
 import { Attempts } from "../history/JobChanges";
 import { FilterBar } from "../lists/FilterBar";
 import { More } from "../lists/More";
+import { SelectRow, SelectTable } from "../lists/SelectTable";
 import { usePages } from "../lists/usePages";
 import { useSelection } from "../lists/useSelection";
 import { fieldOf } from "../plan/fields";
@@ -14,7 +15,6 @@ import { codeText } from "../plan/status";
 import { valueText } from "../plan/value";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
-import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { DiscardDialog } from "./DiscardDialog";
 import { FixDialog } from "./FixDialog";
@@ -91,45 +91,34 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
       {letters.length === 0 ? (
         <Empty title="No change waits for a decision" />
       ) : (
-        <TableScroll label="Changes">
-          <table className="data-table">
-            <thead>
-              <tr>
-                <th scope="col" className="w-8">
-                  <input
-                    type="checkbox"
-                    aria-label="Select all shown"
-                    checked={chosen.length === keys.length}
-                    onChange={(event) => set(event.target.checked ? keys : [])}
-                  />
-                </th>
-                <th scope="col">Record</th>
-                <th scope="col">Cause</th>
-                <th scope="col">Change</th>
-                <th scope="col">What PEMS said</th>
-                <th scope="col">Author</th>
-                <th scope="col">Failed</th>
-                <th scope="col">
-                  <span className="sr-only">Actions</span>
-                </th>
-              </tr>
-            </thead>
-            <tbody>
-              {letters.map((letter) => (
-                <Letter
-                  key={letter.queueId}
-                  letter={letter}
-                  isSelected={selected.has(letter.queueId)}
-                  isOpen={view.open === letter.queueId}
-                  locked={may(letter.author === me.userId ? "perm_Sync" : "perm_ManageSettings", letter.organizationId)}
-                  onToggle={(range) => toggle(letter.queueId, range ? { keys } : undefined)}
-                  onOpen={() => change({ open: view.open === letter.queueId ? undefined : letter.queueId })}
-                  onFix={() => setDialog({ kind: "fix", letter })}
-                />
-              ))}
-            </tbody>
-          </table>
-        </TableScroll>
+        <SelectTable
+          label="Changes"
+          columns={[
+            "Record",
+            "Cause",
+            "Change",
+            "What PEMS said",
+            "Author",
+            "Failed",
+            { label: "Actions", kind: "unseen" },
+          ]}
+          keys={keys}
+          selected={selected}
+          onSelect={set}
+        >
+          {letters.map((letter) => (
+            <Letter
+              key={letter.queueId}
+              letter={letter}
+              isSelected={selected.has(letter.queueId)}
+              isOpen={view.open === letter.queueId}
+              locked={may(letter.author === me.userId ? "perm_Sync" : "perm_ManageSettings", letter.organizationId)}
+              onToggle={(range) => toggle(letter.queueId, range ? { keys } : undefined)}
+              onOpen={() => change({ open: view.open === letter.queueId ? undefined : letter.queueId })}
+              onFix={() => setDialog({ kind: "fix", letter })}
+            />
+          ))}
+        </SelectTable>
       )}
       <More query={list} />
       {dialog?.kind === "fix" && <FixDialog letter={dialog.letter} onClose={() => setDialog(null)} />}
@@ -153,16 +142,7 @@ function Letter({ letter, isSelected, isOpen, locked, onToggle, onOpen, onFix }:
   const codeOf = useCodeOf();
   return (
     <>
-      <tr aria-selected={isSelected} className={isSelected ? "bg-chosen" : ""}>
-        <td>
-          <input
-            type="checkbox"
-            aria-label={`Select the change of record ${letter.pfaId}`}
-            checked={isSelected}
-            onClick={(event) => onToggle(event.shiftKey)}
-            onChange={() => undefined}
-          />
-        </td>
+      <SelectRow label={`Select the change of record ${letter.pfaId}`} isSelected={isSelected} onToggle={onToggle}>
         <td>
           <Link
             to="/records/$pfaId"
@@ -201,7 +181,7 @@ function Letter({ letter, isSelected, isOpen, locked, onToggle, onOpen, onFix }:
             Fix and resend…
           </Button>
         </td>
-      </tr>
+      </SelectRow>
       {isOpen && (
         <tr>
           <td colSpan={8} className="bg-panel py-2!">

@@ -1,6 +1,7 @@
 import { memo, useState } from "react";
 import { errorLines } from "../api/problem";
 import type { MyOrganization, RecordRow, Value } from "../api/types";
+import { SelectOne } from "../lists/SelectTable";
 import { amountText } from "../plan/amount";
 import { costOf } from "../plan/cost";
 import { Entry } from "../plan/Entry";
@@ -82,13 +83,11 @@ export const GridRow = memo(function GridRow(props: Props) {
       style={place}
     >
       <span role="gridcell" id={cellId(index, 0)} className={`flex items-center justify-center ${ring(0)}`}>
-        <input
-          type="checkbox"
+        <SelectOne
+          label={`Select record ${row.pfaId}`}
           tabIndex={-1}
-          aria-label={`Select record ${row.pfaId}`}
           checked={isSelected}
-          onClick={(event) => onSelect(row, event.shiftKey)}
-          onChange={() => undefined}
+          onToggle={(range) => onSelect(row, range)}
         />
       </span>
       <span role="gridcell" id={cellId(index, 1)} className={`flex items-center px-2 ${ring(1)}`}>

@@ -1,6 +1,7 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
 import { type KeyboardEvent, useCallback, useEffect, useRef, useState } from "react";
 import type { MyOrganization, RecordRow, Value } from "../api/types";
+import { SelectAll } from "../lists/SelectTable";
 import { reasonLocked } from "../plan/fields";
 import { Icon } from "../widgets/icons";
 import type { Column } from "./columns";
@@ -16,6 +17,7 @@ const COST_WIDTH = 130;
 type Props = {
   organization: MyOrganization;
   rows: RecordRow[];
+  keys: string[];
   /** How many records the search finds; more than the rows that are loaded. */
   total: number;
   columns: Column[];
@@ -27,7 +29,7 @@ type Props = {
   onMore: () => void;
   onOrder: (sort: string) => void;
   onSelect: (row: RecordRow, range: boolean) => void;
-  onSelectAll: (all: boolean) => void;
+  onSelectAll: (keys: string[]) => void;
   onSave: (row: RecordRow, field: string, value: Value) => Promise<void>;
   onOpen: (row: RecordRow) => void;
 };
@@ -37,6 +39,7 @@ export function RecordGrid(props: Props) {
   const {
     organization,
     rows,
+    keys,
     total,
     columns,
     order,
@@ -117,7 +120,6 @@ export function RecordGrid(props: Props) {
     setEditing(false);
     if (back) scroll.current?.focus();
   }, []);
-  const allSelected = rows.length > 0 && rows.every(({ pfaId }) => selected.has(pfaId));
 
   return (
     <div
@@ -139,12 +141,12 @@ export function RecordGrid(props: Props) {
         style={{ gridTemplateColumns: template }}
       >
         <span role="columnheader" className="flex items-center justify-center">
-          <input
-            type="checkbox"
+          <SelectAll
+            label="Select all loaded records"
             tabIndex={-1}
-            aria-label="Select all loaded records"
-            checked={allSelected}
-            onChange={(event) => onSelectAll(event.target.checked)}
+            keys={keys}
+            selected={selected}
+            onSelect={onSelectAll}
           />
         </span>
         <span role="columnheader" className="flex items-center px-2">

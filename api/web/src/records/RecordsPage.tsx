@@ -145,6 +145,7 @@ function Records({ organization }: { organization: MyOrganization }) {
         <RecordGrid
           organization={organization}
           rows={rows}
+          keys={keys}
           total={count ?? rows.length}
           columns={columns}
           order={order}
@@ -155,7 +156,7 @@ function Records({ organization }: { organization: MyOrganization }) {
           onMore={more}
           onOrder={sortBy}
           onSelect={select}
-          onSelectAll={(all) => (all ? set(keys) : clear())}
+          onSelectAll={set}
           onSave={save}
           onOpen={open}
         />
