@@ -9,6 +9,7 @@ import { useView } from "../frame/view";
 import { Data } from "../history/Data";
 import { FilterBar } from "../lists/FilterBar";
 import { More } from "../lists/More";
+import { SavedViews } from "../lists/SavedViews";
 import { usePages } from "../lists/usePages";
 import { codeText } from "../plan/status";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
@@ -60,12 +61,15 @@ export function AuditPage() {
     <Page
       title="Audit log"
       aside={
-        <Button
-          reason={may("perm_Export", query.organizationId) ?? (isExporting ? "It is being written" : undefined)}
-          onClick={() => void save()}
-        >
-          <Icon name="download" size={15} /> CSV
-        </Button>
+        <>
+          <SavedViews page="audit" />
+          <Button
+            reason={may("perm_Export", query.organizationId) ?? (isExporting ? "It is being written" : undefined)}
+            onClick={() => void save()}
+          >
+            <Icon name="download" size={15} /> CSV
+          </Button>
+        </>
       }
     >
       <FilterBar

@@ -8,6 +8,7 @@ import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { FilterBar } from "../lists/FilterBar";
 import { More } from "../lists/More";
+import { SavedViews } from "../lists/SavedViews";
 import { SelectRow, SelectTable } from "../lists/SelectTable";
 import { usePages } from "../lists/usePages";
 import { useSelection } from "../lists/useSelection";
@@ -30,22 +31,25 @@ export function ConflictsPage() {
     <Page
       title="Conflicts"
       aside={
-        <div className="flex gap-1">
-          <Button
-            kind={isResolved ? "quiet" : "plain"}
-            aria-pressed={!isResolved}
-            onClick={() => change({ show: undefined }, true)}
-          >
-            Open
-          </Button>
-          <Button
-            kind={isResolved ? "plain" : "quiet"}
-            aria-pressed={isResolved}
-            onClick={() => change({ show: "resolved" }, true)}
-          >
-            Resolved
-          </Button>
-        </div>
+        <>
+          <SavedViews page="conflicts" />
+          <div className="flex gap-1">
+            <Button
+              kind={isResolved ? "quiet" : "plain"}
+              aria-pressed={!isResolved}
+              onClick={() => change({ show: undefined }, true)}
+            >
+              Open
+            </Button>
+            <Button
+              kind={isResolved ? "plain" : "quiet"}
+              aria-pressed={isResolved}
+              onClick={() => change({ show: "resolved" }, true)}
+            >
+              Resolved
+            </Button>
+          </div>
+        </>
       }
     >
       <ConflictFilters />

@@ -5,6 +5,7 @@ import type { Failure } from "../api/types";
 import { useCodeOf } from "../frame/me";
 import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
+import { SavedViews } from "../lists/SavedViews";
 import { codeText } from "../plan/status";
 import { Answered, Empty } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
@@ -32,7 +33,7 @@ export function FailuresPage() {
   );
   const key = (failure: Failure) => `${failure.organizationId}/${failure.code}`;
   return (
-    <Page title="Failures">
+    <Page title="Failures" aside={<SavedViews page="failures" />}>
       <Answered query={query}>
         {({ failures }) => {
           const chosen = failures.find((failure) => key(failure) === view.cause);

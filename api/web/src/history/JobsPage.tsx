@@ -4,6 +4,7 @@ import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { FilterBar } from "../lists/FilterBar";
 import { More } from "../lists/More";
+import { SavedViews } from "../lists/SavedViews";
 import { usePages } from "../lists/usePages";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
@@ -22,22 +23,25 @@ export function JobsPage() {
     <Page
       title="History"
       aside={
-        <div className="flex gap-1">
-          <Button
-            kind={isBatches ? "quiet" : "plain"}
-            aria-pressed={!isBatches}
-            onClick={() => change({ show: undefined }, true)}
-          >
-            Jobs
-          </Button>
-          <Button
-            kind={isBatches ? "plain" : "quiet"}
-            aria-pressed={isBatches}
-            onClick={() => change({ show: "batches" }, true)}
-          >
-            Batches to PEMS
-          </Button>
-        </div>
+        <>
+          <SavedViews page="history" />
+          <div className="flex gap-1">
+            <Button
+              kind={isBatches ? "quiet" : "plain"}
+              aria-pressed={!isBatches}
+              onClick={() => change({ show: undefined }, true)}
+            >
+              Jobs
+            </Button>
+            <Button
+              kind={isBatches ? "plain" : "quiet"}
+              aria-pressed={isBatches}
+              onClick={() => change({ show: "batches" }, true)}
+            >
+              Batches to PEMS
+            </Button>
+          </div>
+        </>
       }
     >
       <FilterBar

@@ -1,8 +1,12 @@
-import { render, screen } from "@testing-library/react";
+import { render, screen, waitFor } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
-import { expect, it } from "vitest";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import { serviceOf, show } from "../harness";
+import { SavedViews } from "./SavedViews";
 import { SelectRow, SelectTable } from "./SelectTable";
 import { useSelection } from "./useSelection";
+
+afterEach(() => vi.unstubAllGlobals());
 
 function Rows({ keys }: { keys: string[] }) {
   const { selected, toggle, set } = useSelection();
@@ -38,4 +42,46 @@ it("the box above a table selects all of its rows or none, and shows when only s
   expect([all.checked, all.indeterminate]).toEqual([true, false]);
   await user.click(all);
   expect(screen.queryAllByRole("row", { selected: true })).toEqual([]);
+});
+
+describe("Saved views", () => {
+  const view = (name: string, setup: object, own = true, userName = "Ada") => ({
+    userId: userName,
+    userName,
+    page: "audit",
+    name,
+    setup,
+    shared: !own,
+    own,
+    updatedAt: "2026-01-01T00:00:00Z",
+  });
+
+  it("set up the page that they are of, and nothing else in its address", async () => {
+    const { api, asked } = serviceOf({
+      "GET /api/pems/views": () => ({
+        views: [view("Mine", { type: "SYNCED" }), view("Mine", { by: "usr_ben" }, false, "Ben")],
+      }),
+    });
+    const router = await show(<SavedViews page="audit" />, { api, at: "/?org=RIO&type=COMMITTED&since=2026-01-01" });
+    await userEvent.selectOptions(await screen.findByRole("combobox", { name: "Saved view" }), "Mine (Ben)");
+    await waitFor(() => expect(router.state.location.search).toEqual({ org: "RIO", by: "usr_ben" }));
+    expect(asked("GET /api/pems/views")).toEqual([{ page: "audit" }]);
+    expect(screen.queryByRole("button", { name: "Delete view" })).toBeNull();
+  });
+
+  it("are saved for their page, with what of the address belongs to it", async () => {
+    const { api, asked } = serviceOf({
+      "GET /api/pems/views": () => ({ views: [] }),
+      "PUT /api/pems/views/conflicts/Rates": () => ({}),
+    });
+    await show(<SavedViews page="conflicts" />, { api, at: "/?org=RIO&field=monthlyRate&open=7" });
+    await userEvent.click(screen.getByRole("button", { name: "Save view" }));
+    await userEvent.type(screen.getByRole("textbox", { name: "Name" }), "Rates");
+    await userEvent.click(screen.getByRole("button", { name: "Save" }));
+    await waitFor(() =>
+      expect(asked("PUT /api/pems/views/conflicts/Rates")).toEqual([
+        { setup: { field: "monthlyRate" }, shared: false },
+      ]),
+    );
+  });
 });

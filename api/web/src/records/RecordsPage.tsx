@@ -6,6 +6,7 @@ import type { MyOrganization, RecordRow, Value } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { useOneOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
+import { SavedViews } from "../lists/SavedViews";
 import { useSelection } from "../lists/useSelection";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
@@ -16,7 +17,6 @@ import { DraftBar } from "./DraftBar";
 import { useDraftActions } from "./drafts";
 import { FilterBox } from "./FilterBox";
 import { RecordGrid } from "./RecordGrid";
-import { SavedViews } from "./SavedViews";
 import { SelectionBar } from "./SelectionBar";
 import { searchOf, tokensOf } from "./tokens";
 import { useRecordWindows } from "./useRecordWindows";
@@ -92,7 +92,7 @@ function Records({ organization }: { organization: MyOrganization }) {
       }
       aside={
         <>
-          <SavedViews />
+          <SavedViews page="records" />
           <ColumnMenu
             shown={columns.map(({ field }) => field.name)}
             onChange={(names) => change({ cols: writeColumns(names) })}

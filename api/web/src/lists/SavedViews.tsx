@@ -7,26 +7,35 @@ import { Choice } from "../widgets/Choice";
 import { Dialog } from "../widgets/Dialog";
 import { tell, tellError } from "../widgets/toasts";
 
-const PAGE = "records";
-/** What of the address a saved view holds. */
-const KEPT = ["q", "state", "sort", "desc", "cols"];
+/** The pages that have saved views, and what of the address a view of each holds. */
+const KEPT = {
+  records: ["q", "state", "sort", "desc", "cols"],
+  conflicts: ["show", "field", "code", "author", "pfaId", "since"],
+  history: ["show", "kind", "jobState", "by", "pfaId", "job", "since", "until"],
+  failures: ["cause", "pfaId", "by", "since"],
+  audit: ["type", "by", "pfaId", "since", "until"],
+};
 
-/** Views of the records that users saved: chosen, saved under a name, shared, deleted. */
-export function SavedViews() {
+type Named = { name: string; userId: string };
+const keyOf = ({ name, userId }: Named) => JSON.stringify([userId, name]);
+
+/** Views of a page that users saved: chosen, saved under a name, shared, deleted. */
+export function SavedViews({ page }: { page: keyof typeof KEPT }) {
+  const kept = KEPT[page];
   const api = useApi();
   const cache = useQueryClient();
   const [view, change] = useView();
   const [isSaving, setSaving] = useState(false);
-  const saved = useQuery({ ...reading(api, "/api/pems/views", { query: { page: PAGE } }), staleTime: 60_000 });
+  const saved = useQuery({ ...reading(api, "/api/pems/views", { query: { page } }), staleTime: 60_000 });
   const views = saved.data?.views ?? [];
-  const setup: View = Object.fromEntries(KEPT.map((name) => [name, view[name]]));
-  const isSame = (other: View) => KEPT.every((name) => (other[name] ?? "") === (setup[name] ?? ""));
+  const setup: View = Object.fromEntries(kept.map((name) => [name, view[name]]));
+  const isSame = (other: View) => kept.every((name) => (other[name] ?? "") === (setup[name] ?? ""));
   const current = views.find((other) => isSame(other.setup as View));
   const refresh = () => cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/views"] });
   const remove = async () => {
     if (!current) return;
     try {
-      await api.send("delete", "/api/pems/views/{page}/{name}", { path: { page: PAGE, name: current.name } });
+      await api.send("delete", "/api/pems/views/{page}/{name}", { path: { page, name: current.name } });
       await refresh();
       tell(`View ${current.name} is deleted`, {
         action: {
@@ -34,7 +43,7 @@ export function SavedViews() {
           run: () =>
             void api
               .send("put", "/api/pems/views/{page}/{name}", {
-                path: { page: PAGE, name: current.name },
+                path: { page, name: current.name },
                 body: { setup: current.setup, shared: current.shared },
               })
               .then(refresh),
@@ -50,15 +59,18 @@ export function SavedViews() {
         <Choice
           bare
           label="Saved view"
-          value={current?.name ?? ""}
+          value={current ? keyOf(current) : ""}
           options={[
             ["", "Saved views"],
-            ...views.map(({ name, own, userName }): [string, string] => [name, own ? name : `${name} (${userName})`]),
+            ...views.map((saved): [string, string] => [
+              keyOf(saved),
+              saved.own ? saved.name : `${saved.name} (${saved.userName})`,
+            ]),
           ]}
-          onChange={(name) => {
-            const chosen = views.find((other) => other.name === name);
+          onChange={(key) => {
+            const chosen = views.find((other) => keyOf(other) === key);
             change(
-              { ...Object.fromEntries(KEPT.map((key) => [key, undefined])), ...((chosen?.setup ?? {}) as View) },
+              { ...Object.fromEntries(kept.map((key) => [key, undefined])), ...((chosen?.setup ?? {}) as View) },
               true,
             );
           }}
@@ -77,19 +89,31 @@ export function SavedViews() {
       >
         Copy link
       </Button>
-      {isSaving && <SaveView setup={setup} onClose={() => setSaving(false)} onSaved={() => void refresh()} />}
+      {isSaving && (
+        <SaveView page={page} setup={setup} onClose={() => setSaving(false)} onSaved={() => void refresh()} />
+      )}
     </>
   );
 }
 
-function SaveView({ setup, onClose, onSaved }: { setup: View; onClose: () => void; onSaved: () => void }) {
+function SaveView({
+  page,
+  setup,
+  onClose,
+  onSaved,
+}: {
+  page: string;
+  setup: View;
+  onClose: () => void;
+  onSaved: () => void;
+}) {
   const api = useApi();
   const [name, setName] = useState("");
   const [shared, setShared] = useState(false);
   const save = async () => {
     try {
       await api.send("put", "/api/pems/views/{page}/{name}", {
-        path: { page: PAGE, name: name.trim() },
+        path: { page, name: name.trim() },
         body: { setup, shared },
       });
       onSaved();
