@@ -1,6 +1,6 @@
-import { useQuery, useQueryClient } from "@tanstack/react-query";
+import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
-import { CACHE, reading, useApi } from "../api/context";
+import { CACHE, useApi } from "../api/context";
 import type { OrganizationStatus, SyncStatus } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { useView } from "../frame/view";
@@ -9,6 +9,7 @@ import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
 import { Time } from "../widgets/Time";
 import { tell, tellError } from "../widgets/toasts";
+import { useForecasts } from "./forecast";
 import { PauseDialog } from "./PauseDialog";
 
 const COLOURS = { healthy: "text-good", degraded: "text-attention", unhealthy: "text-failed" } as const;
@@ -16,9 +17,8 @@ const ICONS = { healthy: "synced", degraded: "warning", unhealthy: "failed" } as
 
 /** Each organization: its health, its queue and its forecast; and pause, resume and sync now. */
 export function Organizations({ status }: { status: SyncStatus }) {
-  const api = useApi();
   const [{ org }, change] = useView();
-  const forecast = useQuery({ ...reading(api, "/api/pems/drain-forecast"), refetchInterval: 15_000 });
+  const forecast = useForecasts();
   const [pausing, setPausing] = useState<OrganizationStatus | null>(null);
   return (
     <section aria-label="Organizations" tabIndex={0} className="panel mx-4 overflow-x-auto">

@@ -7,18 +7,15 @@ import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { Answered, Empty } from "../widgets/Answered";
 import { Choice } from "../widgets/Choice";
-import { durationText, useNow } from "../widgets/clock";
+import { useNow } from "../widgets/clock";
 import { Page } from "../widgets/Page";
-import { Chart } from "./Chart";
+import { Charts } from "./Charts";
 import { Figures } from "./Figures";
 import { lastOf, seriesOf } from "./figures";
 import { HealthSentence } from "./HealthSentence";
 import { Organizations } from "./Organizations";
 import { Plant } from "./Plant";
 import { PERIODS, periodOf } from "./periods";
-
-const perMinute = (value: number) =>
-  (value / 60 < 10 ? Math.round(value / 6) / 10 : Math.round(value / 60)).toLocaleString();
 
 /** Whether changes reach PEMS: in one sentence, in numbers, over time, and by organization. */
 export function Overview() {
@@ -27,21 +24,7 @@ export function Overview() {
   const [view, change] = useView();
   const period = periodOf(view.period);
   const kpis = useKpis(period);
-  const throughput = useMemo(() => seriesOf(kpis.data?.kpis ?? [], "throughput", "sum"), [kpis.data]);
-  const median = useMemo(() => seriesOf(kpis.data?.kpis ?? [], "latency_p50", "longest"), [kpis.data]);
-  const slow = useMemo(() => seriesOf(kpis.data?.kpis ?? [], "latency_p95", "longest"), [kpis.data]);
-  const age = useMemo(() => seriesOf(kpis.data?.kpis ?? [], "queue_age", "longest"), [kpis.data]);
-  const flow = useMemo(
-    () => [{ label: "Changes a minute", series: throughput, colour: "link" as const }],
-    [throughput],
-  );
-  const latency = useMemo(
-    () => [
-      { label: "Half of the changes", series: median, colour: "link" as const },
-      { label: "95 % of the changes", series: slow, colour: "attention" as const },
-    ],
-    [median, slow],
-  );
+  const age = useMemo(() => lastOf(seriesOf(kpis.data?.kpis ?? [], "queue_age", "longest")), [kpis.data]);
   if (organizations.length === 0) return <FirstRun />;
   return (
     <Page
@@ -60,11 +43,10 @@ export function Overview() {
           <div className="flex flex-col gap-4 pb-6">
             <HealthSentence status={data} />
             <Plant />
-            <Figures status={data} oldest={lastOf(age)} />
-            <div className="mx-4 grid gap-4 lg:grid-cols-2">
-              <Chart title="Throughput, changes a minute" lines={flow} format={perMinute} />
-              <Chart title="Time from commit to PEMS" lines={latency} format={durationText} />
-            </div>
+            <Figures status={data} oldest={age} />
+            <Answered query={kpis} rows={5}>
+              {({ kpis }) => <Charts kpis={kpis} milliseconds={PERIODS[period].milliseconds} />}
+            </Answered>
             <Organizations status={data} />
           </div>
         )}

@@ -26,3 +26,14 @@ export function seriesOf(kpis: Kpi[], name: string, combine: "sum" | "longest"):
 export function lastOf(series: Series): number | null {
   return series.findLast(({ value }) => value !== null)?.value ?? null;
 }
+
+/** All times of some series, in their order. */
+export function timesOf(series: Series[]): number[] {
+  return [...new Set(series.flat().map(({ at }) => at))].sort((one, other) => one - other);
+}
+
+/** The values of a series at given times; null where it has none. */
+export function alignedTo(times: number[], series: Series): (number | null)[] {
+  const values = new Map(series.map(({ at, value }) => [at, value]));
+  return times.map((at) => values.get(at) ?? null);
+}
