@@ -1,11 +1,12 @@
 //! What each route needs, as the description of the service says it (`x-permission`). The database checks it.
 
 /// Operation, and the permission that its user needs in the organization; `perm_Read` shows what belongs to it.
-const PERMISSIONS: [(&str, &str); 78] = [
+const PERMISSIONS: [(&str, &str); 81] = [
     ("acknowledgeAlert", "perm_ConfigureAlerts or perm_ManageSettings"),
     ("assignPems", "perm_ManageSettings of an administrator"),
     ("changeAlertRule", "perm_ConfigureAlerts or perm_ManageSettings"),
     ("changeSetting", "perm_ManageSettings"),
+    ("checkResolution", "perm_Read"),
     ("commitDrafts", "perm_Sync, and the permission of each changed field"),
     ("continueJob", "perm_Sync for one's own job, else perm_ManageSettings"),
     ("countRecords", "perm_Read; by a price, perm_ViewFinancials"),
@@ -14,6 +15,7 @@ const PERMISSIONS: [(&str, &str); 78] = [
     ("discardDeadLetters", "perm_Sync for one's own, else perm_ManageSettings"),
     ("discardDrafts", "none: one's own"),
     ("drain", "perm_ManageSettings"),
+    ("editRecords", "perm_SaveDraft; of a price, perm_ViewFinancials"),
     ("explain", "perm_Read"),
     ("exportAudit", "perm_Export; without an organization, that of an administrator"),
     ("exportConflicts", "perm_Export; without an organization, that of an administrator"),
@@ -59,6 +61,7 @@ const PERMISSIONS: [(&str, &str); 78] = [
     ("noteFailure", "perm_ManageSettings"),
     ("pause", "perm_ManageSettings"),
     ("previewDeadLetters", "perm_Sync for one's own, else perm_ManageSettings"),
+    ("previewEdit", "perm_SaveDraft; of a price, perm_ViewFinancials"),
     ("previewResolution", "perm_Read"),
     ("previewRestore", "perm_ManageSettings"),
     ("previewRollback", "perm_ManageSettings"),

@@ -10,7 +10,7 @@ use crate::support::api::Api;
 use crate::support::scenario::Scenario;
 
 /// In this order each finds what it speaks of. A new route needs a place here.
-const ORDER: [&str; 70] = [
+const ORDER: [&str; 73] = [
     "listRecords",
     "saveDraft",
     "explain",
@@ -26,6 +26,7 @@ const ORDER: [&str; 70] = [
     "discardDrafts",
     "listConflicts",
     "getConflict",
+    "checkResolution",
     "resolveConflict",
     "previewResolution",
     "resolveConflicts",
@@ -75,6 +76,8 @@ const ORDER: [&str; 70] = [
     "listPemsSystems",
     "assignPems",
     "retirePems",
+    "previewEdit",
+    "editRecords",
     "listCredentials",
     "listRelays",
     "drain",

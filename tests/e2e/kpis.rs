@@ -84,6 +84,31 @@ async fn edits_failures_and_conflicts_are_counted() -> Result<()> {
     scenario.check().await
 }
 
+/// How long the queue is now, and how long it was: a mean of what maintain() counted, of a long queue as well.
+#[tokio::test]
+async fn the_length_of_the_queue_is_kept() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    maintain(&scenario).await?;
+    scenario.edit("1", json!({"model": "X"})).await?;
+    scenario.edit("2", json!({"model": "X"})).await?;
+    scenario.claim().await?;
+    scenario.edit("3", json!({"model": "X"})).await?;
+    assert_eq!(figures(&scenario.client).await?["queue_depth"], (Some(3.0), 1), "what waits, and what is in flight");
+    maintain(&scenario).await?;
+    let past = "update pfa_sync_private.kpi_rollup set period = period - interval '1 hour' where measure = 'queue_depth'";
+    scenario.client.batch_execute(past).await?;
+    let then = "select value::double precision, samples from pfa_sync.kpis('RIO', since => now() - interval '2 hours', until => now() - interval '30 minutes') \
+                 where name = 'queue_depth'";
+    let row = scenario.client.query_one(then, &[]).await?;
+    assert_eq!((row.get(0), row.get(1)), (Some(1.5), 2_i64), "none, then three");
+    let long = "insert into pfa_sync_private.pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author, payload, base_version, head) \
+                select 1, 'org_RIO_173', 'm' || n, 'x' || n, n::text, 'UPDATE', 'usr_editor', '{}', 1, true from generate_series(1, 1500) n; \
+                select pfa_sync.maintain()";
+    scenario.client.batch_execute(long).await?;
+    assert_eq!(figures(&scenario.client).await?["queue_depth"], (Some(1503.0), 1));
+    Ok(())
+}
+
 /// Intervals of life and outages; a silence longer than the setting is one.
 #[tokio::test]
 async fn uptimes_are_shares_of_the_time_since_the_first_heartbeat() -> Result<()> {

@@ -26,6 +26,7 @@ mod documents;
 mod doorbell;
 mod drafts;
 mod drain;
+mod edits;
 mod events;
 mod examples;
 mod failure_cases;

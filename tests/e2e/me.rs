@@ -70,14 +70,27 @@ async fn each_login_has_its_user() -> Result<()> {
 async fn an_instance_has_a_name_a_colour_and_a_purpose() -> Result<()> {
     let scenario = Scenario::new().await?;
     let session = scenario.acting("usr_viewer").await?;
-    assert_eq!(me(&session).await?["instance"], json!({"name": "", "colour": "grey", "production": false}));
-    let set = "select pfa_sync.set('instance_name', 'Rio, live'), pfa_sync.set('instance_colour', 'red'), pfa_sync.set('production', 'on')";
-    scenario.client.batch_execute(set).await?;
-    assert_eq!(me(&session).await?["instance"], json!({"name": "Rio, live", "colour": "red", "production": true}));
+    assert_eq!(me(&session).await?["instance"], json!({"name": "", "colour": "grey", "production": false, "links": []}));
+    let set = "select pfa_sync.set('instance_name', 'Rio, live'), pfa_sync.set('instance_colour', 'red'), pfa_sync.set('production', 'on'), \
+                      pfa_sync.set('instance_links', 'Rio, test https://test.example:8443/a?b=c , Training  http://[::1]/')";
+    let refused = scenario.client.batch_execute(set).await.unwrap_err().into();
+    assert_eq!(refusal(&refused).0, "PF001", "a comma separates links");
+    scenario.client.batch_execute(&set.replace("Rio, test", "Rio (test)")).await?;
+    let links = json!([
+        {"name": "Rio (test)", "address": "https://test.example:8443/a?b=c"}, {"name": "Training", "address": "http://[::1]/"}
+    ]);
+    assert_eq!(
+        me(&session).await?["instance"],
+        json!({"name": "Rio, live", "colour": "red", "production": true, "links": links})
+    );
     for call in [
         "pfa_sync.set('instance_colour', 'pink')",
         "pfa_sync.set('production', 'maybe')",
         "pfa_sync.set('instance_name', 'x', 'RIO')",
+        "pfa_sync.set('instance_links', 'https://no-name.example')",
+        "pfa_sync.set('instance_links', 'No address')",
+        "pfa_sync.set('instance_links', 'Script javascript:alert(1)')",
+        "pfa_sync.set('instance_links', 'One https://one.example,')",
     ] {
         let error = scenario.client.query(&format!("select {call}"), &[]).await.unwrap_err().into();
         assert_eq!(refusal(&error).0, "PF001", "{call}");

@@ -32,6 +32,57 @@ async fn resolve(
     Ok(session.query_one(call, &[&conflict, &resolution, &user, &merged, &state]).await?.get(0))
 }
 
+/// What a check says beforehand is what the resolution sends, or why it is refused.
+#[tokio::test]
+async fn a_check_says_what_the_resolution_does() -> Result<()> {
+    let (scenario, _) = disputed(&["1"]).await?;
+    let session = scenario.acting("usr_admin").await?;
+    let check = async |resolution: &str, merged: Option<Value>| {
+        let call = "select pfa_sync.check_resolution($1, $2, $3)";
+        Ok::<_, anyhow::Error>(session.query_one(call, &[&1_i64, &resolution, &merged]).await?.get::<_, Value>(0))
+    };
+    let cost = async |rate: i32| {
+        let cost = format!(
+            "select to_jsonb(pfa_sync.cost(data || '{{\"monthlyRate\": {rate}}}')) from pfa_sync.records('RIO') where pfa_id = '1'"
+        );
+        Ok::<_, anyhow::Error>(session.query_one(&cost, &[]).await?.get::<_, Value>(0))
+    };
+    for (resolution, merged, sends, rate) in [
+        ("use_local", None, json!({"monthlyRate": 13000, "model": "X"}), 13000),
+        ("use_pems", None, json!({}), 11000),
+        ("merge", Some(json!({"monthlyRate": 12000})), json!({"monthlyRate": 12000, "model": "X"}), 12000),
+    ] {
+        let said = check(resolution, merged).await?;
+        assert_eq!((&said["sends"], &said["errors"], &said["missing_permissions"]), (&sends, &json!([]), &json!([])));
+        assert_eq!((&said["cost"], &said["cost_after"]), (&cost(11000).await?, &cost(rate).await?), "{resolution}");
+    }
+    let said = check("merge", Some(json!({"monthlyRate": -1}))).await?;
+    assert_eq!(said["errors"][0]["code"], "INVALID_RANGE");
+    let refused = resolve(&session, 1, "merge", "usr_admin", Some(json!({"monthlyRate": -1})), None).await.unwrap_err();
+    assert_eq!(refusal(&refused).0, "PF001");
+    for (resolution, merged) in
+        [("newest", None), ("merge", None), ("merge", Some(json!({"model": "Y"}))), ("use_pems", Some(json!({})))]
+    {
+        let refused = check(resolution, merged.clone()).await.unwrap_err();
+        assert_eq!(refusal(&refused).0, "PF001", "{resolution} {merged:?}");
+    }
+    // One who may read alone is told what is missing, and sees no price.
+    let prices = r#"update user_organizations set "perm_ViewFinancials" = false where "userId" = 'usr_viewer'"#;
+    scenario.client.batch_execute(prices).await?;
+    let viewer = scenario.acting("usr_viewer").await?;
+    let said: Value = viewer.query_one("select pfa_sync.check_resolution(1, 'use_local')", &[]).await?.get(0);
+    assert!(said["missing_permissions"].as_array().is_some_and(|missing| missing.contains(&json!("perm_Sync"))), "{said}");
+    assert_eq!((said.get("cost"), said["sends"].get("monthlyRate")), (None, None));
+    let stranger = scenario.acting("usr_second").await?;
+    let hidden = "update user_organizations set \"perm_Read\" = false where \"userId\" = 'usr_second'";
+    scenario.client.batch_execute(hidden).await?;
+    let refused = stranger.query("select pfa_sync.check_resolution(1, 'use_local')", &[]).await.unwrap_err().into();
+    assert_eq!(refusal(&refused).0, "PF008");
+    resolve(&session, 1, "use_local", "usr_admin", None, None).await?;
+    assert_eq!(refusal(&check("use_local", None).await.unwrap_err()).0, "PF006");
+    scenario.check().await
+}
+
 #[tokio::test]
 async fn each_resolution_does_what_it_says() -> Result<()> {
     for (resolution, merged, sends, rate) in [

@@ -19,6 +19,8 @@ const ROUTES: &str = r#"
     POST /api/pfa-data/commit-drafts                            401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/discard-drafts                           401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/withdraw                                 401 200 200 200 200 {"modificationIds": ["{modificationId}"]}
+    POST /api/pfa-data/edits/preview                            401 404 403 200 200 {"organizationId": "HARBOUR", "edit": {"kind": "percent", "percent": 5}}
+    POST /api/pfa-data/edits                                    401 404 403 409 409 {"organizationId": "HARBOUR", "edit": {"kind": "set", "field": "model", "value": "X"}, "digest": "stale"}
     POST /api/pfa-data/save-drafts                              401 404 403 200 200 {"organizationId": "HARBOUR", "drafts": [{"pfaId": "2", "delta": {"model": "X"}}]}
     POST /api/pfa-data/states                                   401 200 200 200 200 {"modificationIds": ["{modificationId}"]}
     POST /api/pfa-data/search                                   401 404 200 200 200 {"organizationId": "HARBOUR", "filter": {"category": ["Crane", "Dozer"]}}
@@ -63,6 +65,7 @@ const ROUTES: &str = r#"
     POST /api/pems/conflicts/preview                            401 404 200 200 200 {"filter": {"organizationId": "HARBOUR"}, "resolution": "use_pems"}
     POST /api/pems/conflicts/resolve                            401 404 403 409 409 {"filter": {"organizationId": "HARBOUR"}, "resolution": "use_pems", "digest": "stale"}
     GET  /api/pems/conflicts/{conflictId}                       401 404 200 200 200
+    POST /api/pems/conflicts/{conflictId}/check                 401 404 200 200 200 {"resolution": "use_local"}
     POST /api/pems/conflicts/{conflictId}/resolve               401 404 403 200 409 {"resolution": "use_pems"}
     POST /api/pems/pause                                        401 404 403 403 204 {"organizationId": "HARBOUR", "reason": "works"}
     POST /api/pems/resume                                       401 404 403 403 200 {"organizationId": "HARBOUR"}

@@ -15,7 +15,7 @@ use crate::{
     auth::caller::Caller,
     conflict::Conflict,
     http::{
-        body::{Parameters, word},
+        body::{Body, Parameters, word},
         idempotency::Idempotent,
         if_match::if_match,
         problem::Problem,
@@ -172,6 +172,45 @@ pub(super) async fn resolve(
                         resolved_by text, resolved_at text, modification text, changes jsonb)";
     let answer = caller.row_idempotent(&request, query, &[&conflict, &resolution, &merged, &seen]).await;
     Ok(Json(answer.map_err(|problem| if seen.is_some() { problem.of_precondition() } else { problem })?))
+}
+
+/// What a resolution would do.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct ResolutionCheck {
+    /// `UPDATE` or `DELETE`.
+    operation: Option<String>,
+    /// What would be sent to PEMS; empty: nothing, PEMS holds these values.
+    #[schema(value_type = Object)]
+    sends: Value,
+    /// The errors for which it would be refused.
+    #[schema(value_type = Vec<Object>)]
+    errors: Value,
+    /// The permissions for lack of which it would be refused.
+    missing_permissions: Vec<String>,
+    /// The forecast cost of the record, for users who may see prices.
+    #[schema(value_type = Option<f64>)]
+    cost: Option<Value>,
+    /// What it would be.
+    #[schema(value_type = Option<f64>)]
+    cost_after: Option<Value>,
+}
+
+/// What a resolution would send, and why it would be refused; nothing is done
+#[utoipa::path(
+    post, operation_id = "checkResolution", path = "/api/pems/conflicts/{conflictId}/check", tag = "conflicts",
+    params(("conflictId" = Id, Path)), request_body = ResolveRequest, responses((status = OK, body = ResolutionCheck))
+)]
+pub(super) async fn check(
+    caller: Caller,
+    Path(conflict): Path<Id>,
+    Body(wanted): Body<ResolveRequest>,
+) -> Result<Json<ResolutionCheck>, Problem> {
+    let merged = wanted.merged_data.map(Value::Object);
+    let query = "select s.* from pfa_sync.check_resolution($1, $2, $3) c, jsonb_to_record(c) s (operation text, sends jsonb, errors jsonb, \
+                        missing_permissions jsonb, cost numeric, cost_after numeric)";
+    Ok(Json(caller.row(query, &[&conflict, &wanted.resolution.name(), &merged]).await?))
 }
 
 /// The state that the database compares with, of the tags in If-Match (RFC 9110, section 13.1.1); `None` = any.

@@ -3,6 +3,7 @@
 use axum::Json;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use tokio_postgres::types::ToSql;
 use utoipa::ToSchema;
 
 use crate::{
@@ -94,6 +95,22 @@ pub(super) async fn save_all(caller: Caller, Body(request): Body<DraftsRequest>)
     Ok(Json(SavedDrafts { drafts: caller.rows(query, &[&organization_id, &json!(drafts), &session_id]).await? }))
 }
 
+/// SQL for the ids of the chosen records: $2, or those that the filter $3 and the search $4 find in organization $1.
+macro_rules! chosen_records {
+    () => {
+        "case when $3::jsonb is null and $4::text is null then $2::text[] \
+              else array(select pfa_sync.record_ids($1, coalesce($3, '{}'), $4)) end"
+    };
+}
+
+/// Refuses ids beside a search.
+fn require_one_choice(by_id: bool, filter: &Option<Value>, search: &Option<String>) -> Result<(), Problem> {
+    if by_id && (filter.is_some() || search.is_some()) {
+        return Err(Problem::new("invalid", "Ids and a search exclude each other."));
+    }
+    Ok(())
+}
+
 /// Selects drafts of the caller.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -102,6 +119,10 @@ pub(super) struct CommitRequest {
     organization_id: String,
     /// Absent: those of all records.
     pfa_ids: Option<Vec<String>>,
+    /// Instead of ids: those of the records that a search finds.
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
+    search: Option<String>,
     /// Absent: those of all sessions.
     session_id: Option<String>,
     /// Commit the valid drafts and keep the others as drafts. Otherwise one invalid draft refuses the whole commit.
@@ -142,9 +163,11 @@ pub(super) struct ChangeOutcomes {
     request_body = CommitRequest, responses((status = OK, body = ChangeOutcomes))
 )]
 pub(super) async fn commit(caller: Caller, request: Idempotent<CommitRequest>) -> Result<Json<ChangeOutcomes>, Problem> {
-    let query = "select * from pfa_sync.commit_drafts($1, null, $2, $3, $4)";
-    let CommitRequest { organization_id, pfa_ids, session_id, skip_invalid } = &request.body;
-    let verdicts = caller.rows_idempotent(&request, query, &[organization_id, pfa_ids, session_id, skip_invalid]).await?;
+    let query = concat!("select * from pfa_sync.commit_drafts($1, null, ", chosen_records!(), ", $5, $6)");
+    let CommitRequest { organization_id, pfa_ids, filter, search, session_id, skip_invalid } = &request.body;
+    require_one_choice(pfa_ids.is_some(), filter, search)?;
+    let parameters: [&(dyn ToSql + Sync); 6] = [organization_id, pfa_ids, filter, search, session_id, skip_invalid];
+    let verdicts = caller.rows_idempotent(&request, query, &parameters).await?;
     Ok(Json(ChangeOutcomes { verdicts }))
 }
 
@@ -156,6 +179,10 @@ pub(super) struct DiscardDraftsRequest {
     organization_id: String,
     /// Absent: those of all records.
     pfa_ids: Option<Vec<String>>,
+    /// Instead of ids: those of the records that a search finds.
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
+    search: Option<String>,
     /// Absent: those of all sessions.
     session_id: Option<String>,
 }
@@ -163,20 +190,41 @@ pub(super) struct DiscardDraftsRequest {
 /// Discard drafts
 #[utoipa::path(post, operation_id = "discardDrafts", path = "/api/pfa-data/discard-drafts", tag = "edits", request_body = DiscardDraftsRequest, responses((status = OK, body = ChangeOutcomes)))]
 pub(super) async fn discard(caller: Caller, Body(discard): Body<DiscardDraftsRequest>) -> Result<Json<ChangeOutcomes>, Problem> {
-    let query = "select * from pfa_sync.discard_drafts($1, null, $2, $3)";
-    let DiscardDraftsRequest { organization_id, pfa_ids, session_id } = discard;
-    Ok(Json(ChangeOutcomes { verdicts: caller.rows(query, &[&organization_id, &pfa_ids, &session_id]).await? }))
+    let query = concat!("select * from pfa_sync.discard_drafts($1, null, ", chosen_records!(), ", $5)");
+    let DiscardDraftsRequest { organization_id, pfa_ids, filter, search, session_id } = discard;
+    require_one_choice(pfa_ids.is_some(), &filter, &search)?;
+    let parameters: [&(dyn ToSql + Sync); 5] = [&organization_id, &pfa_ids, &filter, &search, &session_id];
+    Ok(Json(ChangeOutcomes { verdicts: caller.rows(query, &parameters).await? }))
 }
 
+/// Selects committed changes: by their ids, or all that wait of the records that a search finds.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct WithdrawRequest {
-    modification_ids: Vec<String>,
+    modification_ids: Option<Vec<String>>,
+    /// By id or code, with `filter` or `search`.
+    organization_id: Option<String>,
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
+    search: Option<String>,
 }
 
-/// Withdraw committed changes, which become drafts again: `withdrawn`, `in_flight`, `not_queued`, `forbidden` or `unknown`
+/// Withdraw committed changes, which become drafts again: `withdrawn`, `in_flight`, `not_queued`, `forbidden` or `unknown`; `waiting`: of more than 200, a relay withdraws the others
 #[utoipa::path(post, operation_id = "withdraw", path = "/api/pfa-data/withdraw", tag = "edits", request_body = WithdrawRequest, responses((status = OK, body = ChangeOutcomes)))]
 pub(super) async fn withdraw(caller: Caller, Body(withdrawal): Body<WithdrawRequest>) -> Result<Json<ChangeOutcomes>, Problem> {
-    let query = "select * from pfa_sync.withdraw($1, null)";
-    Ok(Json(ChangeOutcomes { verdicts: caller.rows(query, &[&withdrawal.modification_ids]).await? }))
+    let WithdrawRequest { modification_ids, organization_id, filter, search } = withdrawal;
+    require_one_choice(modification_ids.is_some(), &filter, &search)?;
+    let verdicts = if filter.is_some() || search.is_some() {
+        let Some(organization_id) = organization_id else {
+            return Err(Problem::new("invalid", "A search of records has an organizationId."));
+        };
+        let query = concat!("select * from pfa_sync.withdraw_records($1, ", chosen_records!(), ", null)");
+        caller.rows(query, &[&organization_id, &None::<Vec<String>>, &filter, &search]).await?
+    } else {
+        let Some(ids) = modification_ids else {
+            return Err(Problem::new("invalid", "Name modificationIds, or a filter or search of records."));
+        };
+        caller.rows("select * from pfa_sync.withdraw($1, null)", &[&ids]).await?
+    };
+    Ok(Json(ChangeOutcomes { verdicts }))
 }

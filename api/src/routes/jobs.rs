@@ -22,7 +22,7 @@ use crate::{
 #[schema(rename_all = "camelCase")]
 pub(super) struct Job {
     job_id: Id,
-    /// `commit`, `sweep`, `write_sync`, `resolution`, `requeue`, `discard`, `withdraw`, `rollback` or `undo`.
+    /// `commit`, `sweep`, `write_sync`, `resolution`, `requeue`, `discard`, `withdraw`, `rollback`, `undo` or `edit`.
     kind: String,
     organization_id: String,
     user_id: String,

@@ -56,6 +56,16 @@ pub(super) struct Instance {
     name: String,
     colour: String,
     production: bool,
+    /// Other installations.
+    links: Vec<InstanceLink>,
+}
+
+/// Another installation.
+#[derive(Deserialize, Serialize, ToSchema)]
+pub(super) struct InstanceLink {
+    name: String,
+    /// Begins with `http://` or `https://`.
+    address: String,
 }
 
 /// Who I am, and what I may do where

@@ -10,6 +10,7 @@ mod dashboard;
 mod dead_letters;
 mod docs;
 mod drafts;
+mod edits;
 mod events;
 mod exports;
 mod figures;
@@ -52,6 +53,8 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(drafts::commit))
         .routes(routes!(drafts::discard))
         .routes(routes!(drafts::withdraw))
+        .routes(routes!(edits::preview))
+        .routes(routes!(edits::start))
         .routes(routes!(modifications::state))
         .routes(routes!(modifications::explain))
         .routes(routes!(sync::write_sync))
@@ -63,6 +66,7 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(bulk_resolution::resolve_all))
         .routes(routes!(conflicts::get))
         .routes(routes!(conflicts::resolve))
+        .routes(routes!(conflicts::check))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::preview))
         .routes(routes!(dead_letters::requeue))

@@ -104,6 +104,7 @@ pub(super) async fn list(caller: Caller, Parameters(wanted): Parameters<Wanted>)
         sort: wanted.sort,
         descending: wanted.descending,
         after: wanted.after,
+        skip: 0,
         limit: wanted.limit,
     };
     page(&caller, &search).await.map(Json)
@@ -128,6 +129,10 @@ pub(super) struct RecordSearch {
     descending: bool,
     /// The `next` of the previous page.
     after: Option<String>,
+    /// Rows that are left out before the page.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1_000_000)]
+    skip: i64,
     /// Rows in a page, 50 by default.
     #[schema(minimum = 1, maximum = 200)]
     limit: Option<i64>,
@@ -146,9 +151,9 @@ pub(super) async fn search(caller: Caller, Body(search): Body<RecordSearch>) -> 
 async fn page(caller: &Caller, wanted: &RecordSearch) -> Result<RecordPage, Problem> {
     let limit = page_limit(wanted.limit)?;
     let sort = wanted.sort.as_deref().unwrap_or("pfaId");
-    let query = "select * from pfa_sync.records($1, $2, $3, $4, $5, $6, $7::bigint::int)";
-    let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-        [&wanted.organization_id, &wanted.filter, &wanted.search, &sort, &wanted.descending, &wanted.after, &limit];
+    let query = "select * from pfa_sync.records($1, $2, $3, $4, $5, $6, $7::bigint::int, null, $8::bigint::int)";
+    let arguments: [&(dyn tokio_postgres::types::ToSql + Sync); 8] =
+        [&wanted.organization_id, &wanted.filter, &wanted.search, &sort, &wanted.descending, &wanted.after, &limit, &wanted.skip];
     let records: Vec<Record> = caller.rows(query, &arguments).await?;
     Ok(RecordPage { next: next(&records, limit, |record| record.cursor.clone()), records })
 }

@@ -104,9 +104,7 @@ begin
 end
 $$;
 
--- Saves edits as the author's drafts: each into the draft of its record that exists, else into a new one. The fields of
--- remove leave the draft before delta is laid over it; a draft that this empties is discarded. Returns, in the order of
--- the drafts, what a commit would find now; nothing of that is stored. Each step is one statement for all records.
+-- Reads drafts and saves them, as save_edits() does.
 create function store_drafts(organization text, user_id text, drafts jsonb, session_id text)
     returns table (place int, pfa_id text, modification_id text, conflicts jsonb, errors jsonb, state text, draft jsonb)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -115,9 +113,6 @@ as $$
 declare
     scope   text := organization_of(organization);
     actor   text := acting_user(user_id);
-    priced  boolean := can_see(scope, 'perm_ViewFinancials');
-    held    text[] := '{}';
-    ids     text[];
     edits   draft_edit[];
     unknown text;
 begin
@@ -135,6 +130,23 @@ begin
     if found then
         raise exception 'organization % has no record %', organization, left(unknown, 100) using errcode = 'PF008';
     end if;
+    return query
+        select * from save_edits(scope, actor, edits, session_id, can_see(scope, 'perm_ViewFinancials'));
+end
+$$;
+
+-- Saves edits as the author's drafts: each into the draft of its record that exists, else into a new one. The fields of
+-- remove leave the draft before delta is laid over it; a draft that this empties is discarded. Returns, in the order of
+-- the edits, what a commit would find now; nothing of that is stored. Each step is one statement for all records.
+create function save_edits(scope text, actor text, edits draft_edit[], session_id text, priced boolean)
+    returns table (place int, pfa_id text, modification_id text, conflicts jsonb, errors jsonb, state text, draft jsonb)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+#variable_conflict use_column
+declare
+    held text[] := '{}';
+    ids  text[];
+begin
     insert into draft_writer (user_id) values (actor) on conflict do nothing;
     perform from draft_writer w where w.user_id = actor for no key update;
     loop
@@ -161,7 +173,7 @@ begin
     if exists (select from unnest(edits) e where e.draft_id is null and e.saved_id is not null) then
         perform write_drafts((
             select jsonb_agg(jsonb_build_object('id', e.saved_id, 'mirrorId', e.mirror_id, 'organizationId', scope,
-                       'userId', actor, 'delta', e.after, 'sessionId', store_drafts.session_id,
+                       'userId', actor, 'delta', e.after, 'sessionId', save_edits.session_id,
                        'baseVersion', e.version, 'changeReason', e.reason) order by e.place)
               from unnest(edits) e where e.draft_id is null and e.saved_id is not null));
     end if;

@@ -41,6 +41,31 @@ comment on function pfa_sync.withdraw(text[], text, text) is
     'failed (a table of the application refuses it), unknown, or waiting: of more than 200, a relay withdraws the '
     'others.';
 
+-- The same of everything that waits of some records.
+create function pfa_sync.withdraw_records(organization text, pfa_ids text[], user_id text, reason text default null)
+    returns table (modification_id text, verdict text)
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+#variable_conflict use_column
+declare
+    scope text := organization_of(organization);
+begin
+    if scope is null then
+        raise exception 'the organization is missing' using errcode = 'PF001';
+    end if;
+    return query
+        select w.modification_id, w.verdict
+          from withdraw(array(select m.modification_id from mirror r
+                                join modification m on m.mirror_id = r.mirror_id and m.sync_state = 'committed'
+                               where r.organization_id = scope and r.pfa_id = any (withdraw_records.pfa_ids)),
+                        user_id, reason) w;
+end
+$$;
+comment on function pfa_sync.withdraw_records(text, text[], text, text) is
+    'Takes the committed changes of some records back to draft, as withdraw() does and with its verdicts. '
+    'organization: id or code.';
+
 -- Withdraws changes of a job.
 create function withdraw_items(job sync_job, bulk bulk_job, items bulk_item[]) returns item_outcome[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp

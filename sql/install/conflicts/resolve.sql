@@ -47,10 +47,7 @@ declare
     judged   judgement;
     job      bigint;
 begin
-    if resolution is null or resolution not in ('use_local', 'use_pems', 'merge') then
-        raise exception 'a resolution is use_local, use_pems or merge, not %', coalesce(resolution, 'null')
-            using errcode = 'PF001';
-    end if;
+    perform require_resolution(resolution);
     perform lock_conflicts(array[conflict_id]);
     select * into conflict from pfa_sync_conflict c where c.id = conflict_id;
     if not found or not can_see(conflict.organization_id) then
@@ -70,18 +67,7 @@ begin
             using errcode = 'PF006', detail = conflict_state(conflict_id)::text,
                   hint = 'Look at the current values in DETAIL and resolve with their state as expected_state.';
     end if;
-    if resolution = 'merge' and not coalesce(jsonb_typeof(merged) = 'object'
-            and array(select jsonb_object_keys(merged) order by 1)
-              = array(select unnest(conflict.conflict_fields) order by 1), false) then
-        raise exception 'merge takes a value for each conflict field and no other: %',
-                        array_to_string(conflict.conflict_fields, ', ') using errcode = 'PF001';
-    end if;
-    if resolution <> 'merge' and merged is not null then
-        raise exception 'merged values come with the resolution merge only' using errcode = 'PF001';
-    end if;
-    if merged is not null then
-        perform require_delta(merged);
-    end if;
+    perform require_merged(conflict, resolution, merged);
     select * into judged from judge_resolutions(array[conflict_id], resolution, actor, acts_as_dba(actor), merged);
     perform refuse(array[judged]);
     job := start_bulk_job('resolution', conflict.organization_id, actor,
@@ -101,6 +87,82 @@ comment on function pfa_sync.resolve_conflict(bigint, text, text, jsonb, text) i
     'Returns what will be sent, as JSON. Needs perm_Sync, and the permissions of the fields that are sent. PF001: '
     'other resolution, other fields, or no state; PF002: permission missing; PF006: resolved already, or the record '
     'has moved on or has another edit queued, with the current state as JSON in DETAIL; PF008: no such conflict.';
+
+-- Raises PF001 unless it is a resolution.
+create function require_resolution(resolution text) returns void
+    language plpgsql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if resolution is null or resolution not in ('use_local', 'use_pems', 'merge') then
+        raise exception 'a resolution is use_local, use_pems or merge, not %', coalesce(resolution, 'null')
+            using errcode = 'PF001';
+    end if;
+end
+$$;
+
+-- Raises PF001 unless merged values are given with a merge, and only then: one for each field in conflict.
+create function require_merged(conflict pfa_sync_conflict, resolution text, merged jsonb) returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    if resolution = 'merge' and not coalesce(jsonb_typeof(merged) = 'object'
+            and array(select jsonb_object_keys(merged) order by 1)
+              = array(select unnest(conflict.conflict_fields) order by 1), false) then
+        raise exception 'merge takes a value for each conflict field and no other: %',
+                        array_to_string(conflict.conflict_fields, ', ') using errcode = 'PF001';
+    end if;
+    if resolution <> 'merge' and merged is not null then
+        raise exception 'merged values come with the resolution merge only' using errcode = 'PF001';
+    end if;
+    if merged is not null then
+        perform require_delta(merged);
+    end if;
+end
+$$;
+
+-- What a resolution would send, and why it would be refused. Nothing is stored.
+create function pfa_sync.check_resolution(conflict_id bigint, resolution text, merged jsonb default null,
+                                          user_id text default null) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+declare
+    actor    text := acting_user(user_id);
+    conflict pfa_sync_conflict;
+    judged   judgement;
+    present  jsonb;
+begin
+    perform require_resolution(resolution);
+    select * into conflict from pfa_sync_conflict c where c.id = conflict_id;
+    if not found or not can_see(conflict.organization_id) then
+        raise exception 'there is no conflict %', conflict_id using errcode = 'PF008';
+    end if;
+    if conflict.status <> 'unresolved' then
+        raise exception 'conflict % was resolved by % already', conflict_id, conflict.resolved_by
+            using errcode = 'PF006', detail = conflict_state(conflict_id)::text;
+    end if;
+    perform require_merged(conflict, resolution, merged);
+    select * into judged from judge_resolutions(array[conflict_id], resolution, actor, acts_as_dba(actor), merged);
+    present := (select with_queued(r.mirror_id, r.data) from mirror r where r.mirror_id = conflict.mirror_id);
+    return jsonb_build_object('operation', judged.operation,
+               'errors', (select coalesce(jsonb_agg(e.fault || jsonb_build_object(
+                                     'message', masked(e.fault->>'message', conflict.organization_id))), '[]')
+                            from jsonb_array_elements(judged.errors) e (fault)),
+               'missing_permissions', to_jsonb(coalesce(judged.missing, '{}')
+                   || case when 'perm_Sync' = any (acting_permissions(actor, conflict.organization_id))
+                           is not false then '{}' else '{perm_Sync}' end::text[]),
+               'sends', masked(coalesce(judged.to_send, '{}'), conflict.organization_id))
+        || case when can_see(conflict.organization_id, 'perm_ViewFinancials')
+                then jsonb_build_object('cost', cost(present),
+                                        'cost_after', cost(present || coalesce(judged.to_send, '{}')))
+                else '{}' end;
+end
+$$;
+comment on function pfa_sync.check_resolution(bigint, text, jsonb, text) is
+    'What resolve_conflict() would send now, as JSON: operation, sends (fields and values), errors and '
+    'missing_permissions for which it would be refused; for users who may see prices, the forecast cost of the record '
+    'and what it would be (cost, cost_after). Stores nothing. PF001: other resolution or fields; PF006: resolved '
+    'already; PF008: no such conflict.';
 
 -- Ends conflicts as resolved and queues what their resolution sends, as changes of a job. The caller holds the locks
 -- and has judged. The conflict ends first and the modification passes through draft, so that the triggers see an

@@ -9,6 +9,7 @@ create table setting_definition (
     choices          text[],
     per_organization boolean not null,
     per_field        boolean not null default false,
+    pattern          text,
     description      text    not null,
     constraint setting_definition_pkey primary key (name),
     constraint setting_definition_type check (type in ('interval', 'integer', 'choice', 'text')),
@@ -17,6 +18,7 @@ create table setting_definition (
 );
 comment on table setting_definition is 'Every setting with its default and bounds. Replaced by upgrades.';
 comment on column setting_definition.minimum is 'of a text, and maximum: of its length in characters';
+comment on column setting_definition.pattern is 'of a text: the regular expression that it matches';
 comment on column setting_definition.per_field is 'may also be set as name.field, for a single field';
 
 insert into setting_definition (name, type, default_value, minimum, maximum, per_organization, description) values
@@ -90,6 +92,12 @@ insert into setting_definition (name, type, default_value, choices, per_organiza
      false, 'colour by which front ends tell this installation from others'),
     ('production', 'choice', 'off', array['off', 'on'], false, false,
      'whether edits here reach the PEMS that people work with; front ends show it');
+
+insert into setting_definition (name, type, default_value, minimum, maximum, per_organization, pattern, description)
+    values ('instance_links', 'text', '', '0', '2000', false,
+            '^( *[^, ][^,]* https?://[^, ]+ *(, *[^, ][^,]* https?://[^, ]+ *)*)?$',
+            'other installations that front ends link to, separated by commas, each a name and an address: Test '
+            'https://test.example.com, Training https://training.example.com');
 
 create table setting_value (
     name            text        not null,
@@ -200,6 +208,8 @@ declare
     allowed text := case when definition.type = 'choice' then 'one of ' || array_to_string(definition.choices, ', ')
                          when definition.type = 'text'
                          then format('a text of %s to %s characters', definition.minimum, definition.maximum)
+                              || case when definition.pattern is not null
+                                      then format(' (%s)', definition.description) else '' end
                          else format('an %s from %s to %s', definition.type, definition.minimum, definition.maximum)
                     end;
     inside  boolean;
@@ -208,6 +218,7 @@ begin
         when 'interval' then value::interval between definition.minimum::interval and definition.maximum::interval
         when 'integer' then value::int between definition.minimum::int and definition.maximum::int
         when 'text' then length(value) between definition.minimum::int and definition.maximum::int
+                         and coalesce(value ~ definition.pattern, true)
         else value = any (definition.choices)
     end;
     if inside is not true then

@@ -134,7 +134,9 @@ begin
             when 'discard' then discard_items(job, bulk, lock_items(items, wait))
             when 'withdraw' then withdraw_items(job, bulk, lock_items(items, wait))
             when 'rollback' then rollback_items(job, bulk, lock_items(items, wait))
-            when 'undo' then undo_items(job, bulk, lock_items(items, wait)) end;
+            when 'undo' then undo_items(job, bulk, lock_items(items, wait))
+            -- Drafts are locked before the records that they lie over, and only where there is one.
+            when 'edit' then edit_items(job, bulk, items, wait) end;
     exception when others then
         if is_transient(sqlstate) then
             raise;

@@ -12,11 +12,11 @@ create view pfa_sync.jobs with (security_barrier) as
                      else 'finished' end) s (state)
      where j.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.jobs is
-    'What users started: commits, write-syncs, resolutions, requeues, discards, withdrawals, rollbacks and undos; and '
-    'sweeps. progress() counts a job''s changes, bulk_jobs its items.';
+    'What users started: commits, write-syncs, resolutions, requeues, discards, withdrawals, rollbacks, undos and '
+    'edits; and sweeps. progress() counts a job''s changes, bulk_jobs its items.';
 comment on column pfa_sync.jobs.job_id is 'id of the job';
 comment on column pfa_sync.jobs.kind is
-    'commit, sweep, write_sync, resolution, requeue, discard, withdraw, rollback or undo';
+    'commit, sweep, write_sync, resolution, requeue, discard, withdraw, rollback, undo or edit';
 comment on column pfa_sync.jobs.organization_id is 'id of the organization';
 comment on column pfa_sync.jobs.user_id is
     'id of the user who started it; of a sweep, the author of the changes';
@@ -106,10 +106,10 @@ create view pfa_sync.bulk_jobs with (security_barrier) as
            from bulk_item i where i.job_id = b.job_id) c
      where j.organization_id = any ((select visible_organizations())::text[]);
 comment on view pfa_sync.bulk_jobs is
-    'Jobs with a list of items, and how far each has come: resolutions, requeues, discards, withdrawals, rollbacks and '
-    'undos. stop_job() and continue_job() control them, bulk_items lists their items.';
+    'Jobs with a list of items, and how far each has come: resolutions, requeues, discards, withdrawals, '
+    'rollbacks, undos and edits. stop_job() and continue_job() control them, bulk_items lists their items.';
 comment on column pfa_sync.bulk_jobs.job_id is 'id of the job';
-comment on column pfa_sync.bulk_jobs.kind is 'resolution, requeue, discard, withdraw, rollback or undo';
+comment on column pfa_sync.bulk_jobs.kind is 'resolution, requeue, discard, withdraw, rollback, undo or edit';
 comment on column pfa_sync.bulk_jobs.organization_id is 'id of the organization';
 comment on column pfa_sync.bulk_jobs.user_id is 'id of the user who started it';
 comment on column pfa_sync.bulk_jobs.reason is 'the reason that the user gave; null: none';

@@ -10,7 +10,7 @@ create table kpi (
     source     text    not null,
     constraint kpi_pkey primary key (name),
     constraint kpi_place unique (place),
-    constraint kpi_unit check (unit in ('ratio', 'seconds', 'changes per hour'))
+    constraint kpi_unit check (unit in ('ratio', 'seconds', 'changes', 'changes per hour'))
 );
 comment on table kpi is 'The figures of kpis(). Replaced by upgrades.';
 comment on column kpi.target is 'of a ratio, the lowest value that is good; null: none is set';
@@ -31,20 +31,22 @@ insert into kpi (place, name, unit, target, definition, source) values
     (8, 'queue_age', 'seconds', null,
      'how long the oldest change that waits has waited: now, or the longest that maintain() saw in a past period',
      'queue'),
-    (9, 'throughput', 'changes per hour', null, 'changes that PEMS confirmed in an hour', 'log: SYNCED'),
-    (10, 'uptime_relay', 'ratio', null,
+    (9, 'queue_depth', 'changes', null,
+     'changes that wait or are in flight: now, or on average of what maintain() counted in a past period', 'queue'),
+    (10, 'throughput', 'changes per hour', null, 'changes that PEMS confirmed in an hour', 'log: SYNCED'),
+    (11, 'uptime_relay', 'ratio', null,
      'share of the time, since the first heartbeat, in which a relay sent heartbeats', 'heartbeats'),
-    (11, 'uptime_breaker', 'ratio', null,
+    (12, 'uptime_breaker', 'ratio', null,
      'share of the time, since the first heartbeat, in which the breaker of the organization''s PEMS was closed',
      'breaker'),
-    (12, 'status_visibility', 'ratio', null,
+    (13, 'status_visibility', 'ratio', null,
      'committed changes that were found in queue or archive when they were counted', 'log: COMMITTED, queue, archive'),
-    (13, 'consistency', 'ratio', null,
+    (14, 'consistency', 'ratio', null,
      'records that pulls and comparisons read and found as the mirror has them, of these, of those that a comparison '
      'found otherwise, and of the changes that PEMS stores otherwise than it confirmed; records that a pull found '
      'changed in PEMS are in none',
      'pulls, pfa-relay compare, log: STORED_DIFFERENTLY'),
-    (14, 'audit_completeness', 'ratio', null,
+    (15, 'audit_completeness', 'ratio', null,
      'changes that ended and whose commit and end stand in the log, of a sample: up to 50 in five minutes',
      'archive, log');
 
@@ -152,7 +154,9 @@ begin
                coalesce(sum(c.samples) filter (where c.measure = 'resolved'), 0) as resolved,
                sum(c.total) filter (where c.measure = 'resolved') as resolve_seconds,
                coalesce(sum(c.samples) filter (where c.measure = 'queue_age'), 0) as ages,
-               max(c.bucket) filter (where c.measure = 'queue_age') as age
+               max(c.bucket) filter (where c.measure = 'queue_age') as age,
+               coalesce(sum(c.samples) filter (where c.measure = 'queue_depth'), 0) as depths,
+               sum(c.total) filter (where c.measure = 'queue_depth') as depth
           from counted c group by 1, 2),
     -- The first bucket up to which the share of the samples lies.
     ranked as (
@@ -172,7 +176,7 @@ begin
                    as resolve_p95
           from ranked r group by 1, 2),
     organization as (
-        select v as organization_id, oldest_waiting(v) as oldest, o.open
+        select v as organization_id, oldest_waiting(v) as oldest, queue_depth(v) as depth, o.open
           from unnest(visible) v
           join sync_organization s on s.organization_id = v
          cross join lateral (
@@ -200,6 +204,9 @@ begin
              ('queue_age', case when p.ends >= at then greatest(extract(epoch from at - o.oldest), 0)
                                 else bucket_seconds(s.age)::numeric end,
               case when p.ends >= at then (o.oldest is not null)::int else s.ages end),
+             ('queue_depth', case when p.ends >= at then o.depth
+                                  else (s.depth / nullif(s.depths, 0)::double precision)::numeric end,
+              case when p.ends >= at then 1 else s.depths end),
              ('throughput', 3600 * coalesce(s.completed, 0)
                                 / nullif(extract(epoch from p.ends - p.begins), 0), s.completed),
              ('uptime_relay', overlap_seconds(alive, greatest(p.begins, observed), p.ends) / w.seconds,

@@ -24,6 +24,16 @@ begin
 end
 $$;
 
+-- Other installations, by name and address, in the order of the setting.
+create function instance_links() returns jsonb
+    language sql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+    select coalesce(jsonb_agg(jsonb_build_object('name', p.part[1], 'address', p.part[2]) order by l.place), '[]')
+      from string_to_table(setting('instance_links'), ',') with ordinality l (link, place)
+     cross join lateral regexp_match(trim(l.link), '^(.*[^ ]) +(https?://[^ ]+)$') p (part)
+     where p.part is not null
+$$;
+
 -- The user of the session, the organizations that it sees, and which instance this is. A DBA who is no user of the
 -- application may do everything.
 create function pfa_sync.me(user_id text default null) returns jsonb
@@ -63,7 +73,8 @@ begin
                    'role', case when by_dba then 'dba' else u.role end, 'organizations', organizations,
                    'instance', jsonb_build_object('name', fleet_setting('instance_name'),
                                                   'colour', fleet_setting('instance_colour'),
-                                                  'production', fleet_setting('production') = 'on'),
+                                                  'production', fleet_setting('production') = 'on',
+                                                  'links', instance_links()),
                    'read_only', reason is not null, 'read_only_reason', reason)
           from (select) one left join users u on u.user_id = actor);
 end
@@ -71,6 +82,6 @@ $$;
 comment on function pfa_sync.me(text) is
     'The user that the session acts for, as JSON: user_id, user_name, email, role (of the application; dba: a DBA, who '
     'may do everything), organizations (those that the user may read, each with organization_id, code, permissions, '
-    'may_send, paused, pause_reason, paused_until, held), instance (name, colour, production: the settings '
-    'instance_name, instance_colour and production), read_only with read_only_reason (null: the user may edit). '
-    'user_id is passed by the application alone. PF002: the session has no user.';
+    'may_send, paused, pause_reason, paused_until, held), instance (name, colour, production, links: the '
+    'settings instance_name, instance_colour, production and instance_links), read_only with read_only_reason (null: '
+    'the user may edit). user_id is passed by the application alone. PF002: the session has no user.';

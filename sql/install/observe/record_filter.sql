@@ -140,8 +140,9 @@ end
 $$;
 
 -- The changes on their way and the drafts of a user, by record. delta: what is laid over the record, null = nothing;
--- state: the farthest of its changes, see records(); draft_id: the user's latest draft.
-create function open_changes(organization_id text, actor text)
+-- state: the farthest of its changes, see records(); draft_id: the user's latest draft. mirror_ids: of these records
+-- alone; null = of all.
+create function open_changes(organization_id text, actor text, mirror_ids text[] default null)
     returns table (mirror_id text, delta jsonb, state text, states text[], authors text[], draft_id text,
                    in_conflict text[], failed text[])
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -166,6 +167,7 @@ begin
          cross join lateral (
              select m.sync_state in ('committed', 'syncing', 'draft') and jsonb_typeof(m.delta) = 'object') l (laid)
          where m.organization_id = open_changes.organization_id
+           and (open_changes.mirror_ids is null or m.mirror_id = any (open_changes.mirror_ids))
            and (m.sync_state in ('committed', 'syncing', 'conflict', 'sync_error')
                 or m.sync_state = 'draft' and m.user_id = actor)
          group by m.mirror_id;

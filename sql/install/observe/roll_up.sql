@@ -54,7 +54,7 @@ begin
        set origin = here.origin, counted = here.counted, after_id = here.after_id, last_id = here.last_id;
     perform roll_up_pulls();
     perform audit_samples();
-    perform sample_queue_age();
+    perform sample_queue();
     perform coarsen_rollups();
     return true;
 end
@@ -123,11 +123,13 @@ begin
 end
 $$;
 
--- Writes down how long the oldest change that waits has waited.
-create function sample_queue_age() returns void
+-- Writes down how many changes wait, and how long the oldest of them has waited.
+create function sample_queue() returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
+    perform add_figure(s.organization_id, now(), 'queue_depth', 1, 0, queue_depth(s.organization_id))
+       from sync_organization s;
     perform add_figure(s.organization_id, now(), 'queue_age', 1, duration_bucket(a.seconds), a.seconds)
        from sync_organization s
       cross join lateral (

@@ -100,6 +100,20 @@ begin
 end
 $$;
 
+-- How many changes of an organization wait or are in flight; of a long queue, as it was counted last.
+create function queue_depth(organization_id text) returns bigint
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    live live_changes := live_changes_of(queue_depth.organization_id, 'infinity');
+begin
+    return live.processing
+        + case when live.waiting < count_bound() then live.waiting
+               else greatest(live.waiting, (select c.waiting from queue_count c
+                                             where c.organization_id = queue_depth.organization_id)) end;
+end
+$$;
+
 -- Counts the changes that wait where there are count_bound() or more of an organization, unless another session has
 -- just done so.
 create function count_waiting() returns void

@@ -15,7 +15,7 @@ create table sync_job (
     origin_batch_id bigint,
     constraint sync_job_pkey primary key (job_id),
     constraint sync_job_kind check (kind in ('commit', 'sweep', 'write_sync', 'resolution', 'requeue', 'discard',
-                                             'withdraw', 'rollback', 'undo'))
+                                             'withdraw', 'rollback', 'undo', 'edit'))
 );
 comment on table sync_job is 'What a user started.';
 comment on column sync_job.origin_job_id is 'the job that it undoes; null: none';
