@@ -8,7 +8,7 @@ import {
   RouterProvider,
 } from "@tanstack/react-router";
 import { render, screen } from "@testing-library/react";
-import type { ReactNode } from "react";
+import { type ReactNode, useState } from "react";
 import { vi } from "vitest";
 import { Api } from "./api/client";
 import { ApiProvider } from "./api/context";
@@ -52,7 +52,7 @@ export function serviceOf(answers: Answers): { api: Api; asked: (path: string) =
 
 /** What every part of the dashboard stands in. */
 export function Surroundings({ api, me = ME, children }: { api: Api; me?: Me; children: ReactNode }) {
-  const cache = new QueryClient({ defaultOptions: { queries: { retry: false } } });
+  const [cache] = useState(() => new QueryClient({ defaultOptions: { queries: { retry: false } } }));
   return (
     <QueryClientProvider client={cache}>
       <ApiProvider value={api}>

@@ -277,6 +277,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/pems/conflicts/{conflictId}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a resolution would send, and why it would be refused; nothing is done */
+        post: operations["checkResolution"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pems/conflicts/{conflictId}/resolve": {
         parameters: {
             query?: never;
@@ -1076,6 +1093,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/pfa-data/edits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Save an edit of all records that a search finds as drafts, as previewed */
+        post: operations["editRecords"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/pfa-data/edits/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What an edit would make of all records that a search finds */
+        post: operations["previewEdit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pfa-data/facets": {
         parameters: {
             query?: never;
@@ -1221,7 +1272,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Withdraw committed changes, which become drafts again: `withdrawn`, `in_flight`, `not_queued`, `forbidden` or `unknown` */
+        /** Withdraw committed changes, which become drafts again: `withdrawn`, `in_flight`, `not_queued`, `forbidden` or `unknown`; `waiting`: of more than 200, a relay withdraws the others */
         post: operations["withdraw"];
         delete?: never;
         options?: never;
@@ -1523,10 +1574,13 @@ export interface components {
         };
         /** @description Selects drafts of the caller. */
         CommitRequest: {
+            /** @description Instead of ids: those of the records that a search finds. */
+            filter?: Record<string, unknown> | null;
             /** @description By id or code. */
             organizationId: string;
             /** @description Absent: those of all records. */
             pfaIds?: string[] | null;
+            search?: string | null;
             /** @description Absent: those of all sessions. */
             sessionId?: string | null;
             /** @description Commit the valid drafts and keep the others as drafts. Otherwise one invalid draft refuses the whole commit. */
@@ -1738,10 +1792,13 @@ export interface components {
         };
         /** @description Selects drafts of the caller. */
         DiscardDraftsRequest: {
+            /** @description Instead of ids: those of the records that a search finds. */
+            filter?: Record<string, unknown> | null;
             /** @description By id or code. */
             organizationId: string;
             /** @description Absent: those of all records. */
             pfaIds?: string[] | null;
+            search?: string | null;
             /** @description Absent: those of all sessions. */
             sessionId?: string | null;
         };
@@ -1819,6 +1876,75 @@ export interface components {
         };
         DrainState: {
             drained: boolean;
+        };
+        /** @description What an edit would make of the records. */
+        EditPreview: {
+            /**
+             * Format: int64
+             * @description How many of them change.
+             */
+            changing: number;
+            /**
+             * Format: double
+             * @description What it would be.
+             */
+            costAfter?: number | null;
+            /**
+             * Format: double
+             * @description The forecast cost of those that change, for users who may see prices.
+             */
+            costBefore?: number | null;
+            digest: string;
+            /**
+             * Format: int64
+             * @description How many would not be valid then: they can be saved as drafts, but not committed.
+             */
+            invalid: number;
+            /**
+             * Format: int64
+             * @description How many are found.
+             */
+            records: number;
+            /** @description The first 100 that change: `pfaId`, the fields `before` and `after`, and `errors`. */
+            sample: Record<string, unknown>[];
+        };
+        EditPreviewRequest: {
+            edit: components["schemas"]["RecordEdit"];
+            /** @description As of a search. */
+            filter?: Record<string, unknown>;
+            /** @description By id or code. */
+            organizationId: string;
+            search?: string | null;
+        };
+        EditRequest: {
+            /** @description Digest of the preview. The request is refused if the edit would now make something else of the records. */
+            digest: string;
+            edit: components["schemas"]["RecordEdit"];
+            /** @description As of a search. */
+            filter?: Record<string, unknown>;
+            /** @description By id or code. */
+            organizationId: string;
+            /** @description Becomes the reason of each draft. */
+            reason?: string | null;
+            search?: string | null;
+        };
+        /** @description The job that saves the drafts, and how far it has come. */
+        EditResult: {
+            /** Format: int64 */
+            done: number;
+            /** Format: int64 */
+            failed: number;
+            jobId: components["schemas"]["Id"];
+            /**
+             * Format: int64
+             * @description Records of which the edit would make something else by then.
+             */
+            skipped: number;
+            /**
+             * Format: int64
+             * @description Records that a relay is still to edit.
+             */
+            waiting: number;
         };
         EffectiveSetting: {
             value: string;
@@ -1926,8 +2052,16 @@ export interface components {
         /** @description The installation, as the settings name it. */
         Instance: {
             colour: string;
+            /** @description Other installations. */
+            links: components["schemas"]["InstanceLink"][];
             name: string;
             production: boolean;
+        };
+        /** @description Another installation. */
+        InstanceLink: {
+            /** @description Begins with `http://` or `https://`. */
+            address: string;
+            name: string;
         };
         /** @description What became of the items of a bulk job. */
         ItemProgress: {
@@ -1960,7 +2094,7 @@ export interface components {
             /** @description What may reverse it: `undo` as long as its changes were not sent, `rollback`. */
             inverses: string[];
             jobId: components["schemas"]["Id"];
-            /** @description `commit`, `sweep`, `write_sync`, `resolution`, `requeue`, `discard`, `withdraw`, `rollback` or `undo`. */
+            /** @description `commit`, `sweep`, `write_sync`, `resolution`, `requeue`, `discard`, `withdraw`, `rollback`, `undo` or `edit`. */
             kind: string;
             organizationId: string;
             originBatchId?: components["schemas"]["Id"] | null;
@@ -2368,6 +2502,25 @@ export interface components {
             /** @description Fields that leave the draft before the delta is laid over it. */
             remove?: string[] | null;
         };
+        /** @description One way to change many records. The database reads it. */
+        RecordEdit: {
+            /** Format: int64 */
+            amount: number;
+            fields: string[];
+            /** @enum {string} */
+            kind: "shift";
+            unit: components["schemas"]["ShiftUnit"];
+        } | {
+            /** @enum {string} */
+            kind: "percent";
+            /** Format: double */
+            percent: number;
+        } | {
+            field: string;
+            /** @enum {string} */
+            kind: "set";
+            value: unknown;
+        };
         RecordPage: {
             /** @description `after` of the next page; null: this is the last page. */
             next?: string | null;
@@ -2392,6 +2545,11 @@ export interface components {
             organizationId: string;
             /** @description Text that occurs in the id or in a descriptive field. */
             search?: string | null;
+            /**
+             * Format: int64
+             * @description Rows that are left out before the page.
+             */
+            skip?: number;
             /** @description The field to sort by; records without it come first. */
             sort?: string | null;
         };
@@ -2457,6 +2615,27 @@ export interface components {
          * @enum {string}
          */
         Resolution: "use_local" | "use_pems" | "merge";
+        /** @description What a resolution would do. */
+        ResolutionCheck: {
+            /**
+             * Format: double
+             * @description The forecast cost of the record, for users who may see prices.
+             */
+            cost?: number | null;
+            /**
+             * Format: double
+             * @description What it would be.
+             */
+            costAfter?: number | null;
+            /** @description The errors for which it would be refused. */
+            errors: Record<string, unknown>[];
+            /** @description The permissions for lack of which it would be refused. */
+            missingPermissions: string[];
+            /** @description `UPDATE` or `DELETE`. */
+            operation?: string | null;
+            /** @description What would be sent to PEMS; empty: nothing, PEMS holds these values. */
+            sends: Record<string, unknown>;
+        };
         ResolveRequest: {
             /** @description With `merge`: a value for each field in conflict. */
             mergedData?: Record<string, unknown> | null;
@@ -2702,6 +2881,8 @@ export interface components {
         SettingList: {
             settings: components["schemas"]["Setting"][];
         };
+        /** @enum {string} */
+        ShiftUnit: "days" | "weeks" | "months";
         StatesRequest: {
             modificationIds: string[];
         };
@@ -2833,8 +3014,13 @@ export interface components {
             /** Format: int32 */
             version: number;
         };
+        /** @description Selects committed changes: by their ids, or all that wait of the records that a search finds. */
         WithdrawRequest: {
-            modificationIds: string[];
+            filter?: Record<string, unknown> | null;
+            modificationIds?: string[] | null;
+            /** @description By id or code, with `filter` or `search`. */
+            organizationId?: string | null;
+            search?: string | null;
         };
         WriteSyncRequest: {
             /** @description Absent: all committed changes of the organization. */
@@ -3962,6 +4148,66 @@ export interface operations {
             401: components["responses"]["Problem401"];
             403: components["responses"]["Problem403"];
             404: components["responses"]["Problem404"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    checkResolution: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @example 1 */
+                conflictId: components["schemas"]["Id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "mergedData": {
+                 *         "monthlyRate": 13000
+                 *       },
+                 *       "resolution": "merge"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ResolveRequest"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "cost": 158371.55,
+                     *       "costAfter": 155381.95,
+                     *       "errors": [],
+                     *       "missingPermissions": [],
+                     *       "operation": "UPDATE",
+                     *       "sends": {
+                     *         "monthlyRate": 13000
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ResolutionCheck"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
             422: components["responses"]["Problem422"];
             429: components["responses"]["Problem429"];
             500: components["responses"]["Problem500"];
@@ -5396,6 +5642,7 @@ export interface operations {
                      *       "email": "ada@example.com",
                      *       "instance": {
                      *         "colour": "grey",
+                     *         "links": [],
                      *         "name": "",
                      *         "production": false
                      *       },
@@ -6806,6 +7053,162 @@ export interface operations {
                      *     }
                      */
                     "application/json": components["schemas"]["ChangeOutcomes"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    editRecords: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Chosen by the caller. A request that is repeated under the same key is executed once. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "digest": "6f8d4c1a0a1d3a7ac3b2a9de39c8a101",
+                 *       "edit": {
+                 *         "amount": 1,
+                 *         "fields": [
+                 *           "forecastStart",
+                 *           "forecastEnd"
+                 *         ],
+                 *         "kind": "shift",
+                 *         "unit": "months"
+                 *       },
+                 *       "filter": {
+                 *         "category": [
+                 *           "Crane"
+                 *         ],
+                 *         "pfa_ids": [
+                 *           "4715"
+                 *         ]
+                 *       },
+                 *       "organizationId": "RIO",
+                 *       "reason": "The site opens a month later"
+                 *     }
+                 */
+                "application/json": components["schemas"]["EditRequest"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "done": 1,
+                     *       "failed": 0,
+                     *       "jobId": "15",
+                     *       "skipped": 0,
+                     *       "waiting": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EditResult"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
+    previewEdit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "edit": {
+                 *         "amount": 1,
+                 *         "fields": [
+                 *           "forecastStart",
+                 *           "forecastEnd"
+                 *         ],
+                 *         "kind": "shift",
+                 *         "unit": "months"
+                 *       },
+                 *       "filter": {
+                 *         "category": [
+                 *           "Crane"
+                 *         ],
+                 *         "pfa_ids": [
+                 *           "4715"
+                 *         ]
+                 *       },
+                 *       "organizationId": "RIO"
+                 *     }
+                 */
+                "application/json": components["schemas"]["EditPreviewRequest"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "changing": 1,
+                     *       "costAfter": 141510.51,
+                     *       "costBefore": 143068.33,
+                     *       "digest": "6f8d4c1a0a1d3a7ac3b2a9de39c8a101",
+                     *       "invalid": 0,
+                     *       "records": 1,
+                     *       "sample": [
+                     *         {
+                     *           "after": {
+                     *             "forecastEnd": "2027-01-31T00:00:00.000Z",
+                     *             "forecastStart": "2026-02-01T00:00:00.000Z"
+                     *           },
+                     *           "before": {
+                     *             "forecastEnd": "2026-12-31T00:00:00.000Z",
+                     *             "forecastStart": "2026-01-01T00:00:00.000Z"
+                     *           },
+                     *           "errors": [],
+                     *           "pfaId": "4715"
+                     *         }
+                     *       ]
+                     *     }
+                     */
+                    "application/json": components["schemas"]["EditPreview"];
                 };
             };
             400: components["responses"]["Problem400"];

@@ -40,6 +40,12 @@ export type DraftFault = { field?: string | null; code: string; message: string 
 /** A conflict that a commit of a draft would raise. */
 export type DraftConflict = { field: string; base?: Value; ours?: Value; theirs?: Value };
 
+/** What a resolution would do, with its free parts typed. */
+export type ResolutionCheck = Omit<Schemas["ResolutionCheck"], "sends" | "errors"> & {
+  sends: Values;
+  errors: DraftFault[];
+};
+
 /** A record in a list, with its free parts typed. */
 export type RecordRow = Omit<Schemas["Record"], "data" | "base" | "errors" | "conflicts" | "authors"> & {
   data: Values;

@@ -1,18 +1,24 @@
 import { useEffect, useMemo, useRef, useState } from "react";
-import type { Conflict, Value, Values } from "../api/types";
+import type { Conflict, ResolutionCheck, Value, Values } from "../api/types";
 import { KEYS, keyText, useKeys } from "../frame/keys";
+import { needs } from "../frame/me";
 import { amountText, differenceText } from "../plan/amount";
 import { costOf } from "../plan/cost";
 import { fieldOf } from "../plan/fields";
+import { sentence } from "../plan/status";
 import { valueText } from "../plan/value";
 import { Button } from "../widgets/Button";
-import { type Pick, type Picks, type Plan, pickedValue, planOf, type Side } from "./merge";
+import { type Pick, type Picks, type Plan, pickedValue, type Side } from "./merge";
 import { SIDE_NAMES, SIDES, Sides } from "./Sides";
+import type { Check } from "./useCheck";
 
 type Props = {
   conflict: Conflict;
   picks: Picks;
   onPicks: (picks: Picks) => void;
+  /** What the picks ask for, and what the service says about it. */
+  plan: Plan;
+  check: Check;
   /** The record as PEMS has it, for the cost; absent: it is not shown. */
   record?: Values;
   /** Fields that PEMS changed while the resolver was open. */
@@ -20,7 +26,7 @@ type Props = {
   /** Why the user can't resolve it. */
   locked?: string;
   pending: boolean;
-  onResolve: (plan: Plan) => void;
+  onResolve: () => void;
   onNext?: () => void;
   /** Whether the resolver is in a window over another page. */
   inDialog?: boolean;
@@ -31,6 +37,8 @@ export function Resolver({
   conflict,
   picks,
   onPicks,
+  plan,
+  check,
   record,
   moved,
   locked,
@@ -46,7 +54,9 @@ export function Resolver({
   const [fault, setFault] = useState<string>();
   const [said, setSaid] = useState("");
   const groups = useRef<(HTMLDivElement | null)[]>([]);
-  const plan = planOf(conflict, picks);
+  const errors = check.answer?.errors ?? [];
+  const errorsOf = (name: string) => errors.filter(({ field }) => field === name).map(({ message }) => message);
+  const refusals = refusalsOf(check);
 
   const focus = (row: number, side?: Side) => {
     setCurrent(row);
@@ -80,14 +90,19 @@ export function Resolver({
     pick(field.field, { side });
     focus(current, side);
   };
+  const names = (fields: string[]) => fields.map((name) => fieldOf(name).label).join(", ");
   const blocked =
     locked ??
     (pending ? "It is being resolved" : undefined) ??
     fault ??
-    (plan.open.length > 0 ? `Choose a side for ${plan.open.map((name) => fieldOf(name).label).join(", ")}` : undefined);
+    (plan.open.length > 0 ? `Choose a side for ${names(plan.open)}` : undefined) ??
+    (plan.unknown.length > 0
+      ? `Take yours in every field: you may not see ${names(plan.unknown)}, so it can't be merged`
+      : undefined) ??
+    (check.isCurrent && refusals.length > 0 ? `It would be refused. ${refusals.join(". ")}` : undefined);
   const resolve = () => {
     if (blocked) setSaid(blocked);
-    else onResolve(plan);
+    else onResolve();
   };
 
   // biome-ignore lint/correctness/useExhaustiveDependencies: the first field has the focus when a conflict is opened
@@ -158,6 +173,7 @@ export function Resolver({
             isCurrent={row === current}
             isEdited={edited === field.field}
             moved={moved.includes(field.field)}
+            errors={errorsOf(field.field)}
             onPick={(chosen) => !locked && pick(field.field, chosen)}
             onFault={setFault}
             onFocus={() => setCurrent(row)}
@@ -168,7 +184,7 @@ export function Resolver({
             }}
           />
         ))}
-        {record && <CostRow conflict={conflict} record={record} picks={picks} />}
+        {record && <CostRow conflict={conflict} record={record} answer={check.answer} isCurrent={check.isCurrent} />}
       </div>
       {agreeing.length > 0 && (
         <details className="border-b border-line px-4 py-2">
@@ -182,13 +198,25 @@ export function Resolver({
               <li key={field}>
                 {fieldOf(field).label}: {valueText(fieldOf(field), theirs as Value)} →{" "}
                 {valueText(fieldOf(field), ours as Value)}
+                {errorsOf(field).map((message) => (
+                  <span key={message} className="block text-failed">
+                    {message}
+                  </span>
+                ))}
               </li>
             ))}
           </ul>
         </details>
       )}
       <footer className="sticky bottom-0 flex flex-wrap items-center gap-x-4 gap-y-2 bg-panel px-4 py-3">
-        <p className="min-w-60 grow">{outcome(plan)}</p>
+        <div className={`min-w-60 grow ${check.answer && !check.isCurrent ? "text-secondary" : ""}`}>
+          <p>{outcome(conflict, plan, check)}</p>
+          {refusals.map((refusal) => (
+            <p key={refusal} className="text-failed">
+              {refusal}
+            </p>
+          ))}
+        </div>
         {onNext && (
           <Button hint={KEYS.nextConflict.keys} onClick={onNext}>
             Next
@@ -201,35 +229,58 @@ export function Resolver({
       <p aria-live="polite" className="sr-only">
         {said}
       </p>
+      <p aria-live="polite" className="sr-only">
+        {check.isCurrent ? refusals.join(". ") : ""}
+      </p>
     </div>
   );
 }
 
+/** Why a resolution would be refused: values that are not valid, and permissions that the user lacks. */
+function refusalsOf({ answer }: Check): string[] {
+  if (!answer) return [];
+  return [
+    ...answer.errors.map(({ field, message }) => (field ? `${fieldOf(field).label}: ${message}` : sentence(message))),
+    ...answer.missingPermissions.map(needs),
+  ];
+}
+
 /** What a resolution does, in words. */
-export function outcome(plan: Plan): string {
+function outcome(conflict: Conflict, plan: Plan, { answer, error }: Check): string {
   if (plan.open.length > 0)
     return plan.open.length === 1 ? "One field is not chosen yet." : `${plan.open.length} fields are not chosen yet.`;
   if (plan.resolution === "use_pems") return "Nothing is sent: PEMS keeps its values, and the edit is given up.";
-  if (plan.sends.length === 0) return "Nothing is sent: PEMS has these values already.";
-  const changes = plan.sends.map(
-    ({ field, from, to }) =>
-      `${fieldOf(field).label} ${valueText(fieldOf(field), to)} (PEMS has ${valueText(fieldOf(field), from)})`,
-  );
-  return `Sent to PEMS: ${changes.join("; ")}.`;
+  if (!answer) return error ? "What will be sent could not be read. It is checked again when you resolve." : "";
+  if (answer.operation === "delete") return "PEMS is asked to delete the record.";
+  const theirs = new Map(conflict.fields.map(({ field, theirs }) => [field, theirs as Value]));
+  const changes = Object.entries(answer.sends).map(([name, to]) => {
+    const field = fieldOf(name);
+    return `${field.label} ${valueText(field, to)}${theirs.has(name) ? ` (PEMS has ${valueText(field, theirs.get(name))})` : ""}`;
+  });
+  if (conflict.fields.some(({ hidden }) => hidden)) changes.push("prices that you may not see");
+  return changes.length > 0
+    ? `Sent to PEMS: ${changes.join("; ")}.`
+    : "Nothing is sent: PEMS has these values already.";
 }
 
-function CostRow({ conflict, record, picks }: { conflict: Conflict; record: Values; picks: Picks }) {
-  const visible = conflict.fields.filter(({ hidden }) => !hidden);
-  if (visible.length < conflict.fields.length) return null;
-  const side = (choose: (field: Conflict["fields"][number]) => Value) =>
-    costOf({ ...record, ...Object.fromEntries(visible.map((field) => [field.field, choose(field)])) });
-  const costs = SIDES.map((name) => side((field) => field[name] as Value));
-  const isOpen = conflict.fields.some((field) => field.conflict && !picks[field.field]);
-  const result = isOpen
-    ? null
-    : side((field) => (field.conflict ? pickedValue(field, picks[field.field] as Pick) : (field.ours as Value)));
+/** The forecast cost by each side, and by what is chosen. */
+function CostRow({
+  conflict,
+  record,
+  answer,
+  isCurrent,
+}: {
+  conflict: Conflict;
+  record: Values;
+  answer?: ResolutionCheck;
+  isCurrent: boolean;
+}) {
+  if (conflict.fields.some(({ hidden }) => hidden)) return null;
+  const costs = SIDES.map((name) =>
+    costOf({ ...record, ...Object.fromEntries(conflict.fields.map((field) => [field.field, field[name] as Value])) }),
+  );
   if (costs.every((cost) => cost === null)) return null;
-  const pems = costs[2] ?? null;
+  const [before, after] = [answer?.cost ?? null, answer?.costAfter ?? null];
   return (
     <div className="grid grid-cols-2 border-b border-line bg-panel md:grid-cols-[10rem_repeat(3,minmax(0,1fr))_minmax(9rem,0.9fr)]">
       <span className="col-span-2 px-4 py-2 font-medium md:col-span-1">Cost</span>
@@ -239,10 +290,10 @@ function CostRow({ conflict, record, picks }: { conflict: Conflict; record: Valu
           {cost === null ? "—" : amountText(cost)}
         </span>
       ))}
-      <span className="px-3 py-2 font-medium">
-        {result === null ? "—" : amountText(result)}
-        {result !== null && pems !== null && result !== pems && (
-          <span className="block text-xs font-normal text-attention">{differenceText(result - pems)} to PEMS</span>
+      <span className={`px-3 py-2 font-medium ${isCurrent ? "" : "text-secondary"}`}>
+        {after === null ? "—" : amountText(after)}
+        {after !== null && before !== null && after !== before && (
+          <span className="block text-xs font-normal text-attention">{differenceText(after - before)} to PEMS</span>
         )}
       </span>
     </div>

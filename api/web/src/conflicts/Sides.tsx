@@ -17,6 +17,8 @@ type Props = {
   isCurrent: boolean;
   isEdited: boolean;
   moved: boolean;
+  /** Why the service would refuse the chosen value. */
+  errors: string[];
   onPick: (pick: Pick) => void;
   onEdit: (open: boolean) => void;
   onFault: (fault: string | undefined) => void;
@@ -25,7 +27,19 @@ type Props = {
 };
 
 /** A field in conflict: its three sides to choose from, and what it will be. */
-export function Sides({ field, pick, isCurrent, isEdited, moved, onPick, onEdit, onFault, onFocus, ref }: Props) {
+export function Sides({
+  field,
+  pick,
+  isCurrent,
+  isEdited,
+  moved,
+  errors,
+  onPick,
+  onEdit,
+  onFault,
+  onFocus,
+  ref,
+}: Props) {
   const known = fieldOf(field.field);
   const [fault, setFault] = useState<string>();
   const chosen = pick && "side" in pick ? pick.side : null;
@@ -40,7 +54,14 @@ export function Sides({ field, pick, isCurrent, isEdited, moved, onPick, onEdit,
         {moved && <span className="text-xs font-normal text-attention">PEMS changed it just now</span>}
         {field.hidden && <span className="text-xs font-normal text-secondary">You may not see prices</span>}
       </div>
-      <div ref={ref} role="radiogroup" aria-labelledby={`field-${field.field}`} className="contents" onFocus={onFocus}>
+      <div
+        ref={ref}
+        role="radiogroup"
+        aria-labelledby={`field-${field.field}`}
+        aria-describedby={errors.length > 0 ? `errors-${field.field}` : undefined}
+        className="contents"
+        onFocus={onFocus}
+      >
         {SIDES.map((side) => {
           const text = field.hidden ? "hidden" : valueText(known, field[side] as Value);
           const change =
@@ -74,49 +95,56 @@ export function Sides({ field, pick, isCurrent, isEdited, moved, onPick, onEdit,
           );
         })}
       </div>
-      <div className="flex items-center gap-1 px-3 py-2">
-        {isEdited ? (
-          <div className="flex w-full flex-col">
-            <Entry
-              field={known}
-              value={result ?? (field.ours as Value)}
-              label={`Other value of ${known.label}`}
-              autoFocus
-              onKeyDown={(event: KeyboardEvent) => {
-                if (event.key === "Escape" || (event.key === "Enter" && !fault)) {
-                  event.preventDefault();
-                  event.stopPropagation();
-                  onEdit(false);
-                }
-              }}
-              onChange={(value, wrong) => {
-                setFault(wrong);
-                onFault(wrong);
-                if (!wrong) onPick({ value });
-              }}
-            />
-            {fault && (
-              <span role="alert" className="text-xs text-failed">
-                {fault}
+      <div className="flex flex-col justify-center px-3 py-2">
+        <div className="flex items-center gap-1">
+          {isEdited ? (
+            <div className="flex w-full flex-col">
+              <Entry
+                field={known}
+                value={result ?? (field.ours as Value)}
+                label={`Other value of ${known.label}`}
+                autoFocus
+                onKeyDown={(event: KeyboardEvent) => {
+                  if (event.key === "Escape" || (event.key === "Enter" && !fault)) {
+                    event.preventDefault();
+                    event.stopPropagation();
+                    onEdit(false);
+                  }
+                }}
+                onChange={(value, wrong) => {
+                  setFault(wrong);
+                  onFault(wrong);
+                  if (!wrong) onPick({ value });
+                }}
+              />
+              {fault && (
+                <span role="alert" className="text-xs text-failed">
+                  {fault}
+                </span>
+              )}
+            </div>
+          ) : (
+            <>
+              <span className={`min-w-0 grow break-words ${pick ? "font-medium" : "text-attention"}`}>
+                {pick ? (field.hidden ? "as chosen" : valueText(known, result)) : "not chosen yet"}
+                {pick && !chosen && <span className="block text-xs font-normal text-secondary">your own value</span>}
               </span>
-            )}
-          </div>
-        ) : (
-          <>
-            <span className={`min-w-0 grow break-words ${pick ? "font-medium" : "text-attention"}`}>
-              {pick ? (field.hidden ? "as chosen" : valueText(known, result)) : "not chosen yet"}
-              {pick && !chosen && <span className="block text-xs font-normal text-secondary">your own value</span>}
-            </span>
-            <Button
-              kind="quiet"
-              aria-label={`Write another value for ${known.label}`}
-              reason={field.hidden ? "You may not see prices" : undefined}
-              tip="Write another value (e)"
-              onClick={() => onEdit(true)}
-            >
-              <Icon name="draft" size={14} />
-            </Button>
-          </>
+              <Button
+                kind="quiet"
+                aria-label={`Write another value for ${known.label}`}
+                reason={field.hidden ? "You may not see prices" : undefined}
+                tip="Write another value (e)"
+                onClick={() => onEdit(true)}
+              >
+                <Icon name="draft" size={14} />
+              </Button>
+            </>
+          )}
+        </div>
+        {errors.length > 0 && (
+          <p id={`errors-${field.field}`} className="text-xs break-words text-failed">
+            {errors.join(". ")}
+          </p>
         )}
       </div>
     </div>

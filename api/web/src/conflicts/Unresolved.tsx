@@ -10,7 +10,7 @@ type Props = { conflict: Conflict; resolution: Resolution; onNext?: () => void; 
 /** An open conflict: what moved while it was shown, why it was not resolved, and its resolver. */
 export function Unresolved({ conflict, resolution, onNext, inDialog }: Props) {
   const may = useMay();
-  const { picks, setPicks, record, moved, pending, error, resolve } = resolution;
+  const { picks, setPicks, plan, check, record, moved, pending, error, resolve } = resolution;
   return (
     <>
       {moved.length > 0 && (
@@ -24,18 +24,22 @@ export function Unresolved({ conflict, resolution, onNext, inDialog }: Props) {
         </p>
       )}
       {error !== undefined && <Failed title="It was not resolved" error={error} />}
-      <Resolver
-        conflict={conflict}
-        picks={picks}
-        onPicks={setPicks}
-        record={record}
-        moved={moved}
-        locked={may("perm_Sync", conflict.organizationId)}
-        pending={pending}
-        onResolve={(plan) => void resolve(plan)}
-        onNext={onNext}
-        inDialog={inDialog}
-      />
+      {plan && (
+        <Resolver
+          conflict={conflict}
+          picks={picks}
+          onPicks={setPicks}
+          plan={plan}
+          check={check}
+          record={record}
+          moved={moved}
+          locked={may("perm_Sync", conflict.organizationId)}
+          pending={pending}
+          onResolve={() => void resolve()}
+          onNext={onNext}
+          inDialog={inDialog}
+        />
+      )}
     </>
   );
 }

@@ -1,11 +1,15 @@
-import { render, screen, within } from "@testing-library/react";
+import { render, renderHook, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { useState } from "react";
-import { describe, expect, it, vi } from "vitest";
-import type { Conflict } from "../api/types";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { Conflict, Values } from "../api/types";
+import { type Answers, Surroundings, serviceOf } from "../harness";
 import { differing } from "./Changed";
-import { movedFields, type Picks, planOf, stillValid } from "./merge";
+import { movedFields, type Picks, type Plan, planOf, stillValid } from "./merge";
 import { Resolver } from "./Resolver";
+import { type Check, useCheck } from "./useCheck";
+
+afterEach(() => vi.unstubAllGlobals());
 
 const field = (name: string, base: unknown, ours: unknown, theirs: unknown, conflict = true) =>
   ({ field: name, base, ours, theirs, conflict }) as Conflict["fields"][number];
@@ -30,25 +34,31 @@ const contract = field("contract", "C-1", "C-2", "C-1", false);
 
 describe("A resolution", () => {
   it("sends the edit as it is when yours is picked everywhere", () => {
-    const plan = planOf(conflict([rate, contract]), { monthlyRate: { side: "ours" } });
-    expect(plan).toMatchObject({ resolution: "use_local", open: [] });
-    expect(plan.sends.map(({ field, to }) => [field, to])).toEqual([
-      ["monthlyRate", 13000],
-      ["contract", "C-2"],
-    ]);
+    expect(planOf(conflict([rate, contract]), { monthlyRate: { side: "ours" } })).toEqual({
+      resolution: "use_local",
+      open: [],
+      unknown: [],
+    });
   });
 
   it("gives the edit up when PEMS is picked everywhere and nothing else is in it", () => {
-    expect(planOf(conflict([rate]), { monthlyRate: { side: "theirs" } })).toMatchObject({
-      resolution: "use_pems",
-      sends: [],
-    });
+    expect(planOf(conflict([rate]), { monthlyRate: { side: "theirs" } }).resolution).toBe("use_pems");
   });
 
   it("is a merge when PEMS is picked and another field of the edit does not conflict", () => {
     const plan = planOf(conflict([rate, contract]), { monthlyRate: { side: "theirs" } });
     expect(plan).toMatchObject({ resolution: "merge", mergedData: { monthlyRate: 11000 } });
-    expect(plan.sends).toEqual([{ field: "contract", from: "C-1", to: "C-2" }]);
+  });
+
+  it("is no merge of values that the user may not see: they would be cleared", () => {
+    const hidden = { ...field("monthlyRate", null, null, null), hidden: true };
+    expect(
+      planOf(conflict([hidden, model]), { monthlyRate: { side: "ours" }, model: { side: "theirs" } }),
+    ).toMatchObject({
+      resolution: "merge",
+      unknown: ["monthlyRate"],
+    });
+    expect(planOf(conflict([hidden]), { monthlyRate: { side: "ours" } }).unknown).toEqual([]);
   });
 
   it("is a merge with base or a value of one's own, and null clears a field", () => {
@@ -79,21 +89,26 @@ function Shown({
   onResolve,
   locked,
   fields = [rate, model],
+  check = { isCurrent: false },
 }: {
-  onResolve: () => void;
+  onResolve: (plan: Plan) => void;
   locked?: string;
   fields?: Conflict["fields"];
+  check?: Check;
 }) {
   const [picks, setPicks] = useState<Picks>({});
+  const plan = planOf(conflict(fields), picks);
   return (
     <Resolver
       conflict={conflict(fields)}
       picks={picks}
+      plan={plan}
+      check={check}
       onPicks={setPicks}
       moved={[]}
       locked={locked}
       pending={false}
-      onResolve={onResolve}
+      onResolve={() => onResolve(plan)}
     />
   );
 }
@@ -159,5 +174,70 @@ describe("The resolver", () => {
       "Yourshidden",
       "PEMShidden",
     ]);
+  });
+
+  const refused = {
+    sends: { monthlyRate: 13000 },
+    errors: [{ field: "monthlyRate", code: "TOO_HIGH", message: "is above 12,900.00" }],
+    missingPermissions: ["perm_EditForecast"],
+    operation: "update",
+    cost: 100,
+    costAfter: 112.5,
+  };
+
+  it("says at the field why the service would refuse it, announces it, and does not resolve it", async () => {
+    const resolve = vi.fn();
+    render(<Shown onResolve={resolve} fields={[rate]} check={{ answer: refused, isCurrent: true }} />);
+    await userEvent.keyboard("y");
+    expect(screen.getByRole("radiogroup", { description: "is above 12,900.00" })).toBeTruthy();
+    const announced = /^Monthly rate: is above 12,900.00. You need the permission to edit forecasts/;
+    expect(screen.getByText(announced).getAttribute("aria-live")).toBe("polite");
+    expect(screen.getByText("Sent to PEMS: Monthly rate 13,000.00 (PEMS has 11,000.00).")).toBeTruthy();
+    await userEvent.keyboard("{Enter}");
+    expect(resolve).not.toHaveBeenCalled();
+  });
+
+  it("resolves what was just chosen without waiting for the answer to it", async () => {
+    const resolve = vi.fn();
+    render(<Shown onResolve={resolve} fields={[rate]} check={{ answer: refused, isCurrent: false }} />);
+    await userEvent.keyboard("y{Enter}");
+    expect(resolve).toHaveBeenCalledOnce();
+  });
+});
+
+describe("The check of a resolution", () => {
+  const PATH = "POST /api/pems/conflicts/7/check";
+  const start = (answers: Answers) => {
+    const service = serviceOf(answers);
+    const seven = conflict([rate]);
+    const { result, rerender } = renderHook((picks: Picks) => useCheck(seven, planOf(seven, picks)), {
+      initialProps: {} as Picks,
+      wrapper: ({ children }) => <Surroundings api={service.api}>{children}</Surroundings>,
+    });
+    return { result, rerender, asked: () => service.asked(PATH) };
+  };
+
+  it("is for the last of several choices, and not made before every field is chosen", async () => {
+    const { result, rerender, asked } = start({
+      [PATH]: ({ mergedData }: { mergedData: Values }) => ({ sends: mergedData, errors: [], missingPermissions: [] }),
+    });
+    for (const value of [1, 12, 125]) rerender({ monthlyRate: { value } });
+    expect(result.current.isCurrent).toBe(false);
+    await waitFor(() => expect(result.current.isCurrent).toBe(true));
+    expect(asked()).toEqual([{ resolution: "merge", mergedData: { monthlyRate: 125 } }]);
+    expect(result.current.answer?.sends).toEqual({ monthlyRate: 125 });
+  });
+
+  it("keeps the last answer until the next one is there", async () => {
+    const answers = [13000, 14000];
+    const { result, rerender } = start({
+      [PATH]: () => ({ sends: { monthlyRate: answers.shift() }, errors: [], missingPermissions: [] }),
+    });
+    rerender({ monthlyRate: { side: "ours" } });
+    await waitFor(() => expect(result.current.isCurrent).toBe(true));
+    rerender({ monthlyRate: { value: 14000 } });
+    expect(result.current).toMatchObject({ isCurrent: false, answer: { sends: { monthlyRate: 13000 } } });
+    await waitFor(() => expect(result.current.isCurrent).toBe(true));
+    expect(result.current.answer?.sends).toEqual({ monthlyRate: 14000 });
   });
 });

@@ -9,14 +9,14 @@ export type Pick = { side: Side } | { value: Value };
 
 export type Picks = Record<string, Pick>;
 
-/** What a resolution does: what is called, and which fields PEMS would get. */
+/** What the picks ask for. What it would send, the service says. */
 export type Plan = {
   resolution: "use_local" | "use_pems" | "merge";
   mergedData?: Values;
-  /** The fields that are sent, with the value that PEMS has and the one it would get. */
-  sends: { field: string; from: Value; to: Value }[];
   /** Fields in conflict that nothing was chosen for yet. */
   open: string[];
+  /** Fields whose values the user may not see, so that they can't be merged. */
+  unknown: string[];
 };
 
 /** The value that a pick gives a field. */
@@ -33,19 +33,17 @@ export function planOf(conflict: Conflict, picks: Picks): Plan {
   const open = inConflict.filter(({ field }) => !picks[field]).map(({ field }) => field);
   const picked = inConflict.flatMap((field) => {
     const pick = picks[field.field];
-    return pick ? [{ field, pick, to: pickedValue(field, pick) }] : [];
+    return pick ? [{ field, pick }] : [];
   });
-  const others = conflict.fields
-    .filter((field) => !field.conflict)
-    .map((field) => ({ field, to: field.ours as Value }));
-  const sends = [...picked, ...others]
-    .filter(({ field, to }) => !isSame(fieldOf(field.field), field.theirs as Value, to))
-    .map(({ field, to }) => ({ field: field.field, from: field.theirs as Value, to }));
   const every = (side: Side) => picked.every(({ pick }) => "side" in pick && pick.side === side);
-  if (every("ours")) return { resolution: "use_local", sends, open };
-  if (every("theirs") && sends.length === 0) return { resolution: "use_pems", sends, open };
-  const mergedData = Object.fromEntries(picked.map(({ field, to }) => [field.field, to ?? null]));
-  return { resolution: "merge", mergedData, sends, open };
+  if (every("ours")) return { resolution: "use_local", open, unknown: [] };
+  if (every("theirs") && inConflict.length === conflict.fields.length)
+    return { resolution: "use_pems", open, unknown: [] };
+  const mergedData = Object.fromEntries(
+    picked.map(({ field, pick }) => [field.field, pickedValue(field, pick) ?? null]),
+  );
+  const unknown = inConflict.filter(({ hidden }) => hidden).map(({ field }) => field);
+  return { resolution: "merge", mergedData, open, unknown };
 }
 
 /** The picks that still hold after the record has moved: those of fields whose values are as they were. */

@@ -1,11 +1,12 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { useEffect, useRef, useState } from "react";
+import { useEffect, useMemo, useRef, useState } from "react";
 import { idempotencyKey } from "../api/client";
 import { CACHE, reading, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
 import type { Conflict, WholeRecord } from "../api/types";
 import { tell, tellError } from "../widgets/toasts";
-import { movedFields, type Picks, type Plan, stillValid } from "./merge";
+import { movedFields, type Picks, planOf, stillValid } from "./merge";
+import { useCheck } from "./useCheck";
 
 const PATH = "/api/pems/conflicts/{conflictId}";
 
@@ -40,6 +41,8 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
   const [pending, setPending] = useState(false);
   const [error, setError] = useState<unknown>();
   const shown = useRef<Conflict>(undefined);
+  const plan = useMemo(() => (conflict ? planOf(conflict, picks) : undefined), [conflict, picks]);
+  const check = useCheck(conflict, plan);
 
   useEffect(() => {
     const before = shown.current;
@@ -74,7 +77,9 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
     }
   };
 
-  const resolve = async ({ resolution, mergedData }: Plan) => {
+  const resolve = async () => {
+    if (!plan) return;
+    const { resolution, mergedData } = plan;
     setPending(true);
     setError(undefined);
     try {
@@ -104,6 +109,8 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
     record: record.data?.data as WholeRecord["data"] | undefined,
     picks,
     setPicks,
+    plan,
+    check,
     moved,
     pending,
     error,

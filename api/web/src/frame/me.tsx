@@ -22,11 +22,18 @@ export function useCodeOf(): (organizationId: string | null | undefined) => stri
 const NAMES: Record<string, string> = {
   perm_Sync: "to sync",
   perm_SaveDraft: "to save drafts",
+  perm_EditForecast: "to edit forecasts",
+  perm_EditActuals: "to edit actuals",
   perm_ManageSettings: "to manage settings",
   perm_Export: "to export",
   perm_ConfigureAlerts: "to configure alerts",
   perm_ViewFinancials: "to see prices",
 };
+
+/** Says that a permission is missing. */
+export function needs(permission: string): string {
+  return `You need the permission ${NAMES[permission] ?? permission} in this organization`;
+}
 
 /** Why the user may not do something in an organization (in any, if none is given); undefined: they may. */
 export function useMay(): (permission: string, organizationId?: string | null) => string | undefined {
@@ -37,6 +44,6 @@ export function useMay(): (permission: string, organizationId?: string | null) =
       ? me.organizations.filter((organization) => organization.organizationId === organizationId)
       : me.organizations;
     if (among.some(({ permissions }) => permissions.includes(permission))) return undefined;
-    return `You need the permission ${NAMES[permission] ?? permission} in this organization`;
+    return needs(permission);
   };
 }
