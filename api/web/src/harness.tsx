@@ -16,7 +16,7 @@ import type { Me } from "./api/types";
 import { MeProvider } from "./frame/me";
 import { parseView, writeView } from "./frame/view";
 
-/** What the service of a test answers, by method and path; a number is the status of an empty problem. */
+/** What the service of a test answers, by method and path. */
 export type Answers = Record<string, (body: never) => unknown>;
 type Asked = { path: string; body: unknown };
 
@@ -43,8 +43,8 @@ export function serviceOf(answers: Answers): { api: Api; asked: (path: string) =
     requests.push({ path, body });
     const answer = await answers[path]?.(body as never);
     init.signal?.throwIfAborted();
-    if (answer === undefined) return new Response("{}", { status: 404 });
-    return typeof answer === "number" ? new Response("{}", { status: answer }) : Response.json(answer);
+    if (answer instanceof Response) return answer;
+    return answer === undefined ? Response.json({}, { status: 404 }) : Response.json(answer);
   });
   const api = new Api({ baseUrl: "", getToken: () => "token" });
   return { api, asked: (path) => requests.filter((request) => request.path === path).map(({ body }) => body) };
@@ -77,6 +77,6 @@ export async function show(part: ReactNode, { api, at = "/", me }: { api: Api; a
       <RouterProvider router={router as never} />
     </Surroundings>,
   );
-  await screen.findByRole("main");
+  await screen.findByRole("main", { hidden: true });
   return router;
 }

@@ -3,7 +3,8 @@ import { useState } from "react";
 import { reading, useApi } from "../../src/api/context";
 import type { Job, JobProgress, Values } from "../../src/api/types";
 import { useMay } from "../../src/frame/me";
-import { JOB_KINDS, JOB_STATES } from "../../src/history/kinds";
+import { JobKind } from "../../src/history/JobKind";
+import { JOB_STATES } from "../../src/history/kinds";
 import { Progress } from "../../src/history/Progress";
 import { More } from "../../src/lists/More";
 import { usePages } from "../../src/lists/usePages";
@@ -91,7 +92,7 @@ function JobRows({
       <tr>
         <td>
           <Button kind="text" aria-expanded={isOpen} onClick={onToggle}>
-            {JOB_KINDS[job.kind] ?? job.kind} {job.jobId}
+            <JobKind kind={job.kind} /> {job.jobId}
           </Button>
         </td>
         <td>{JOB_STATES[job.state] ?? job.state}</td>

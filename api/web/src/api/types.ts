@@ -46,6 +46,13 @@ export type ResolutionCheck = Omit<Schemas["ResolutionCheck"], "sends" | "errors
   errors: DraftFault[];
 };
 
+export type RecordEdit = Schemas["RecordEdit"];
+
+/** What an edit would make of records, with its free parts typed. */
+export type EditPreview = Omit<Schemas["EditPreview"], "sample"> & {
+  sample: { pfaId: string; before: Values; after: Values; errors: DraftFault[] }[];
+};
+
 /** A record in a list, with its free parts typed. */
 export type RecordRow = Omit<Schemas["Record"], "data" | "base" | "errors" | "conflicts" | "authors"> & {
   data: Values;

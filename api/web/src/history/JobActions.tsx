@@ -9,6 +9,7 @@ import { useView } from "../frame/view";
 import { Button } from "../widgets/Button";
 import { Confirm } from "../widgets/Confirm";
 import { tell, tellError } from "../widgets/toasts";
+import { stopJob } from "./stop";
 
 /** What may be done with a job: stop and continue it, undo it, roll it back. Only what applies is offered. */
 export function JobActions({ job }: { job: JobProgress }) {
@@ -20,13 +21,13 @@ export function JobActions({ job }: { job: JobProgress }) {
   const [isUndoing, setUndoing] = useState(false);
   const path = { jobId: job.jobId };
   const locked = may(job.userId === me.userId ? "perm_Sync" : "perm_ManageSettings", job.organizationId);
-  const run = async (words: string, action: () => Promise<unknown>) => {
+  const goOn = async () => {
     try {
-      await action();
-      tell(words);
+      await api.send("post", "/api/pems/jobs/{jobId}/continue", { path });
+      tell(`Job ${job.jobId} goes on`);
       void cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/jobs"] });
     } catch (error) {
-      tellError("It was not done", error);
+      tellError("It was not continued", error);
     }
   };
   const undo = async (reason: string) => {
@@ -48,25 +49,12 @@ export function JobActions({ job }: { job: JobProgress }) {
   return (
     <>
       {job.items && job.state === "running" && job.items.waiting > 0 && (
-        <Button
-          reason={locked}
-          onClick={() =>
-            void run(`Job ${job.jobId} is stopped`, () =>
-              api.send("post", "/api/pems/jobs/{jobId}/stop", { path, body: { reason: "Stopped in the dashboard" } }),
-            )
-          }
-        >
+        <Button reason={locked} onClick={() => void stopJob(api, cache, job.jobId)}>
           Stop
         </Button>
       )}
       {job.state === "stopped" && (
-        <Button
-          kind="primary"
-          reason={locked}
-          onClick={() =>
-            void run(`Job ${job.jobId} goes on`, () => api.send("post", "/api/pems/jobs/{jobId}/continue", { path }))
-          }
-        >
+        <Button kind="primary" reason={locked} onClick={() => void goOn()}>
           Continue
         </Button>
       )}

@@ -77,6 +77,17 @@ export function JobPage() {
                   </p>
                 )}
                 <Progress job={job} />
+                {job.kind === "edit" && (
+                  <p>
+                    <Link
+                      to="/records"
+                      search={{ org: codeOf(job.organizationId), state: "draft" } as never}
+                      className="link"
+                    >
+                      Review and commit the drafts
+                    </Link>
+                  </p>
+                )}
               </div>
               {job.items && made > 0 && (
                 <div className="flex gap-1 px-4">

@@ -12,6 +12,7 @@ import { Page } from "../widgets/Page";
 import { TableScroll } from "../widgets/TableScroll";
 import { Time } from "../widgets/Time";
 import { Batches } from "./Batches";
+import { JobKind } from "./JobKind";
 import { JOB_KINDS, JOB_STATES } from "./kinds";
 
 /** What users started, newest first; or what relays sent together. */
@@ -122,7 +123,9 @@ function Jobs() {
                   {job.jobId}
                 </Link>
               </td>
-              <td>{JOB_KINDS[job.kind] ?? job.kind}</td>
+              <td>
+                <JobKind kind={job.kind} />
+              </td>
               <td>{codeOf(job.organizationId)}</td>
               <td className="number">{job.records.toLocaleString()}</td>
               <td className={job.state === "stopped" ? "text-attention" : ""}>{JOB_STATES[job.state] ?? job.state}</td>

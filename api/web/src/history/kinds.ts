@@ -1,3 +1,5 @@
+import type { IconName } from "../widgets/icons";
+
 /** The kinds of jobs, in words. */
 export const JOB_KINDS: Record<string, string> = {
   commit: "Commit",
@@ -9,6 +11,20 @@ export const JOB_KINDS: Record<string, string> = {
   withdraw: "Changes withdrawn",
   rollback: "Rollback",
   undo: "Undo",
+  edit: "Drafts edited",
+};
+
+export const JOB_ICONS: Record<string, IconName> = {
+  commit: "queued",
+  sweep: "search",
+  write_sync: "syncing",
+  resolution: "conflict",
+  requeue: "syncing",
+  discard: "discarded",
+  withdraw: "withdrawn",
+  rollback: "history",
+  undo: "withdrawn",
+  edit: "draft",
 };
 
 export const JOB_STATES: Record<string, string> = { running: "Running", stopped: "Stopped", finished: "Finished" };

@@ -5,12 +5,6 @@ export function amountText(value: string | number, locale?: string): string {
   return format.format(value as number);
 }
 
-/** An amount without its decimals where they are zero. */
-export function shortAmount(value: string | number, locale?: string): string {
-  const text = amountText(value, locale);
-  return text.replace(/[.,]00$/, "");
-}
-
 /** A difference with its sign. */
 export function differenceText(value: number, locale?: string): string {
   return `${value < 0 ? "−" : "+"}${amountText(Math.abs(value), locale)}`;

@@ -15,18 +15,6 @@ export function momentOf(day: string): string {
   return `${day}T00:00:00.000Z`;
 }
 
-/** A calendar day some days later. */
-export function shifted(day: string, days: number): string {
-  return new Date(Date.parse(day) + days * MILLISECONDS).toISOString().slice(0, 10);
-}
-
-/** A calendar day some months later; of a month that is too short, its last day. */
-export function shiftedMonths(day: string, months: number): string {
-  const [year = 0, month = 1, date = 1] = day.split("-").map(Number);
-  const last = new Date(Date.UTC(year, month - 1 + months + 1, 0)).getUTCDate();
-  return new Date(Date.UTC(year, month - 1 + months, Math.min(date, last))).toISOString().slice(0, 10);
-}
-
 /** Days from one calendar day to another. */
 export function daysBetween(from: string, to: string): number {
   return Math.round((Date.parse(to) - Date.parse(from)) / MILLISECONDS);

@@ -1,19 +1,23 @@
+import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
+import { Link } from "@tanstack/react-router";
 import { useState } from "react";
-import { errorLines } from "../api/problem";
-import type { MyOrganization, RecordRow, Value } from "../api/types";
+import { idempotencyKey } from "../api/client";
+import { CACHE, useApi } from "../api/context";
+import { ApiError } from "../api/problem";
+import type { DraftFault, EditPreview, MyOrganization, RecordEdit, Value } from "../api/types";
+import { stopJob } from "../history/stop";
 import { amountText, differenceText } from "../plan/amount";
 import { Entry } from "../plan/Entry";
 import { FIELDS, fieldOf, reasonLocked } from "../plan/fields";
 import { valueText } from "../plan/value";
+import { Answered, Failed } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Choice } from "../widgets/Choice";
 import { Dialog } from "../widgets/Dialog";
 import { tell } from "../widgets/toasts";
-import { applied, type BulkEdit } from "./bulk";
-import { costChange, useDraftActions } from "./drafts";
+import { useDebounced } from "../widgets/useDebounced";
+import type { Selection } from "./selection";
 
-/** As many records as are listed one by one; all are changed. */
-const LISTED = 100;
 const DATES: [string, string][] = [
   ["forecastStart,forecastEnd", "forecast start and end"],
   ["forecastStart", "forecast start"],
@@ -24,76 +28,120 @@ const TITLES = { shift: "Shift dates", rate: "Change rates and prices", set: "Se
 type Props = {
   kind: "shift" | "rate" | "set";
   organization: MyOrganization;
-  rows: RecordRow[];
-  onClose: (changed?: string[]) => void;
+  selection: Selection;
+  count: number;
+  onClose: (changed: boolean) => void;
 };
 
-/** Changes many records in one way: shows each as it is and as it would be, then saves them as drafts. */
-export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
-  const drafts = useDraftActions(organization.organizationId);
+/** Changes many records in one way: shows what it makes of them, then starts the job that saves the drafts. */
+export function BulkEditDialog({ kind, organization, selection, count, onClose }: Props) {
+  const api = useApi();
+  const cache = useQueryClient();
+  const { organizationId } = organization;
   const [dates, setDates] = useState(DATES[0]?.[0] ?? "");
   const [amount, setAmount] = useState(kind === "shift" ? "30" : "5");
   const [unit, setUnit] = useState<"days" | "weeks" | "months">("days");
   const [field, setField] = useState("areaSilo");
   const [value, setValue] = useState<Value | undefined>(null);
+  const [reason, setReason] = useState("");
   const [pending, setPending] = useState(false);
-  const [failure, setFailure] = useState<string[]>();
-  const number = Number(amount.replace(",", "."));
+  const [failure, setFailure] = useState<unknown>();
+  const number = amount.trim() === "" ? Number.NaN : Number(amount.replace(",", "."));
   const fault =
     kind === "set"
       ? value === undefined
         ? "The value can't be read"
         : undefined
-      : !Number.isFinite(number) || amount.trim() === "" || (kind === "shift" && !Number.isInteger(number))
+      : !Number.isFinite(number) || (kind === "shift" && !Number.isInteger(number))
         ? "Write a number"
         : undefined;
-  const edit: BulkEdit =
-    kind === "shift"
-      ? { kind, fields: dates.split(","), amount: fault ? 0 : number, unit }
+  const edit: RecordEdit | null = fault
+    ? null
+    : kind === "shift"
+      ? { kind, fields: dates.split(","), amount: number, unit }
       : kind === "rate"
-        ? { kind: "percent", percent: fault ? 0 : number }
+        ? { kind: "percent", percent: number }
         : { kind, field, value: value ?? null };
-  const changes = applied(edit, rows);
-  const changing = changes.filter(({ delta }) => Object.keys(delta).length > 0);
-  const cost = costChange(changing.map(({ after }) => after));
-  const save = async () => {
+  const chosen = JSON.stringify(edit);
+  const settled = useDebounced(chosen);
+  const preview = useQuery({
+    queryKey: [CACHE, "/api/pfa-data/edits/preview", organizationId, selection, settled],
+    queryFn: async ({ signal }) => {
+      const body = { organizationId, ...selection, edit: JSON.parse(settled) };
+      return (await api.send("post", "/api/pfa-data/edits/preview", { body }, signal)) as unknown as EditPreview;
+    },
+    enabled: settled !== "null",
+    placeholderData: keepPreviousData,
+    staleTime: 0,
+    gcTime: 0,
+  });
+  const isCurrent = preview.isSuccess && !preview.isPlaceholderData && settled === chosen;
+  const changing = preview.data?.changing ?? 0;
+  const start = async () => {
+    if (!edit || !preview.data) return;
     setPending(true);
     setFailure(undefined);
     try {
-      const saved = await drafts.saveAll(changing.map(({ row, delta }) => ({ pfaId: row.pfaId, delta })));
-      const faulty = saved.filter(({ errors }) => errors.length > 0).length;
-      const conflicting = saved.filter(({ conflicts }) => conflicts.length > 0).length;
-      tell(`${saved.length.toLocaleString()} drafts are saved`, {
-        tone: faulty ? "info" : "done",
-        lines: [
-          faulty ? `${faulty.toLocaleString()} are not valid yet` : "",
-          conflicting ? `${conflicting.toLocaleString()} would be conflicts` : "",
-          "Review and commit them when they are ready",
-        ].filter(Boolean),
+      const { jobId, done, waiting, skipped, failed } = await api.send("post", "/api/pfa-data/edits", {
+        header: { "Idempotency-Key": idempotencyKey() },
+        body: { organizationId, ...selection, edit, digest: preview.data.digest, reason: reason.trim() || undefined },
       });
-      onClose(changing.map(({ row }) => row.pfaId));
+      const { invalid } = preview.data;
+      tell(
+        waiting > 0
+          ? `${changing.toLocaleString()} drafts are being saved`
+          : `${done.toLocaleString()} ${done === 1 ? "draft is" : "drafts are"} saved`,
+        {
+          tone: invalid + failed > 0 ? "info" : "done",
+          lines: [
+            waiting > 0 ? `${waiting.toLocaleString()} follow in the background; you may close this page` : "",
+            skipped > 0 ? `${skipped.toLocaleString()} have changed meanwhile and are left out` : "",
+            failed > 0 ? `${failed.toLocaleString()} could not be saved` : "",
+            invalid > 0 ? `${invalid.toLocaleString()} are not valid yet` : "",
+            "Review and commit them when they are ready",
+          ].filter(Boolean),
+          link: (
+            <Link to="/history/$jobId" params={{ jobId }} className="link">
+              Follow job {jobId}
+            </Link>
+          ),
+          action: waiting > 0 ? { label: "Stop", run: () => void stopJob(api, cache, jobId) } : undefined,
+        },
+      );
+      void cache.invalidateQueries({ queryKey: [CACHE] });
+      onClose(true);
     } catch (error) {
       setPending(false);
-      setFailure(errorLines(error));
+      setFailure(error);
+      if (error instanceof ApiError && error.code === "moved_on") void preview.refetch();
     }
   };
   const editable = FIELDS.filter((other) => other.permission && !reasonLocked(other, organization));
   return (
     <Dialog
       wide
-      title={`${TITLES[kind]} of ${rows.length.toLocaleString()} ${rows.length === 1 ? "record" : "records"}`}
-      onClose={() => onClose()}
+      title={`${TITLES[kind]} of ${count.toLocaleString()} ${count === 1 ? "record" : "records"}`}
+      onClose={() => onClose(false)}
       actions={
         <>
-          <Button onClick={() => onClose()}>Cancel</Button>
+          <Button onClick={() => onClose(false)}>Cancel</Button>
           <Button
             kind="primary"
             reason={
-              pending ? "They are being saved" : (fault ?? (changing.length === 0 ? "Nothing changes" : undefined))
+              pending
+                ? "They are being saved"
+                : (fault ??
+                  (preview.error
+                    ? "What changes is not known"
+                    : !isCurrent
+                      ? "It is being counted"
+                      : changing === 0
+                        ? "Nothing changes"
+                        : undefined))
             }
-            onClick={() => void save()}
+            onClick={() => void start()}
           >
-            Save {changing.length.toLocaleString()} drafts
+            Save {changing.toLocaleString()} drafts
           </Button>
         </>
       }
@@ -152,57 +200,94 @@ export function BulkEditDialog({ kind, organization, rows, onClose }: Props) {
           </>
         )}
       </div>
+      <label className="flex flex-wrap items-center gap-2">
+        Reason
+        <input
+          className="field min-w-48 grow"
+          value={reason}
+          maxLength={1000}
+          placeholder="Optional; it stands at each draft"
+          onChange={(event) => setReason(event.target.value)}
+        />
+      </label>
       {fault && <p className="text-failed">{fault}</p>}
-      {failure && (
-        <div role="alert" className="rounded border border-failed bg-failed-back p-2">
-          <p className="font-medium">Nothing was saved.</p>
-          {failure.slice(0, 8).map((line) => (
-            <p key={line}>{line}</p>
-          ))}
-        </div>
+      {failure !== undefined && <Failed title="Nothing was saved" error={failure} />}
+      {preview.error ? (
+        <Failed error={preview.error} onRetry={() => void preview.refetch()} />
+      ) : (
+        <Answered query={preview} rows={4}>
+          {(data) => <Numbers preview={data} isCurrent={isCurrent} />}
+        </Answered>
       )}
-      <p>
-        {changing.length.toLocaleString()} change, {(rows.length - changing.length).toLocaleString()} stay as they are.
-        {cost.counted > 0 && (
-          <>
-            {" "}
-            Forecast cost {amountText(cost.before)} → <strong className="font-medium">{amountText(cost.after)}</strong>{" "}
-            ({differenceText(cost.after - cost.before)}).
-          </>
-        )}
-      </p>
-      <div
-        className="max-h-[45vh] overflow-auto rounded border border-line"
-        role="region"
-        aria-label="Records"
-        tabIndex={0}
-      >
-        <table className="data-table">
-          <thead>
-            <tr>
-              <th scope="col">PFA</th>
-              <th scope="col">Now → after</th>
-            </tr>
-          </thead>
-          <tbody>
-            {changes.slice(0, LISTED).map(({ row, delta }) => (
-              <tr key={row.pfaId}>
-                <td>{row.pfaId}</td>
-                <td>
-                  {Object.entries(delta).map(([name, after]) => (
-                    <span key={name} className="mr-4">
-                      {fieldOf(name).label}: {valueText(fieldOf(name), row.data[name])} →{" "}
-                      <span className="font-medium">{valueText(fieldOf(name), after)}</span>
-                    </span>
-                  ))}
-                  {Object.keys(delta).length === 0 && <span className="text-secondary">stays as it is</span>}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {rows.length > LISTED && <p className="text-secondary">The first {LISTED} are listed.</p>}
     </Dialog>
   );
+}
+
+/** What an edit makes of the records, in all and of the first ones. */
+function Numbers({ preview, isCurrent }: { preview: EditPreview; isCurrent: boolean }) {
+  const { records, changing, invalid, costBefore, costAfter, sample } = preview;
+  return (
+    <div aria-busy={!isCurrent} className={`flex flex-col gap-3 ${isCurrent ? "" : "text-secondary"}`}>
+      <p role="status">
+        {changing.toLocaleString()} change, {(records - changing).toLocaleString()} stay as they are.
+        {costBefore != null && costAfter != null && (
+          <>
+            {" "}
+            Forecast cost {amountText(costBefore)} → <strong className="font-medium">{amountText(costAfter)}</strong> (
+            {differenceText(costAfter - costBefore)}).
+          </>
+        )}
+        {invalid > 0 && (
+          <span className="text-failed">
+            {" "}
+            {invalid.toLocaleString()} would not be valid: they can be saved as drafts, and not be committed.
+          </span>
+        )}
+      </p>
+      {sample.length > 0 && (
+        <div
+          className="max-h-[45vh] overflow-auto rounded border border-line"
+          role="region"
+          aria-label="Records"
+          tabIndex={0}
+        >
+          <table className="data-table">
+            <thead>
+              <tr>
+                <th scope="col">PFA</th>
+                <th scope="col">Now → after</th>
+              </tr>
+            </thead>
+            <tbody>
+              {sample.map(({ pfaId, before, after, errors }) => (
+                <tr key={pfaId}>
+                  <td>{pfaId}</td>
+                  <td className="py-1">
+                    {Object.entries(after).map(([name, value]) => (
+                      <span key={name} className="mr-4">
+                        {fieldOf(name).label}: {valueText(fieldOf(name), before[name])} →{" "}
+                        <span className="font-medium">{valueText(fieldOf(name), value)}</span>
+                      </span>
+                    ))}
+                    {errors.map((error) => (
+                      <span key={error.code + error.field} className="block text-failed">
+                        {faultText(error)}
+                      </span>
+                    ))}
+                  </td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {changing > sample.length && (
+        <p className="text-secondary">The first {sample.length.toLocaleString()} that change are listed.</p>
+      )}
+    </div>
+  );
+}
+
+function faultText({ field, message }: DraftFault): string {
+  return field ? `${fieldOf(field).label}: ${message}` : message;
 }

@@ -1,17 +1,20 @@
 import { Link } from "@tanstack/react-router";
-import { useState } from "react";
+import { type ReactNode, useState } from "react";
 import { errorLines } from "../api/problem";
 import type { MyOrganization, RecordRow } from "../api/types";
 import { useMe } from "../frame/me";
 import { amountText, differenceText } from "../plan/amount";
 import { fieldOf } from "../plan/fields";
 import { difference, valueText } from "../plan/value";
+import { Answered } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
+import { Confirm } from "../widgets/Confirm";
 import { Dialog } from "../widgets/Dialog";
 import { tell, tellError } from "../widgets/toasts";
-import { costChange, useDraftActions, type Verdict } from "./drafts";
+import { ALL, costChange, type Target, useDraftActions, useDrafts, type Verdict } from "./drafts";
+import { type Selection, useStateCounts } from "./selection";
 
-/** As many drafts as are listed one by one; all are committed. */
+/** As many drafts as are listed one by one. */
 const LISTED = 200;
 
 const OUTCOMES: Record<string, string> = {
@@ -22,38 +25,41 @@ const OUTCOMES: Record<string, string> = {
   forbidden: "not permitted: stay drafts",
 };
 
-/** What the drafts change and cost, what stands against them, and their commit. */
-export function CommitDialog({
-  organization,
-  rows,
-  onClose,
-}: {
-  organization: MyOrganization;
-  rows: RecordRow[];
-  onClose: (changed?: string[]) => void;
-}) {
-  const { instance, userId } = useMe();
-  const drafts = useDraftActions(organization.organizationId);
+type Props = { organization: MyOrganization; selection?: Selection; onClose: (changed: boolean) => void };
+
+/** What the drafts of a selection (of all records, without one) change and cost, what stands against them; their commit. */
+export function CommitDialog({ organization, selection = ALL, onClose }: Props) {
+  const { organizationId } = organization;
+  const { instance } = useMe();
+  const drafts = useDrafts(organizationId, selection);
+  const counts = useStateCounts(organizationId, selection, drafts.data?.more ?? false);
+  const actions = useDraftActions(organizationId);
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set());
   const [pending, setPending] = useState(false);
+  const [isDiscarding, setDiscarding] = useState(false);
   const [failure, setFailure] = useState<string[]>();
-  const chosen = rows.filter(({ pfaId }) => !left.has(pfaId));
-  const ids = chosen.map(({ pfaId }) => pfaId);
+  const rows = drafts.data?.rows ?? [];
+  // Of more drafts than are read, all are committed or discarded, and none is left out.
+  const isPart = drafts.data?.more ?? false;
+  const chosen = isPart ? rows : rows.filter(({ pfaId }) => !left.has(pfaId));
+  const target: Target = isPart ? selection : { pfaIds: chosen.map(({ pfaId }) => pfaId) };
   const cost = costChange(chosen);
   const faulty = chosen.filter(({ errors }) => errors?.length).length;
-  const committing = chosen.length - faulty;
+  const count = isPart ? counts.data?.get("draft") : chosen.length;
+  const committing = isPart ? count : chosen.length - faulty;
   const perform = async () => {
     setPending(true);
     setFailure(undefined);
     try {
-      report(await drafts.commit(ids, true));
-      onClose(ids);
+      report(await actions.commit(target, true));
+      onClose(true);
     } catch (error) {
       setPending(false);
       setFailure(errorLines(error));
     }
   };
   const discard = async () => {
+    setDiscarding(false);
     setPending(true);
     const saved = chosen.map(({ pfaId, data, base, reason }) => ({
       pfaId,
@@ -61,52 +67,51 @@ export function CommitDialog({
       delta: Object.fromEntries(Object.keys(base ?? {}).map((name) => [name, data[name] ?? null])),
     }));
     try {
-      const count = await drafts.discard(ids);
-      tell(`${count.toLocaleString()} drafts are discarded`, {
-        action: {
-          label: "Undo",
-          run: () => void drafts.saveAll(saved).catch((error) => tellError("The drafts were not restored", error)),
-        },
+      const discarded = await actions.discard(target);
+      tell(`${discarded.toLocaleString()} drafts are discarded`, {
+        action: isPart
+          ? undefined
+          : {
+              label: "Undo",
+              run: () => void actions.saveAll(saved).catch((error) => tellError("The drafts were not restored", error)),
+            },
       });
-      onClose(ids);
+      onClose(true);
     } catch (error) {
       setPending(false);
       tellError("The drafts were not discarded", error);
     }
   };
-  const busy = pending ? "It is being done" : chosen.length === 0 ? "No draft is chosen" : undefined;
+  const busy = pending
+    ? "It is being done"
+    : count === undefined || !drafts.data
+      ? "They are being read"
+      : count === 0
+        ? "No draft is chosen"
+        : undefined;
   return (
     <Dialog
       wide
-      title={`Commit ${chosen.length === 1 ? "a draft" : `${chosen.length.toLocaleString()} drafts`}${instance.production ? " in production" : ""}`}
-      onClose={() => onClose()}
+      title={`Commit ${count === 1 ? "a draft" : `${(count ?? 0).toLocaleString()} drafts`}${instance.production ? " in production" : ""}`}
+      onClose={() => onClose(false)}
       actions={
         <>
-          <Button kind="danger" reason={busy} onClick={() => void discard()}>
-            Discard {chosen.length.toLocaleString()}
+          <Button kind="danger" reason={busy} onClick={() => (isPart ? setDiscarding(true) : void discard())}>
+            Discard {(count ?? 0).toLocaleString()}
+            {isPart && "…"}
           </Button>
           <span className="grow" />
-          <Button onClick={() => onClose()}>Cancel</Button>
+          <Button onClick={() => onClose(false)}>Cancel</Button>
           <Button
             kind="primary"
             reason={busy ?? (committing === 0 ? "No valid draft is chosen" : undefined)}
             onClick={() => void perform()}
           >
-            Commit {committing.toLocaleString()}
+            Commit {(committing ?? 0).toLocaleString()}
           </Button>
         </>
       }
     >
-      <p>
-        {cost.counted > 0 && (
-          <>
-            Forecast cost {amountText(cost.before)} → <strong className="font-medium">{amountText(cost.after)}</strong>{" "}
-            ({differenceText(cost.after - cost.before)}).{" "}
-          </>
-        )}
-        {faulty > 0 && <span className="text-failed">{faulty.toLocaleString()} are not valid and stay drafts. </span>}
-        Drafts of other users are not touched.
-      </p>
       {failure && (
         <div role="alert" className="rounded border border-failed bg-failed-back p-2">
           {failure.map((line) => (
@@ -114,76 +119,121 @@ export function CommitDialog({
           ))}
         </div>
       )}
-      <div
-        className="max-h-[55vh] overflow-auto rounded border border-line"
-        role="region"
-        aria-label="Drafts"
-        tabIndex={0}
-      >
-        <table className="data-table">
-          <thead>
-            <tr>
-              <th scope="col" className="w-8">
-                <span className="sr-only">Commit</span>
-              </th>
-              <th scope="col">PFA</th>
-              <th scope="col">Change</th>
-              <th scope="col" className="number">
-                Cost
-              </th>
-              <th scope="col">Before a commit</th>
-            </tr>
-          </thead>
-          <tbody>
-            {rows.slice(0, LISTED).map((row) => (
-              <DraftLine
-                key={row.pfaId}
-                row={row}
-                userId={userId}
-                isChosen={!left.has(row.pfaId)}
-                onChoose={(isChosen) => {
-                  const next = new Set(left);
-                  if (isChosen) next.delete(row.pfaId);
-                  else next.add(row.pfaId);
-                  setLeft(next);
-                }}
-              />
-            ))}
-          </tbody>
-        </table>
-      </div>
-      {rows.length > LISTED && (
-        <p className="text-secondary">
-          The first {LISTED} of {rows.length.toLocaleString()} are listed.
-        </p>
+      <Answered query={drafts} rows={6}>
+        {() => (
+          <>
+            <p>
+              {cost.counted > 0 && (
+                <>
+                  Forecast cost{isPart && ` of the first ${rows.length.toLocaleString()}`} {amountText(cost.before)} →{" "}
+                  <strong className="font-medium">{amountText(cost.after)}</strong> (
+                  {differenceText(cost.after - cost.before)}).{" "}
+                </>
+              )}
+              {faulty > 0 && (
+                <span className="text-failed">
+                  {isPart && `Of the first ${rows.length.toLocaleString()}, `}
+                  {faulty.toLocaleString()} are not valid and stay drafts.{" "}
+                </span>
+              )}
+              Drafts of other users are not touched.
+            </p>
+            <DraftTable rows={rows} left={isPart ? null : left} onLeave={setLeft} />
+            {(count ?? 0) > LISTED && (
+              <p className="text-secondary">
+                The first {LISTED} of {(count ?? 0).toLocaleString()} are listed.
+              </p>
+            )}
+          </>
+        )}
+      </Answered>
+      {isDiscarding && (
+        <Confirm
+          danger
+          title="Discard drafts"
+          action={`Discard ${(count ?? 0).toLocaleString()}`}
+          typed={instance.production ? instance.name || "production" : undefined}
+          onConfirm={() => void discard()}
+          onClose={() => setDiscarding(false)}
+        >
+          <p>
+            So many drafts can't be restored by an undo. What is committed, and drafts of other users, are not touched.
+          </p>
+        </Confirm>
       )}
     </Dialog>
   );
 }
 
-function DraftLine({
-  row,
-  userId,
-  isChosen,
-  onChoose,
+/** The drafts one by one; with boxes unless all are taken anyway. */
+function DraftTable({
+  rows,
+  left,
+  onLeave,
 }: {
-  row: RecordRow;
-  userId: string;
-  isChosen: boolean;
-  onChoose: (isChosen: boolean) => void;
+  rows: RecordRow[];
+  left: ReadonlySet<string> | null;
+  onLeave: (left: ReadonlySet<string>) => void;
 }) {
+  const { userId } = useMe();
+  return (
+    <div
+      className="max-h-[55vh] overflow-auto rounded border border-line"
+      role="region"
+      aria-label="Drafts"
+      tabIndex={0}
+    >
+      <table className="data-table">
+        <thead>
+          <tr>
+            {left && (
+              <th scope="col" className="w-8">
+                <span className="sr-only">Commit</span>
+              </th>
+            )}
+            <th scope="col">PFA</th>
+            <th scope="col">Change</th>
+            <th scope="col" className="number">
+              Cost
+            </th>
+            <th scope="col">Before a commit</th>
+          </tr>
+        </thead>
+        <tbody>
+          {rows.slice(0, LISTED).map((row) => (
+            <DraftLine
+              key={row.pfaId}
+              row={row}
+              userId={userId}
+              box={
+                left && (
+                  <input
+                    type="checkbox"
+                    aria-label={`Commit the draft of record ${row.pfaId}`}
+                    checked={!left.has(row.pfaId)}
+                    onChange={(event) => {
+                      const next = new Set(left);
+                      if (event.target.checked) next.delete(row.pfaId);
+                      else next.add(row.pfaId);
+                      onLeave(next);
+                    }}
+                  />
+                )
+              }
+            />
+          ))}
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function DraftLine({ row, userId, box }: { row: RecordRow; userId: string; box: ReactNode }) {
   const cost = costChange([row]);
   const others = row.authors.filter((author) => author.userId !== userId);
   return (
     <tr>
-      <td>
-        <input
-          type="checkbox"
-          aria-label={`Commit the draft of record ${row.pfaId}`}
-          checked={isChosen}
-          onChange={(event) => onChoose(event.target.checked)}
-        />
-      </td>
+      {box && <td>{box}</td>}
       <td>{row.pfaId}</td>
       <td className="py-1">
         {Object.entries(row.base ?? {}).map(([name, before]) => {

@@ -7,13 +7,7 @@ import { CommitDialog } from "./CommitDialog";
 import { costChange, useDrafts } from "./drafts";
 
 /** The user's drafts: how many, what they cost, and their commit. */
-export function DraftBar({
-  organization,
-  onChanged,
-}: {
-  organization: MyOrganization;
-  onChanged: (pfaIds: string[]) => void;
-}) {
+export function DraftBar({ organization, onChanged }: { organization: MyOrganization; onChanged: () => void }) {
   const drafts = useDrafts(organization.organizationId);
   const may = useMay();
   const [isOpen, setOpen] = useState(false);
@@ -51,10 +45,9 @@ export function DraftBar({
       {isOpen && (
         <CommitDialog
           organization={organization}
-          rows={rows}
           onClose={(changed) => {
             setOpen(false);
-            if (changed) onChanged(changed);
+            if (changed) onChanged();
           }}
         />
       )}

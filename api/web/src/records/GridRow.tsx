@@ -22,8 +22,9 @@ export function cellId(row: number, column: number): string {
 type Props = {
   index: number;
   top: number;
-  /** undefined: the row is not loaded yet. */
+  /** undefined: the row is not read yet, or, if its window is, there is none any more. */
   row: RecordRow | undefined;
+  isRead: boolean;
   template: string;
   columns: Column[];
   organization: MyOrganization;
@@ -32,7 +33,7 @@ type Props = {
   activeColumn: number | null;
   isEditing: boolean;
   onActivate: (column: number, edit: boolean) => void;
-  onSelect: (row: RecordRow, range: boolean) => void;
+  onSelect: (index: number, range: boolean) => void;
   onSave: (row: RecordRow, field: string, value: Value) => Promise<void>;
   onEndEdit: (back: boolean) => void;
   onOpen: (row: RecordRow) => void;
@@ -44,6 +45,7 @@ export const GridRow = memo(function GridRow(props: Props) {
     index,
     top,
     row,
+    isRead,
     template,
     columns,
     organization,
@@ -61,9 +63,13 @@ export const GridRow = memo(function GridRow(props: Props) {
   const shape = "absolute top-0 left-0 grid h-9 w-max min-w-full items-stretch border-b border-line";
   if (!row) {
     return (
-      <div role="row" aria-rowindex={index + 2} aria-busy="true" className={shape} style={place}>
+      <div role="row" aria-rowindex={index + 2} aria-busy={!isRead} className={shape} style={place}>
         <span role="gridcell" className="col-span-3 flex items-center px-3">
-          <span className="h-2.5 w-2/3 rounded bg-hover" />
+          {isRead ? (
+            <span className="text-secondary">No record here any more</span>
+          ) : (
+            <span className="h-2.5 w-2/3 rounded bg-hover" />
+          )}
         </span>
       </div>
     );
@@ -87,7 +93,7 @@ export const GridRow = memo(function GridRow(props: Props) {
           label={`Select record ${row.pfaId}`}
           tabIndex={-1}
           checked={isSelected}
-          onToggle={(range) => onSelect(row, range)}
+          onToggle={(range) => onSelect(index, range)}
         />
       </span>
       <span role="gridcell" id={cellId(index, 1)} className={`flex items-center px-2 ${ring(1)}`}>

@@ -1,12 +1,12 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useCallback, useEffect, useRef, useState } from "react";
+import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import type { MyOrganization, RecordRow, Value } from "../api/types";
 import { SelectAll } from "../lists/SelectTable";
 import { reasonLocked } from "../plan/fields";
 import { Icon } from "../widgets/icons";
 import type { Column } from "./columns";
 import { cellId, GridRow } from "./GridRow";
-import type { Order } from "./useRecordWindows";
+import { type Order, WINDOW } from "./useRecordWindows";
 
 const ROW_HEIGHT = 36;
 /** Select, status and PFA stand before the columns of fields, the cost after them. */
@@ -16,19 +16,21 @@ const COST_WIDTH = 130;
 
 type Props = {
   organization: MyOrganization;
-  rows: RecordRow[];
+  /** The rows that were read, by their window. */
+  loaded: ReadonlyMap<number, RecordRow[]>;
+  /** The ids of these rows, in their order. */
   keys: string[];
-  /** How many records the search finds; more than the rows that are loaded. */
+  /** How many records the search finds, and whether there may be more, since not all were counted. */
   total: number;
+  isMore: boolean;
   columns: Column[];
   order: Order;
   selected: ReadonlySet<string>;
   readOnly: string | undefined;
-  isLoading: boolean;
-  hasMore: boolean;
-  onMore: () => void;
+  /** Rows come into view. */
+  onShow: (first: number, last: number) => void;
   onOrder: (sort: string) => void;
-  onSelect: (row: RecordRow, range: boolean) => void;
+  onSelect: (index: number, range: boolean) => void;
   onSelectAll: (keys: string[]) => void;
   onSave: (row: RecordRow, field: string, value: Value) => Promise<void>;
   onOpen: (row: RecordRow) => void;
@@ -38,16 +40,15 @@ type Props = {
 export function RecordGrid(props: Props) {
   const {
     organization,
-    rows,
+    loaded,
     keys,
     total,
+    isMore,
     columns,
     order,
     selected,
     readOnly,
-    hasMore,
-    isLoading,
-    onMore,
+    onShow,
     onOrder,
     onSelect,
     onSelectAll,
@@ -57,7 +58,8 @@ export function RecordGrid(props: Props) {
   const scroll = useRef<HTMLDivElement>(null);
   const [active, setActive] = useState({ row: 0, column: LEADING });
   const [editing, setEditing] = useState(false);
-  const count = hasMore ? Math.max(total, rows.length + 1) : rows.length;
+  const count = useMemo(() => rowCount(loaded, total, isMore), [loaded, total, isMore]);
+  const rowAt = (index: number) => loaded.get(Math.floor(index / WINDOW))?.[index % WINDOW];
   const virtual = useVirtualizer({
     count,
     getScrollElement: () => scroll.current,
@@ -67,16 +69,18 @@ export function RecordGrid(props: Props) {
     scrollPaddingStart: ROW_HEIGHT,
   });
   const items = virtual.getVirtualItems();
-  const last = items.at(-1)?.index ?? 0;
+  const [first, last] = [items[0]?.index ?? 0, items.at(-1)?.index ?? 0];
+  // While the bar is dragged past windows, they are not read; the one where it stops is.
+  const isPassing = virtual.isScrolling && !rowAt(first) && !rowAt(last);
   useEffect(() => {
-    if (hasMore && !isLoading && last >= rows.length - 60) onMore();
-  }, [hasMore, isLoading, last, rows.length, onMore]);
+    if (!isPassing) onShow(first, last);
+  }, [isPassing, first, last, onShow]);
 
   const template = `${LEADING_WIDTHS} ${columns.map(({ width }) => `${width}px`).join(" ")} ${COST_WIDTH}px`;
   const columnCount = LEADING + columns.length + 1;
   const move = (row: number, column: number) => {
     const next = {
-      row: Math.max(0, Math.min(rows.length - 1, row)),
+      row: Math.max(0, Math.min(count - 1, row)),
       column: Math.max(0, Math.min(columnCount - 1, column)),
     };
     setActive(next);
@@ -93,7 +97,7 @@ export function RecordGrid(props: Props) {
     if (editing || event.target !== scroll.current || event.ctrlKey || event.metaKey || event.altKey) return;
     const page = Math.floor((scroll.current?.clientHeight ?? 400) / ROW_HEIGHT) - 2;
     const { row, column } = active;
-    const current = rows[row];
+    const current = rowAt(row);
     const keys: Record<string, (() => void) | undefined> = {
       ArrowDown: () => move(row + 1, column),
       ArrowUp: () => move(row - 1, column),
@@ -105,7 +109,7 @@ export function RecordGrid(props: Props) {
       PageUp: () => move(row - page, column),
       Home: () => move(row, 0),
       End: () => move(row, columnCount - 1),
-      " ": current && (() => onSelect(current, event.shiftKey)),
+      " ": current && (() => onSelect(row, event.shiftKey)),
       o: current && (() => onOpen(current)),
       Enter: current && (() => (column === 2 ? onOpen(current) : isEditable(column) && setEditing(true))),
       F2: () => isEditable(column) && setEditing(true),
@@ -129,7 +133,7 @@ export function RecordGrid(props: Props) {
       aria-rowcount={count + 1}
       aria-colcount={columnCount}
       aria-multiselectable="true"
-      aria-activedescendant={rows[active.row] && !editing ? cellId(active.row, active.column) : undefined}
+      aria-activedescendant={rowAt(active.row) && !editing ? cellId(active.row, active.column) : undefined}
       tabIndex={0}
       onKeyDown={press}
       className="group/grid relative min-h-0 grow overflow-auto border-t border-line text-[13px] outline-none"
@@ -168,33 +172,45 @@ export function RecordGrid(props: Props) {
         </span>
       </div>
       <div role="presentation" style={{ height: virtual.getTotalSize(), position: "relative" }}>
-        {items.map(({ index, start }) => (
-          <GridRow
-            key={rows[index]?.pfaId ?? `place-${index}`}
-            index={index}
-            top={start - ROW_HEIGHT}
-            row={rows[index]}
-            template={template}
-            columns={columns}
-            organization={organization}
-            readOnly={readOnly}
-            isSelected={selected.has(rows[index]?.pfaId ?? "")}
-            activeColumn={active.row === index ? active.column : null}
-            isEditing={editing && active.row === index}
-            onActivate={(column, edit) => {
-              setActive({ row: index, column });
-              setEditing(edit && isEditable(column));
-              if (!edit) scroll.current?.focus({ preventScroll: true });
-            }}
-            onSelect={onSelect}
-            onSave={onSave}
-            onEndEdit={endEdit}
-            onOpen={onOpen}
-          />
-        ))}
+        {items.map(({ index, start }) => {
+          const row = rowAt(index);
+          return (
+            <GridRow
+              key={`${index}/${row?.pfaId}`}
+              index={index}
+              top={start - ROW_HEIGHT}
+              row={row}
+              isRead={loaded.has(Math.floor(index / WINDOW))}
+              template={template}
+              columns={columns}
+              organization={organization}
+              readOnly={readOnly}
+              isSelected={selected.has(row?.pfaId ?? "")}
+              activeColumn={active.row === index ? active.column : null}
+              isEditing={editing && active.row === index}
+              onActivate={(column, edit) => {
+                setActive({ row: index, column });
+                setEditing(edit && isEditable(column));
+                if (!edit) scroll.current?.focus({ preventScroll: true });
+              }}
+              onSelect={onSelect}
+              onSave={onSave}
+              onEndEdit={endEdit}
+              onOpen={onOpen}
+            />
+          );
+        })}
       </div>
     </div>
   );
+}
+
+/** How many rows the grid has. Rows that were not counted come a window at a time. */
+export function rowCount(loaded: ReadonlyMap<number, RecordRow[]>, total: number, isMore: boolean): number {
+  const ends = Array.from(loaded, ([window, rows]) => (rows.length > 0 ? window * WINDOW + rows.length : 0));
+  const end = Math.max(0, ...ends);
+  const goesOn = isMore && end >= total && end % WINDOW === 0 && !loaded.has(end / WINDOW);
+  return goesOn ? end + WINDOW : Math.max(total, end);
 }
 
 function HeaderCell({

@@ -7,18 +7,21 @@ import { useMay, useMe } from "../frame/me";
 import { useOneOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { SavedViews } from "../lists/SavedViews";
-import { useSelection } from "../lists/useSelection";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
+import { Icon } from "../widgets/icons";
 import { Page } from "../widgets/Page";
+import { tellError } from "../widgets/toasts";
 import { ColumnMenu } from "./ColumnMenu";
 import { columnsOf, writeColumns } from "./columns";
 import { DraftBar } from "./DraftBar";
 import { useDraftActions } from "./drafts";
 import { FilterBox } from "./FilterBox";
 import { RecordGrid } from "./RecordGrid";
+import { RunningEdits } from "./RunningEdits";
 import { SelectionBar } from "./SelectionBar";
 import { searchOf, tokensOf } from "./tokens";
+import { useRecordSelection } from "./useRecordSelection";
 import { useRecordWindows } from "./useRecordWindows";
 
 /** The records of an organization: found, edited and committed. */
@@ -38,21 +41,26 @@ function Records({ organization }: { organization: MyOrganization }) {
   const search = useMemo(() => searchOf(tokensOf(text), me.userId), [text, me.userId]);
   const order = useMemo(() => ({ sort: view.sort ?? "pfaId", descending: view.desc === "1" }), [view.sort, view.desc]);
   const columns = useMemo(() => columnsOf(view.cols), [view.cols]);
-  const { query, rows, put, refresh } = useRecordWindows(organizationId, search, order);
+  const { loaded, rows, error, isFetching, show, put, refresh, reload } = useRecordWindows(
+    organizationId,
+    search,
+    order,
+  );
   const total = useTotal(organizationId, search);
-  const { selected, toggle, set, clear } = useSelection();
   const drafts = useDraftActions(organizationId);
   const [loadedTotal, setLoadedTotal] = useState<{ of: string; total: number }>();
   const asked = JSON.stringify([text, order]);
   const count = total.data?.total;
-  if (count !== undefined && !total.isPlaceholderData && query.data && loadedTotal?.of !== asked)
+  if (count !== undefined && !total.isPlaceholderData && loaded.size > 0 && loadedTotal?.of !== asked)
     setLoadedTotal({ of: asked, total: count });
+  const shownTotal = loadedTotal?.of === asked ? loadedTotal.total : 0;
   const came = loadedTotal?.of === asked && count !== undefined ? count - loadedTotal.total : 0;
 
   const keys = useMemo(() => rows.map(({ pfaId }) => pfaId), [rows]);
-  const select = useCallback(
-    (row: RecordRow, range: boolean) => toggle(row.pfaId, range ? { keys } : undefined),
-    [toggle, keys],
+  const { selection, selected, isSearch, select, selectAll, selectSearch, clear } = useRecordSelection(
+    search,
+    loaded,
+    keys,
   );
   const open = useCallback(
     (row: RecordRow) =>
@@ -70,12 +78,12 @@ function Records({ organization }: { organization: MyOrganization }) {
       void put(new Map([[row.pfaId, await saveDraft(row, field, value)]])),
     [put, organizationId],
   );
-  const more = useCallback(() => void query.fetchNextPage(), [query.fetchNextPage]);
-  const reload = () => {
+  const readAnew = () => {
     setLoadedTotal(undefined);
-    void query.refetch();
+    void reload();
     void total.refetch();
   };
+  const changed = () => void refresh(keys).catch((error) => tellError("The rows could not be read anew", error));
   const sortBy = (sort: string) =>
     change({
       sort: sort === "pfaId" ? undefined : sort,
@@ -109,33 +117,41 @@ function Records({ organization }: { organization: MyOrganization }) {
         />
         <p className="min-h-8 py-1.5 text-secondary" role="status">
           {count === undefined ? "" : `${total.data?.atLeast ? "at least " : ""}${count.toLocaleString()} records`}
-          {query.hasNextPage && rows.length > 0 && `, ${rows.length.toLocaleString()} loaded`}
         </p>
-        {came > 0 && (
-          <Button onClick={reload} tip="Records that match since the list was loaded">
-            {came.toLocaleString()} new
+        {came !== 0 && (
+          <Button
+            onClick={readAnew}
+            tip="How many records match more or less than when the list was read; press to read it anew"
+          >
+            {Math.abs(came).toLocaleString()} {came > 0 ? "new" : "fewer"}
+          </Button>
+        )}
+        {error && loaded.size > 0 && (
+          <Button onClick={() => void reload()} tip={error.message}>
+            <Icon name="warning" size={14} className="text-failed" /> Some rows could not be read: try again
           </Button>
         )}
       </div>
-      {selected.size > 0 ? (
+      <RunningEdits organizationId={organizationId} onEnded={changed} />
+      {isSearch || selected.size > 0 ? (
         <SelectionBar
           organization={organization}
-          rows={rows}
-          selected={selected}
-          search={search}
-          total={count ?? rows.length}
+          selection={selection}
+          isSearch={isSearch}
+          count={isSearch ? (count ?? 0) : selected.size}
+          total={count ?? 0}
+          onSelectSearch={selectSearch}
           onClear={clear}
-          onSelectAll={set}
-          onChanged={(ids) => void refresh(ids)}
+          onChanged={changed}
         />
       ) : (
-        <DraftBar organization={organization} onChanged={(ids) => void refresh(ids)} />
+        <DraftBar organization={organization} onChanged={changed} />
       )}
-      {query.error && !query.data ? (
-        <Failed error={query.error} onRetry={() => void query.refetch()} />
-      ) : query.isPending && search.faults.length === 0 ? (
+      {error && loaded.size === 0 ? (
+        <Failed error={error} onRetry={() => void reload()} />
+      ) : loaded.size === 0 && search.faults.length === 0 ? (
         <Skeleton rows={16} />
-      ) : rows.length === 0 && !query.isFetching ? (
+      ) : rows.length === 0 && !isFetching ? (
         <NoRecords
           isFiltered={text !== ""}
           code={organization.code ?? organizationId}
@@ -144,19 +160,18 @@ function Records({ organization }: { organization: MyOrganization }) {
       ) : (
         <RecordGrid
           organization={organization}
-          rows={rows}
+          loaded={loaded}
           keys={keys}
-          total={count ?? rows.length}
+          total={shownTotal}
+          isMore={total.data?.atLeast ?? false}
           columns={columns}
           order={order}
           selected={selected}
           readOnly={may("perm_SaveDraft", organizationId)}
-          isLoading={query.isFetchingNextPage}
-          hasMore={query.hasNextPage}
-          onMore={more}
+          onShow={show}
           onOrder={sortBy}
           onSelect={select}
-          onSelectAll={set}
+          onSelectAll={selectAll}
           onSave={save}
           onOpen={open}
         />

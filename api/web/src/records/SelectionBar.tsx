@@ -1,90 +1,72 @@
 import { useState } from "react";
-import { useApi } from "../api/context";
-import type { MyOrganization, RecordRow } from "../api/types";
+import type { MyOrganization } from "../api/types";
 import { useMay } from "../frame/me";
 import { Button } from "../widgets/Button";
+import { Confirm } from "../widgets/Confirm";
 import { tell, tellError } from "../widgets/toasts";
 import { BulkEditDialog } from "./BulkEditDialog";
 import { CommitDialog } from "./CommitDialog";
-import { MAX_DRAFTS, useDraftActions } from "./drafts";
-import type { Search } from "./tokens";
+import { useDraftActions } from "./drafts";
+import { MAX_IDS, type Selection, useStateCounts } from "./selection";
 
 type Props = {
   organization: MyOrganization;
-  rows: RecordRow[];
-  selected: ReadonlySet<string>;
-  search: Search;
+  selection: Selection;
+  /** All that the search finds is selected. */
+  isSearch: boolean;
+  count: number;
+  /** How many records the search finds. */
   total: number;
+  onSelectSearch: () => void;
   onClear: () => void;
-  onSelectAll: (pfaIds: string[]) => void;
-  onChanged: (pfaIds: string[]) => void;
+  onChanged: () => void;
 };
 
 /** What can be done with the selected records. Only what applies is offered. */
-export function SelectionBar({ organization, rows, selected, search, total, onClear, onSelectAll, onChanged }: Props) {
+export function SelectionBar({
+  organization,
+  selection,
+  isSearch,
+  count,
+  total,
+  onSelectSearch,
+  onClear,
+  onChanged,
+}: Props) {
   const { organizationId } = organization;
-  const api = useApi();
   const may = useMay();
   const drafts = useDraftActions(organizationId);
-  const [dialog, setDialog] = useState<"shift" | "rate" | "set" | "commit" | null>(null);
-  const [found, setFound] = useState<RecordRow[]>([]);
-  const [isGathering, setGathering] = useState(false);
-  // Rows that were selected beyond the loaded ones were read for that.
-  const known = new Map([...found, ...rows].map((row) => [row.pfaId, row]));
-  const chosen = [...selected].flatMap((pfaId) => known.get(pfaId) ?? []);
-  const withDraft = chosen.filter(({ modificationId }) => modificationId);
-  const queued = chosen.filter(({ states }) => states.includes("queued"));
-  const canSelectAll = total > selected.size && rows.every(({ pfaId }) => selected.has(pfaId));
-
-  const selectAll = async () => {
-    setGathering(true);
-    try {
-      const all: RecordRow[] = [];
-      let after: string | undefined;
-      do {
-        const page = await api.send("post", "/api/pfa-data/search", {
-          body: { organizationId, filter: search.filter, search: search.search, after, limit: 200 },
-        });
-        all.push(...(page.records as unknown as RecordRow[]));
-        after = page.next ?? undefined;
-      } while (after && all.length < MAX_DRAFTS);
-      setFound(all.slice(0, MAX_DRAFTS));
-      onSelectAll(all.slice(0, MAX_DRAFTS).map(({ pfaId }) => pfaId));
-      if (after)
-        tell(`The first ${MAX_DRAFTS.toLocaleString()} are selected: as many as one save takes`, { tone: "info" });
-    } catch (error) {
-      tellError("Not all were selected", error);
-    } finally {
-      setGathering(false);
-    }
-  };
+  const [dialog, setDialog] = useState<"shift" | "rate" | "set" | "commit" | "withdraw" | null>(null);
+  const isTooMany = !isSearch && count > MAX_IDS;
+  const counts = useStateCounts(organizationId, selection, !isTooMany);
+  const [withDraft = 0, queued = 0] = isTooMany ? [] : [counts.data?.get("draft"), counts.data?.get("queued")];
   const withdraw = async () => {
+    setDialog(null);
     try {
-      const records = await Promise.all(
-        queued.map(({ pfaId }) =>
-          api.send("get", "/api/pfa-data/records/{pfaId}", { path: { pfaId }, query: { organizationId } }),
-        ),
-      );
-      const ids = records.flatMap(({ queue }) =>
-        (queue as unknown as { modificationId: string; status: string }[])
-          .filter(({ status }) => status === "pending")
-          .map(({ modificationId }) => modificationId),
-      );
-      const verdicts = await drafts.withdraw(ids);
-      const back = verdicts.filter(({ verdict }) => verdict === "withdrawn").length;
+      const verdicts = await drafts.withdraw(selection);
+      const number = (word: string) => verdicts.filter(({ verdict }) => verdict === word).length;
+      const [back, waiting] = [number("withdrawn"), number("waiting")];
+      const left = verdicts.length - back - waiting;
       tell(`${back.toLocaleString()} ${back === 1 ? "change is a draft" : "changes are drafts"} again`, {
-        lines: back < ids.length ? [`${(ids.length - back).toLocaleString()} were sent already, or are not yours`] : [],
+        lines: [
+          waiting ? `${waiting.toLocaleString()} follow in the background; you may close this page` : "",
+          left ? `${left.toLocaleString()} were sent already, or are not yours` : "",
+        ].filter(Boolean),
       });
-      onChanged(queued.map(({ pfaId }) => pfaId));
+      onChanged();
     } catch (error) {
       tellError("Nothing was withdrawn", error);
     }
   };
-  const locked = may("perm_SaveDraft", organizationId);
+  const locked =
+    may("perm_SaveDraft", organizationId) ??
+    (isTooMany
+      ? `Only ${MAX_IDS.toLocaleString()} records are changed when they are selected one by one: select all that match, or fewer`
+      : undefined);
   const financial = organization.permissions.includes("perm_ViewFinancials") ? undefined : "You may not see prices";
-  const close = (changed?: string[]) => {
+  const close = (changed: boolean) => {
     setDialog(null);
-    if (changed) onChanged(changed);
+    if (changed) onChanged();
   };
   return (
     <div
@@ -92,9 +74,11 @@ export function SelectionBar({ organization, rows, selected, search, total, onCl
       aria-label="Selected records"
       className="flex min-h-10 flex-wrap items-center gap-2 border-t border-line bg-chosen px-4 py-1"
     >
-      <span className="font-medium">{selected.size.toLocaleString()} selected</span>
-      {canSelectAll && (
-        <Button kind="text" reason={isGathering ? "They are being read" : undefined} onClick={() => void selectAll()}>
+      <span className="font-medium">
+        {isSearch ? `All ${count.toLocaleString()} that match` : `${count.toLocaleString()} selected`}
+      </span>
+      {!isSearch && total > count && (
+        <Button kind="text" onClick={onSelectSearch}>
           Select all {total.toLocaleString()} that match
         </Button>
       )}
@@ -107,19 +91,37 @@ export function SelectionBar({ organization, rows, selected, search, total, onCl
       <Button reason={locked} onClick={() => setDialog("set")}>
         Set a field…
       </Button>
-      {withDraft.length > 0 && (
+      {withDraft > 0 && (
         <Button kind="primary" reason={may("perm_Sync", organizationId)} onClick={() => setDialog("commit")}>
-          Commit {withDraft.length.toLocaleString()}…
+          Commit {withDraft.toLocaleString()}…
         </Button>
       )}
-      {queued.length > 0 && <Button onClick={() => void withdraw()}>Withdraw {queued.length.toLocaleString()}</Button>}
+      {queued > 0 && (
+        <Button onClick={() => (isSearch ? setDialog("withdraw") : void withdraw())}>
+          Withdraw {queued.toLocaleString()}
+          {isSearch && "…"}
+        </Button>
+      )}
       <span className="grow" />
       <Button kind="text" onClick={onClear}>
         Select none
       </Button>
-      {dialog === "commit" && <CommitDialog organization={organization} rows={withDraft} onClose={close} />}
-      {dialog && dialog !== "commit" && (
-        <BulkEditDialog kind={dialog} organization={organization} rows={chosen} onClose={close} />
+      {dialog === "withdraw" && (
+        <Confirm
+          title="Withdraw what waits"
+          action={`Withdraw ${queued.toLocaleString()}`}
+          onConfirm={() => void withdraw()}
+          onClose={() => setDialog(null)}
+        >
+          <p>
+            The queued changes of {queued.toLocaleString()} records become drafts of their authors again. What is being
+            sent goes on. Other records are not touched.
+          </p>
+        </Confirm>
+      )}
+      {dialog === "commit" && <CommitDialog organization={organization} selection={selection} onClose={close} />}
+      {(dialog === "shift" || dialog === "rate" || dialog === "set") && (
+        <BulkEditDialog kind={dialog} organization={organization} selection={selection} count={count} onClose={close} />
       )}
     </div>
   );

@@ -1,5 +1,3 @@
-import type { Values } from "../api/types";
-import { dayOf, daysBetween } from "../plan/day";
 import { type Field, fieldOf } from "../plan/fields";
 
 export type Column = { field: Field; width: number; numeric?: boolean };
@@ -51,10 +49,4 @@ export const COLUMN_NAMES = ALL;
 export function writeColumns(names: string[]): string | undefined {
   const ordered = ALL.filter((name) => names.includes(name));
   return ordered.join() === SHOWN.join() ? undefined : ordered.join();
-}
-
-/** How many days the forecast has; null: not known. */
-export function forecastDays(record: Values): number | null {
-  const [start, end] = [dayOf(record.forecastStart), dayOf(record.forecastEnd)];
-  return start && end ? daysBetween(start, end) : null;
 }

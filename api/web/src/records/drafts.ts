@@ -6,6 +6,10 @@ import { sumOf } from "../plan/amount";
 import { costOf } from "../plan/cost";
 import { fieldOf } from "../plan/fields";
 import { isSame } from "../plan/value";
+import { draftsKey, type Selection } from "./selection";
+
+/** Which drafts something is done with: those of these records, or of all that a search finds. */
+export type Target = { pfaIds: string[] } | Selection;
 
 /** What a commit said about a draft. */
 export type Verdict = {
@@ -17,18 +21,19 @@ export type Verdict = {
   jobId?: string | null;
 };
 
-const LIMIT = 200;
-/** As many drafts as a page looks at. */
+const PAGE = 200;
+/** As many drafts as are read of a selection. */
 export const MAX_DRAFTS = 1000;
 
-const key = (organizationId: string) => [CACHE, "/api/pfa-data/records", "drafts", organizationId];
+/** Drafts of all records. */
+export const ALL: Selection = { filter: {} };
 
-/** The user's own drafts in an organization, up to MAX_DRAFTS, and whether there are more. */
-export function useDrafts(organizationId: string) {
+/** The user's own drafts of selected records, up to MAX_DRAFTS, and whether there are more. */
+export function useDrafts(organizationId: string, selection = ALL) {
   const api = useApi();
   return useQuery({
-    queryKey: key(organizationId),
-    queryFn: ({ signal }) => readDrafts(api, organizationId, signal),
+    queryKey: [...draftsKey(organizationId), selection],
+    queryFn: ({ signal }) => readDrafts(api, organizationId, selection, signal),
     enabled: organizationId !== "",
   });
 }
@@ -36,20 +41,21 @@ export function useDrafts(organizationId: string) {
 async function readDrafts(
   api: Api,
   organizationId: string,
+  { filter, search }: Selection,
   signal: AbortSignal,
 ): Promise<{ rows: RecordRow[]; more: boolean }> {
+  const states = filter.state as string[] | undefined;
+  // A search for other states finds records of which only some have a draft.
+  const state = states && !states.includes("draft") ? states : ["draft"];
   const rows: RecordRow[] = [];
   let after: string | undefined;
-  do {
-    const page = await api.send(
-      "post",
-      "/api/pfa-data/search",
-      { body: { organizationId, filter: { state: ["draft"] }, after, limit: LIMIT } },
-      signal,
-    );
-    rows.push(...(page.records as unknown as RecordRow[]));
+  for (let read = 0; read < MAX_DRAFTS; read += PAGE) {
+    const body = { organizationId, filter: { ...filter, state }, search, after, limit: PAGE };
+    const page = await api.send("post", "/api/pfa-data/search", { body }, signal);
+    rows.push(...(page.records as unknown as RecordRow[]).filter(({ modificationId }) => modificationId));
     after = page.next ?? undefined;
-  } while (after && rows.length < MAX_DRAFTS);
+    if (!after) break;
+  }
   return { rows, more: after !== undefined };
 }
 
@@ -70,7 +76,7 @@ export function costChange(rows: RecordRow[]): { before: number; after: number; 
 export function useDraftActions(organizationId: string) {
   const api = useApi();
   const cache = useQueryClient();
-  const refresh = () => void cache.invalidateQueries({ queryKey: key(organizationId) });
+  const refresh = () => void cache.invalidateQueries({ queryKey: draftsKey(organizationId) });
   return {
     /** Saves a new value of a field; a value that is as before leaves the draft. Returns the row with the draft. */
     async save(row: RecordRow, name: string, value: Value): Promise<RecordRow> {
@@ -93,22 +99,23 @@ export function useDraftActions(organizationId: string) {
       refresh();
       return saved.drafts as unknown as SavedDraft[];
     },
-    async commit(pfaIds: string[], skipInvalid: boolean): Promise<Verdict[]> {
+    async commit(drafts: Target, skipInvalid: boolean): Promise<Verdict[]> {
       const answer = await api.send("post", "/api/pfa-data/commit-drafts", {
         header: { "Idempotency-Key": idempotencyKey() },
-        body: { organizationId, pfaIds, skipInvalid },
+        body: { organizationId, ...drafts, skipInvalid },
       });
       void cache.invalidateQueries({ queryKey: [CACHE] });
       return answer.verdicts as unknown as Verdict[];
     },
-    async discard(pfaIds: string[]): Promise<number> {
-      const { verdicts } = await api.send("post", "/api/pfa-data/discard-drafts", { body: { organizationId, pfaIds } });
+    async discard(drafts: Target): Promise<number> {
+      const body = { organizationId, ...drafts };
+      const { verdicts } = await api.send("post", "/api/pfa-data/discard-drafts", { body });
       refresh();
       return verdicts.length;
     },
-    /** Takes committed changes back to drafts while they wait. */
-    async withdraw(modificationIds: string[]): Promise<Verdict[]> {
-      const answer = await api.send("post", "/api/pfa-data/withdraw", { body: { modificationIds } });
+    /** Takes what waits of the selected records back to drafts. */
+    async withdraw({ filter, search }: Selection): Promise<Verdict[]> {
+      const answer = await api.send("post", "/api/pfa-data/withdraw", { body: { organizationId, filter, search } });
       void cache.invalidateQueries({ queryKey: [CACHE] });
       return answer.verdicts as unknown as Verdict[];
     },

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest";
 import type { RecordRow, TimelineEvent } from "../api/types";
-import { applied, deltaOf } from "./bulk";
 import { columnsOf, writeColumns } from "./columns";
 import { costChange } from "./drafts";
 import { folded } from "./Timeline";
@@ -49,46 +48,20 @@ describe("A search", () => {
   });
 });
 
-const row = (pfaId: string, data: RecordRow["data"]): RecordRow => ({
-  pfaId,
-  version: 1,
-  data,
-  states: ["synced"],
-  changedFields: [],
-  authors: [],
-});
-
-describe("A change of many records", () => {
-  const crane = row("1", {
-    source: "Rental",
-    monthlyRate: 1000.05,
-    forecastStart: "2026-01-31T00:00:00.000Z",
-    forecastEnd: "2026-02-28T00:00:00.000Z",
-  });
-  it("shifts days by months, and leaves empty ones", () => {
-    expect(
-      deltaOf({ kind: "shift", fields: ["forecastStart", "actualStart"], amount: 1, unit: "months" }, crane.data),
-    ).toEqual({ forecastStart: "2026-02-28T00:00:00.000Z" });
-  });
-
-  it("raises the rate of a rental and the price of a purchase, in whole cents", () => {
-    expect(deltaOf({ kind: "percent", percent: 10 }, crane.data)).toEqual({ monthlyRate: 1100.06 });
-    expect(
-      deltaOf({ kind: "percent", percent: -50 }, { source: "Purchase", purchasePrice: 99.99, monthlyRate: 1 }),
-    ).toEqual({ purchasePrice: 50 });
-  });
-
-  it("names what stays as it is, and counts the cost of what changes", () => {
-    const changes = applied({ kind: "set", field: "monthlyRate", value: 1000.05 }, [
-      crane,
-      row("2", { ...crane.data, monthlyRate: 5 }),
-    ]);
-    expect(changes.map(({ row: { pfaId }, delta }) => [pfaId, Object.keys(delta)])).toEqual([
-      ["2", ["monthlyRate"]],
-      ["1", []],
-    ]);
-    const { before, after } = costChange(changes.slice(0, 1).map((change) => change.after));
-    expect(after).toBeGreaterThan(before);
+it("the cost of drafts is that of the records before and after them", () => {
+  const row: RecordRow = {
+    pfaId: "1",
+    version: 1,
+    data: { source: "Purchase", purchasePrice: 120.5 },
+    base: { purchasePrice: 100 },
+    states: ["draft"],
+    changedFields: [],
+    authors: [],
+  };
+  expect(costChange([row, { ...row, data: { source: "Rental" }, base: {} }])).toEqual({
+    before: 100,
+    after: 120.5,
+    counted: 1,
   });
 });
 

@@ -1,20 +1,23 @@
-import { type InfiniteData, useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useRef } from "react";
+import { type UseQueryResult, useQueries, useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { useApi } from "../api/context";
 import type { LiveEvent, RecordRow } from "../api/types";
 import { useLiveEvents } from "../live/LiveProvider";
 import type { Search } from "./tokens";
 
-const WINDOW = 200;
+/** Rows of a window. Window k begins after k * WINDOW rows of the list. */
+export const WINDOW = 200;
+/** How far outside of the view rows are read. */
+const AHEAD = 60;
 /** Longest time between an event of a record and its new state in the list. */
 const GATHER = 300;
 
 export type Order = { sort: string; descending: boolean };
-type Page = { records: RecordRow[]; next?: string | null };
 
 /**
- * The records of a search, by windows that are read as they come into view. Rows keep their place: what is read anew is
- * put where the row stands. Rows that came since are not in it.
+ * The records of a search, by windows: those that come into view are read, wherever in the list they are. Rows keep their
+ * place: what is read anew is put where the row stands, and rows that came since are not shown. `reload` reads all windows
+ * anew.
  */
 export function useRecordWindows(organizationId: string, { filter, search, faults }: Search, order: Order) {
   const api = useApi();
@@ -23,53 +26,79 @@ export function useRecordWindows(organizationId: string, { filter, search, fault
     () => ["pfa-sync.windows", organizationId, filter, search, order],
     [organizationId, filter, search, order],
   );
-  const query = useInfiniteQuery<Page, Error, InfiniteData<Page>, unknown[], string | undefined>({
-    queryKey: key,
-    queryFn: async ({ pageParam, signal }) =>
-      (await api.send(
-        "post",
-        "/api/pfa-data/search",
-        { body: { organizationId, filter, search, ...order, after: pageParam, limit: WINDOW } },
-        signal,
-      )) as unknown as Page,
-    initialPageParam: undefined,
-    getNextPageParam: ({ next }) => next ?? undefined,
-    enabled: organizationId !== "" && faults.length === 0,
-    staleTime: Number.POSITIVE_INFINITY,
-    refetchOnWindowFocus: false,
-    refetchOnReconnect: false,
+  const [opened, setOpened] = useState({ of: key, windows: [0] });
+  const windows = useMemo(() => (opened.of === key ? opened.windows : [0]), [opened, key]);
+  const combine = useCallback(
+    (results: UseQueryResult<RecordRow[]>[]) => ({
+      loaded: new Map(
+        windows.flatMap((window, place) => {
+          const rows = results[place]?.data;
+          return rows ? [[window, rows] as const] : [];
+        }),
+      ),
+      error: results.find(({ error }) => error)?.error ?? null,
+      isFetching: results.some(({ isFetching }) => isFetching),
+    }),
+    [windows],
+  );
+  const { loaded, error, isFetching } = useQueries({
+    queries: windows.map((window) => ({
+      queryKey: [...key, window],
+      queryFn: async ({ signal }: { signal: AbortSignal }) => {
+        const body = { organizationId, filter, search, ...order, skip: window * WINDOW, limit: WINDOW };
+        const { records } = await api.send("post", "/api/pfa-data/search", { body }, signal);
+        return records as unknown as RecordRow[];
+      },
+      enabled: organizationId !== "" && faults.length === 0,
+      staleTime: Number.POSITIVE_INFINITY,
+      refetchOnWindowFocus: false,
+      refetchOnReconnect: false,
+    })),
+    combine,
   });
-  const rows = useMemo(() => query.data?.pages.flatMap(({ records }) => records) ?? [], [query.data]);
+  const rows = useMemo(() => [...loaded].sort(([one], [other]) => one - other).flatMap(([, rows]) => rows), [loaded]);
+
+  /** Reads the windows of the rows in view. */
+  const show = useCallback(
+    (first: number, last: number) =>
+      setOpened((before) => {
+        const known = before.of === key ? before.windows : [0];
+        const added: number[] = [];
+        const end = Math.floor((last + AHEAD) / WINDOW);
+        for (let window = Math.floor(Math.max(0, first - AHEAD) / WINDOW); window <= end; window++)
+          if (!known.includes(window)) added.push(window);
+        return added.length === 0 ? before : { of: key, windows: [...known, ...added] };
+      }),
+    [key],
+  );
 
   /** Puts new states of rows where the rows stand. */
   const put = useCallback(
     (changed: Map<string, RecordRow>) =>
-      cache.setQueryData<InfiniteData<Page>>(key, (data) => {
-        if (!data) return data;
-        const hasChange = ({ records }: Page) => records.some(({ pfaId }) => changed.has(pfaId));
-        const pages = data.pages.map((page) =>
-          hasChange(page) ? { ...page, records: page.records.map((row) => changed.get(row.pfaId) ?? row) } : page,
-        );
-        return { ...data, pages };
-      }),
+      cache.setQueriesData<RecordRow[]>({ queryKey: key }, (rows) =>
+        rows?.some(({ pfaId }) => changed.has(pfaId)) ? rows.map((row) => changed.get(row.pfaId) ?? row) : rows,
+      ),
     [cache, key],
   );
 
-  /** Reads rows anew. */
+  /** Reads rows anew where they stand. */
   const refresh = useCallback(
     async (pfaIds: string[]) => {
       for (let start = 0; start < pfaIds.length; start += WINDOW) {
         const body = { organizationId, filter: { pfa_ids: pfaIds.slice(start, start + WINDOW) }, limit: WINDOW };
-        const page = (await api.send("post", "/api/pfa-data/search", { body })) as unknown as Page;
-        put(new Map(page.records.map((row) => [row.pfaId, row])));
+        const { records } = await api.send("post", "/api/pfa-data/search", { body });
+        put(new Map((records as unknown as RecordRow[]).map((row) => [row.pfaId, row])));
       }
     },
     [api, organizationId, put],
   );
+  const reload = useCallback(() => {
+    cache.removeQueries({ queryKey: key, type: "inactive" });
+    return cache.refetchQueries({ queryKey: key });
+  }, [cache, key]);
   useLiveRows(organizationId, rows, refresh);
-  return { query, rows, put, refresh };
+  return { loaded, rows, error, isFetching, show, put, refresh, reload };
 }
-
 /** Keeps rows up to date: those that events name, and all when events may have been missed. */
 function useLiveRows(organizationId: string, rows: RecordRow[], refresh: (pfaIds: string[]) => Promise<void>): void {
   const loaded = useMemo(() => new Set(rows.map(({ pfaId }) => pfaId)), [rows]);

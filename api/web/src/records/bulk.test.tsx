@@ -1,0 +1,385 @@
+import { act, renderHook, screen, waitFor, within } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
+import { afterEach, describe, expect, it, vi } from "vitest";
+import type { LiveEvent, MyOrganization, RecordRow } from "../api/types";
+import { ME, Surroundings, serviceOf, show } from "../harness";
+import { Toasts } from "../widgets/toasts";
+import { BulkEditDialog } from "./BulkEditDialog";
+import { CommitDialog } from "./CommitDialog";
+import { rowCount } from "./RecordGrid";
+import { RunningEdits } from "./RunningEdits";
+import { SelectionBar } from "./SelectionBar";
+import type { Selection } from "./selection";
+import { useRecordSelection } from "./useRecordSelection";
+import { useRecordWindows } from "./useRecordWindows";
+
+let tell: (event: LiveEvent) => void = () => undefined;
+vi.mock("../live/LiveProvider", () => ({
+  useLiveEvents: (listener: (event: LiveEvent) => void) => {
+    tell = listener;
+  },
+}));
+afterEach(() => vi.unstubAllGlobals());
+
+const ORGANIZATION = ME.organizations[0] as MyOrganization;
+const row = (pfaId: string, rest: Partial<RecordRow> = {}): RecordRow => ({
+  pfaId,
+  version: 1,
+  data: { model: `Model ${pfaId}` },
+  states: ["synced"],
+  changedFields: [],
+  authors: [],
+  ...rest,
+});
+const draft = (pfaId: string) =>
+  row(pfaId, { states: ["draft"], modificationId: `m${pfaId}`, base: { model: "Before" } });
+
+const EDITS = "POST /api/pfa-data/edits";
+const PREVIEW = `${EDITS}/preview`;
+const SEARCH = "POST /api/pfa-data/search";
+const preview = {
+  records: 1240,
+  changing: 1200,
+  invalid: 3,
+  costBefore: 1000,
+  costAfter: 1100.5,
+  digest: "d1",
+  sample: [
+    {
+      pfaId: "7",
+      before: { forecastEnd: "2026-12-31T00:00:00.000Z" },
+      after: { forecastEnd: "2027-01-14T00:00:00.000Z" },
+      errors: [{ field: "forecastEnd", code: "ORDER", message: "is before the start" }],
+    },
+  ],
+};
+
+describe("An edit of many records", () => {
+  const selection: Selection = { filter: { category: "Crane" }, search: "boom" };
+  const open = async (answers: Parameters<typeof serviceOf>[0], kind: "shift" | "rate" | "set" = "shift") => {
+    const service = serviceOf({ [PREVIEW]: () => preview, ...answers });
+    const close = vi.fn();
+    await show(
+      <>
+        <BulkEditDialog kind={kind} organization={ORGANIZATION} selection={selection} count={1240} onClose={close} />
+        <Toasts />
+      </>,
+      { api: service.api },
+    );
+    return { ...service, close };
+  };
+
+  it("is previewed by the service for the whole search, once what is written has settled", async () => {
+    const { asked } = await open({});
+    const far = await screen.findByRole("textbox", { name: "How far" });
+    await screen.findByText(/1,200 change, 40 stay as they are/);
+    await userEvent.clear(far);
+    await userEvent.type(far, "114");
+    await waitFor(() => expect(asked(PREVIEW)).toHaveLength(2));
+    expect(asked(PREVIEW)[1]).toEqual({
+      organizationId: "org_RIO",
+      filter: { category: "Crane" },
+      search: "boom",
+      edit: { kind: "shift", fields: ["forecastStart", "forecastEnd"], amount: 114, unit: "days" },
+    });
+  });
+
+  it("shows numbers, cost, and what is wrong with each record", async () => {
+    await open({});
+    const status = await screen.findByRole("status", { name: "" });
+    await within(status).findByText(/3 would not be valid/);
+    expect(status.textContent).toContain("Forecast cost 1,000.00 → 1,100.50 (+100.50).");
+    expect(screen.getByText("Forecast end: is before the start")).toBeTruthy();
+  });
+
+  it("is started with the digest of what was shown, and says how to follow and to stop it", async () => {
+    const { asked, close } = await open({
+      [EDITS]: () => ({ jobId: "12", done: 200, skipped: 0, failed: 0, waiting: 1000 }),
+      "POST /api/pems/jobs/12/stop": () => ({ state: "stopped" }),
+    });
+    await userEvent.type(screen.getByRole("textbox", { name: "Reason" }), "The season moves");
+    await userEvent.click(await screen.findByRole("button", { name: "Save 1,200 drafts" }));
+    await waitFor(() => expect(close).toHaveBeenCalledWith(true));
+    expect(asked(EDITS)[0]).toMatchObject({ digest: "d1", reason: "The season moves", filter: { category: "Crane" } });
+    expect(screen.getByRole("link", { name: "Follow job 12", hidden: true }).getAttribute("href")).toBe("/history/12");
+    await userEvent.click(screen.getByRole("button", { name: "Stop", hidden: true }));
+    await screen.findByText("Job 12 is stopped");
+  });
+
+  it("is not started with a number that can't be read", async () => {
+    const { asked } = await open({}, "rate");
+    await screen.findByRole("button", { name: "Save 1,200 drafts" });
+    await userEvent.type(screen.getByRole("textbox", { name: "Percent" }), "x");
+    const button = screen.getByRole("button", { name: "Save 1,200 drafts" });
+    await userEvent.click(button);
+    expect(button.getAttribute("aria-disabled")).toBe("true");
+    expect(asked(EDITS)).toEqual([]);
+  });
+
+  it("whose records have changed since is previewed anew, and nothing is saved", async () => {
+    const { asked, close } = await open({ [EDITS]: () => Response.json({ code: "moved_on" }, { status: 409 }) });
+    await userEvent.click(await screen.findByRole("button", { name: "Save 1,200 drafts" }));
+    await screen.findByText("Nothing was saved");
+    await waitFor(() => expect(asked(PREVIEW)).toHaveLength(2));
+    expect(close).not.toHaveBeenCalled();
+  });
+});
+
+describe("A selection", () => {
+  const search = { filter: { category: "Crane" }, search: "boom", faults: [] };
+  const windows = (...numbers: number[]) =>
+    new Map(numbers.map((number) => [number, [row(`${number}a`), row(`${number}b`)]]));
+  const select = (loaded: Map<number, RecordRow[]>, at = search) => {
+    const keys = [...loaded.values()].flat().map(({ pfaId }) => pfaId);
+    return renderHook((search: typeof at) => useRecordSelection(search, loaded, keys), { initialProps: at });
+  };
+
+  it("of all that match is the search itself, and shows every row as selected", () => {
+    const { result } = select(windows(0, 1));
+    act(() => result.current.selectSearch());
+    expect(result.current).toMatchObject({
+      isSearch: true,
+      selection: { filter: { category: "Crane" }, search: "boom" },
+    });
+    expect([...result.current.selected]).toEqual(["0a", "0b", "1a", "1b"]);
+  });
+
+  it("of all that match falls back to the rows that were read when one is taken out", () => {
+    const { result } = select(windows(0, 1));
+    act(() => result.current.selectSearch());
+    act(() => result.current.select(201, false));
+    expect(result.current).toMatchObject({ isSearch: false, selection: { filter: { pfa_ids: ["0a", "0b", "1a"] } } });
+  });
+
+  it("of all that match ends with another search", () => {
+    const { result, rerender } = select(windows(0));
+    act(() => result.current.selectSearch());
+    rerender({ ...search, search: "other" });
+    expect(result.current).toMatchObject({ isSearch: false, selection: { filter: { pfa_ids: [] } } });
+  });
+
+  it("grows by a range only where every row between was read", () => {
+    const { result } = select(windows(0, 1, 150));
+    act(() => result.current.select(1, false));
+    act(() => result.current.select(200, true));
+    expect([...result.current.selected]).toEqual(["0b", "1a"]);
+    act(() => result.current.select(30_000, true));
+    expect([...result.current.selected]).toEqual(["0b", "1a", "150a"]);
+  });
+});
+
+describe("The bar of a selection", () => {
+  const FACETS = "POST /api/pfa-data/facets";
+  const states = (counts: Record<string, number>) => ({
+    total: 0,
+    facets: [{ field: "state", values: Object.entries(counts).map(([value, count]) => ({ value, count })) }],
+  });
+  const bar = async (props: Partial<Parameters<typeof SelectionBar>[0]>, answers: Parameters<typeof serviceOf>[0]) => {
+    const service = serviceOf({ [FACETS]: () => states({ queued: 2, draft: 3 }), ...answers });
+    const changed = vi.fn();
+    await show(
+      <>
+        <SelectionBar
+          organization={ORGANIZATION}
+          selection={{ filter: { pfa_ids: ["1", "2"] } }}
+          isSearch={false}
+          count={2}
+          total={60_000}
+          onSelectSearch={() => undefined}
+          onClear={() => undefined}
+          onChanged={changed}
+          {...props}
+        />
+        <Toasts />
+      </>,
+      { api: service.api },
+    );
+    return { ...service, changed };
+  };
+
+  it("withdraws what waits of the selected records by one request, and reads none of them", async () => {
+    const { asked, changed } = await bar(
+      {},
+      {
+        "POST /api/pfa-data/withdraw": () => ({
+          verdicts: [
+            { modificationId: "a", verdict: "withdrawn" },
+            { modificationId: "b", verdict: "in_flight" },
+          ],
+        }),
+      },
+    );
+    await userEvent.click(await screen.findByRole("button", { name: "Withdraw 2" }));
+    await screen.findByText("1 change is a draft again");
+    expect(asked("POST /api/pfa-data/withdraw")).toEqual([
+      { organizationId: "org_RIO", filter: { pfa_ids: ["1", "2"] } },
+    ]);
+    expect(changed).toHaveBeenCalledOnce();
+  });
+
+  it("asks before it withdraws all that match, and withdraws by the search", async () => {
+    const { asked } = await bar(
+      { isSearch: true, count: 60_000, selection: { filter: { category: "Crane" } } },
+      { "POST /api/pfa-data/withdraw": () => ({ verdicts: [] }) },
+    );
+    expect(screen.getByText("All 60,000 that match")).toBeTruthy();
+    await userEvent.click(await screen.findByRole("button", { name: "Withdraw 2…" }));
+    const dialog = await screen.findByRole("alertdialog", { name: "Withdraw what waits" });
+    expect(asked("POST /api/pfa-data/withdraw")).toEqual([]);
+    await userEvent.click(within(dialog).getByRole("button", { name: "Withdraw 2" }));
+    await waitFor(() =>
+      expect(asked("POST /api/pfa-data/withdraw")).toEqual([
+        { organizationId: "org_RIO", filter: { category: "Crane" } },
+      ]),
+    );
+  });
+
+  it("does not change more records than are selected by their ids", async () => {
+    await bar({ count: 501 }, {});
+    const button = screen.getByRole("button", { name: "Shift dates…" });
+    expect(button.getAttribute("aria-disabled")).toBe("true");
+    await userEvent.click(button);
+    expect(screen.queryByRole("dialog")).toBeNull();
+  });
+});
+
+describe("A commit", () => {
+  const COMMIT = "POST /api/pfa-data/commit-drafts";
+  it("of more drafts than are read is one of the search, and leaves none out", async () => {
+    const { api, asked } = serviceOf({
+      [SEARCH]: () => ({ records: Array.from({ length: 200 }, (_, n) => draft(String(n))), next: "more" }),
+      "POST /api/pfa-data/facets": () => ({ facets: [{ values: [{ value: "draft", count: 1240 }] }] }),
+      [COMMIT]: () => ({ verdicts: [{ modificationId: "m", verdict: "queued", jobId: "9" }] }),
+    });
+    const close = vi.fn();
+    await show(
+      <CommitDialog
+        organization={ORGANIZATION}
+        selection={{ filter: { category: "Crane" }, search: "boom" }}
+        onClose={close}
+      />,
+      { api },
+    );
+    const commit = await screen.findByRole("button", { name: "Commit 1,240" });
+    expect(asked(SEARCH)).toHaveLength(5);
+    await userEvent.click(commit);
+    await waitFor(() => expect(close).toHaveBeenCalledWith(true));
+    expect(screen.queryByRole("checkbox")).toBeNull();
+    expect(asked(COMMIT)).toEqual([
+      { organizationId: "org_RIO", filter: { category: "Crane" }, search: "boom", skipInvalid: true },
+    ]);
+  });
+
+  it("of drafts that were all read is one of those that are not left out", async () => {
+    const { api, asked } = serviceOf({
+      [SEARCH]: () => ({ records: [draft("1"), draft("2"), row("3")] }),
+      [COMMIT]: () => ({ verdicts: [] }),
+    });
+    await show(<CommitDialog organization={ORGANIZATION} onClose={() => undefined} />, { api });
+    await userEvent.click(await screen.findByRole("checkbox", { name: "Commit the draft of record 1" }));
+    await userEvent.click(screen.getByRole("button", { name: "Commit 1" }));
+    await waitFor(() =>
+      expect(asked(COMMIT)).toEqual([{ organizationId: "org_RIO", pfaIds: ["2"], skipInvalid: true }]),
+    );
+  });
+});
+
+it("an edit that runs shows its progress, and the rows are read anew when it has ended", async () => {
+  let running = true;
+  const { api } = serviceOf({
+    "GET /api/pems/jobs": () => ({ jobs: running ? [{ jobId: "12" }] : [] }),
+    "GET /api/pems/jobs/12": () => ({
+      jobId: "12",
+      organizationId: "org_RIO",
+      ...{ pending: 0, processing: 0, completed: 0, conflict: 0, failed: 0, withdrawn: 0 },
+      items: { waiting: 800, done: 400, skipped: 0, failed: 0 },
+    }),
+    "POST /api/pems/jobs/12/stop": () => {
+      running = false;
+      return { state: "stopped" };
+    },
+  });
+  const ended = vi.fn();
+  await show(<RunningEdits organizationId="org_RIO" onEnded={ended} />, { api });
+  await screen.findByText("400 of 1,200 drafts are saved");
+  expect(screen.getByRole("progressbar").getAttribute("aria-valuetext")).toBe("400 of 1,200");
+  expect(ended).not.toHaveBeenCalled();
+  await userEvent.click(screen.getByRole("button", { name: "Stop" }));
+  await waitFor(() => expect(ended).toHaveBeenCalledOnce());
+});
+
+describe("The rows of a search", () => {
+  type Body = { skip?: number; filter?: { pfa_ids?: string[] } };
+  const SEARCHED = { filter: {}, faults: [] };
+  const ORDER = { sort: "pfaId", descending: false };
+  const start = () => {
+    let version = 1;
+    const service = serviceOf({
+      [SEARCH]: ({ skip = 0, filter }: Body) => ({
+        records: filter?.pfa_ids
+          ? filter.pfa_ids.map((pfaId) => row(pfaId, { version: 9 }))
+          : Array.from({ length: 200 }, (_, place) => row(String(skip + place), { version })),
+      }),
+    });
+    const hook = renderHook(() => useRecordWindows("org_RIO", SEARCHED, ORDER), {
+      wrapper: ({ children }) => <Surroundings api={service.api}>{children}</Surroundings>,
+    });
+    return {
+      result: hook.result,
+      skips: () => (service.asked(SEARCH) as Body[]).map(({ skip }) => skip),
+      change: () => {
+        version++;
+      },
+    };
+  };
+
+  it("are read where they come into view: a jump to row 30,000 asks for that window alone", async () => {
+    const { result, skips } = start();
+    await waitFor(() => expect(result.current.loaded.has(0)).toBe(true));
+    act(() => result.current.show(30_070, 30_100));
+    await waitFor(() => expect(result.current.loaded.get(150)?.[70]?.pfaId).toBe("30070"));
+    expect(skips()).toEqual([0, 30_000]);
+  });
+
+  it("are read before they come into view, and once", async () => {
+    const { result, skips } = start();
+    act(() => result.current.show(0, 150));
+    await waitFor(() => expect(result.current.loaded.size).toBe(2));
+    act(() => result.current.show(10, 160));
+    expect(skips()).toEqual([0, 200]);
+  });
+
+  it("are brought up to date where they stand", async () => {
+    const { result, skips } = start();
+    await waitFor(() => expect(result.current.loaded.has(0)).toBe(true));
+    act(() => result.current.show(30_070, 30_100));
+    await waitFor(() => expect(result.current.loaded.has(150)).toBe(true));
+    act(() => {
+      for (const pfaId of ["30005", "400"]) tell({ organizationId: "org_RIO", pfaId } as LiveEvent);
+    });
+    await waitFor(() => expect(result.current.loaded.get(150)?.[5]).toMatchObject({ pfaId: "30005", version: 9 }));
+    expect(result.current.loaded.get(150)?.[6]?.version).toBe(1);
+    // Of the two, only the row that was read is read anew.
+    expect(skips()).toEqual([0, 30_000, undefined]);
+  });
+
+  it("are all read anew when that is asked for", async () => {
+    const { result, skips, change } = start();
+    act(() => result.current.show(30_070, 30_100));
+    await waitFor(() => expect(result.current.loaded.size).toBe(2));
+    change();
+    await act(() => result.current.reload());
+    await waitFor(() => expect(result.current.loaded.get(150)?.[0]?.version).toBe(2));
+    expect(result.current.loaded.get(0)?.[0]?.version).toBe(2);
+    expect(skips()).toEqual([0, 30_000, 0, 30_000]);
+  });
+
+  it("are as many as were counted, or as were read; those that were not counted come window by window", () => {
+    const windows = (...sizes: [number, number][]) =>
+      new Map(sizes.map(([window, size]) => [window, Array.from({ length: size }, () => row("1"))]));
+    expect(rowCount(windows([0, 200]), 60_000, false)).toBe(60_000);
+    expect(rowCount(windows([0, 200], [1, 30]), 210, false)).toBe(230);
+    expect(rowCount(windows([0, 200], [1, 200]), 400, true)).toBe(600);
+    expect(rowCount(windows([0, 200], [1, 200], [2, 0]), 400, true)).toBe(400);
+  });
+});
