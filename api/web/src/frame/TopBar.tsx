@@ -2,6 +2,7 @@ import { NotificationBell } from "../notifications/NotificationBell";
 import { Button } from "../widgets/Button";
 import { Choice } from "../widgets/Choice";
 import { Icon } from "../widgets/icons";
+import { InstanceName } from "./InstanceName";
 import { KEYS, keyText } from "./keys";
 import { LiveSign } from "./LiveSign";
 import { useMe } from "./me";
@@ -9,16 +10,6 @@ import { useOrganization } from "./organization";
 import { RunningJobs } from "./RunningJobs";
 import { switchTheme, useTheme } from "./theme";
 import { useView } from "./view";
-
-const COLOURS: Record<string, string> = {
-  grey: "bg-slate-600",
-  blue: "bg-blue-700",
-  green: "bg-green-700",
-  teal: "bg-teal-700",
-  purple: "bg-purple-700",
-  orange: "bg-orange-800",
-  red: "bg-red-700",
-};
 
 type Props = { onPalette: () => void; onHelp: () => void; onSignOut: () => void };
 
@@ -28,18 +19,13 @@ export function TopBar({ onPalette, onHelp, onSignOut }: Props) {
   const theme = useTheme();
   const organization = useOrganization();
   const [, change] = useView();
-  const { name, colour, production } = me.instance;
   return (
     <header className="flex min-h-12 shrink-0 flex-wrap items-center gap-x-3 gap-y-1 border-b border-line bg-panel px-3 py-1">
       <span className="flex items-center gap-2 font-semibold">
         <img src="/icon.svg" alt="" width={20} height={20} />
         <span className="hidden sm:inline">pfa-sync</span>
       </span>
-      {(name || production) && (
-        <span className={`rounded px-2 py-0.5 text-xs font-medium text-white ${COLOURS[colour] ?? COLOURS.grey}`}>
-          {[name, production && "production"].filter(Boolean).join(" · ")}
-        </span>
-      )}
+      <InstanceName instance={me.instance} />
       <Choice
         bare
         label="Organization"

@@ -1,11 +1,13 @@
 import { fireEvent } from "@testing-library/dom";
-import { act, renderHook } from "@testing-library/react";
+import { act, render, renderHook, screen } from "@testing-library/react";
+import userEvent from "@testing-library/user-event";
 import { describe, expect, it, vi } from "vitest";
 import { useSelection } from "../lists/useSelection";
 import { wordsOf } from "../notifications/words";
 import { lastOf, seriesOf } from "../overview/figures";
 import { perSecond } from "../overview/Plant";
 import { durationText, relativeTime } from "../widgets/clock";
+import { InstanceName } from "./InstanceName";
 import { KEYS, useKeys } from "./keys";
 import { parseView, writeView } from "./view";
 
@@ -88,4 +90,32 @@ it("a notification is one sentence, whether it stands for one change or for many
   expect(wordsOf({ ...notification, kind: "failed", code: "REJECTED" })).toBe(
     "Your edit of record 4711 failed for good: Rejected",
   );
+});
+
+describe("The name of the installation", () => {
+  const instance = {
+    name: "Test",
+    colour: "blue",
+    production: false,
+    links: [] as { name: string; address: string }[],
+  };
+
+  it("leads to other installations, by addresses of the web alone", async () => {
+    const links = [
+      { name: "Training", address: "https://training.example.com" },
+      { name: "Wrong", address: "javascript:alert(1)" },
+    ];
+    render(<InstanceName instance={{ ...instance, links }} />);
+    await userEvent.click(screen.getByRole("button", { name: "Test: other installations" }));
+    const [link, ...others] = await screen.findAllByRole("link");
+    expect(others).toEqual([]);
+    expect(link?.getAttribute("href")).toBe("https://training.example.com");
+    expect(link?.getAttribute("rel")).toBe("noopener");
+  });
+
+  it("is a name alone where there are no others", () => {
+    render(<InstanceName instance={{ ...instance, production: true }} />);
+    expect(screen.getByText("Test · production").tagName).toBe("SPAN");
+    expect(screen.queryByRole("button")).toBeNull();
+  });
 });
