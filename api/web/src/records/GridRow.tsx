@@ -60,7 +60,7 @@ export const GridRow = memo(function GridRow(props: Props) {
     onOpen,
   } = props;
   const place = { gridTemplateColumns: template, transform: `translateY(${top}px)` };
-  const shape = "absolute top-0 left-0 grid h-9 w-max min-w-full items-stretch border-b border-line";
+  const shape = "absolute top-0 left-0 grid h-[36px] w-max min-w-full items-stretch border-b border-line";
   if (!row) {
     return (
       <div role="row" aria-rowindex={index + 2} aria-busy={!isRead} className={shape} style={place}>

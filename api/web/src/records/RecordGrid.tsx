@@ -141,7 +141,7 @@ export function RecordGrid(props: Props) {
       <div
         role="row"
         aria-rowindex={1}
-        className="sticky top-0 z-10 grid h-9 w-max min-w-full items-stretch border-b border-line bg-panel text-secondary"
+        className="sticky top-0 z-10 grid h-[36px] w-max min-w-full items-stretch border-b border-line bg-panel text-secondary"
         style={{ gridTemplateColumns: template }}
       >
         <span role="columnheader" className="flex items-center justify-center">
