@@ -84,7 +84,12 @@ describe("A cost engineer", () => {
     await dialog.getByRole("button", { name: "Save 10 drafts" }).click();
     await page.getByRole("button", { name: "Commit 10…" }).click();
     await page.getByRole("button", { name: "Commit 10", exact: true }).click();
-    await page.getByRole("link", { name: /Follow job/ }).click();
+    // The edit has told of its job, too.
+    await page
+      .getByRole("alertdialog")
+      .filter({ hasText: "10 drafts committed" })
+      .getByRole("link", { name: /Follow job/ })
+      .click();
     await page.getByText("10 synced").waitFor();
     const bar = page.getByRole("progressbar");
     expect(await bar.getAttribute("aria-valuenow")).toBe("10");

@@ -9,6 +9,8 @@ import { cellId, GridRow } from "./GridRow";
 import { type Order, WINDOW } from "./useRecordWindows";
 
 const ROW_HEIGHT = 36;
+/** How far outside of the view rows are read. */
+const AHEAD = 60;
 /** Select, status and PFA stand before the columns of fields, the cost after them. */
 const LEADING = 3;
 const LEADING_WIDTHS = "36px 150px 100px";
@@ -27,7 +29,7 @@ type Props = {
   order: Order;
   selected: ReadonlySet<string>;
   readOnly: string | undefined;
-  /** Rows come into view. */
+  /** Rows come into view, or will soon. */
   onShow: (first: number, last: number) => void;
   onOrder: (sort: string) => void;
   onSelect: (index: number, range: boolean) => void;
@@ -73,8 +75,8 @@ export function RecordGrid(props: Props) {
   // While the bar is dragged past windows, they are not read; the one where it stops is.
   const isPassing = virtual.isScrolling && !rowAt(first) && !rowAt(last);
   useEffect(() => {
-    if (!isPassing) onShow(first, last);
-  }, [isPassing, first, last, onShow]);
+    if (!isPassing && count > 0) onShow(Math.max(0, first - AHEAD), Math.min(count - 1, last + AHEAD));
+  }, [isPassing, first, last, count, onShow]);
 
   const template = `${LEADING_WIDTHS} ${columns.map(({ width }) => `${width}px`).join(" ")} ${COST_WIDTH}px`;
   const columnCount = LEADING + columns.length + 1;

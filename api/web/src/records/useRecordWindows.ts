@@ -7,8 +7,6 @@ import type { Search } from "./tokens";
 
 /** Rows of a window. Window k begins after k * WINDOW rows of the list. */
 export const WINDOW = 200;
-/** How far outside of the view rows are read. */
-const AHEAD = 60;
 /** Longest time between an event of a record and its new state in the list. */
 const GATHER = 300;
 
@@ -58,14 +56,13 @@ export function useRecordWindows(organizationId: string, { filter, search, fault
   });
   const rows = useMemo(() => [...loaded].sort(([one], [other]) => one - other).flatMap(([, rows]) => rows), [loaded]);
 
-  /** Reads the windows of the rows in view. */
+  /** Reads the windows of these rows. */
   const show = useCallback(
     (first: number, last: number) =>
       setOpened((before) => {
         const known = before.of === key ? before.windows : [0];
         const added: number[] = [];
-        const end = Math.floor((last + AHEAD) / WINDOW);
-        for (let window = Math.floor(Math.max(0, first - AHEAD) / WINDOW); window <= end; window++)
+        for (let window = Math.floor(first / WINDOW); window <= Math.floor(last / WINDOW); window++)
           if (!known.includes(window)) added.push(window);
         return added.length === 0 ? before : { of: key, windows: [...known, ...added] };
       }),
