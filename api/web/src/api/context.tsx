@@ -1,4 +1,4 @@
-import { queryOptions } from "@tanstack/react-query";
+import { type Query, queryOptions } from "@tanstack/react-query";
 import { createContext, useContext } from "react";
 import type { Answer, Api, Input, PathOf } from "./client";
 
@@ -16,6 +16,14 @@ export function useApi(): Api {
 
 /** The first part of every key of the cache. Several services may share one cache of a host. */
 export const CACHE = "pfa-sync";
+
+/** Finds the reads of paths, and of all paths below them, in the cache. */
+export function readsBelow(...paths: string[]): { predicate: (query: Query) => boolean } {
+  return {
+    predicate: ({ queryKey: [scope, path] }) =>
+      scope === CACHE && typeof path === "string" && paths.some((upper) => path.startsWith(upper)),
+  };
+}
 
 /** A read, as TanStack Query takes it. Its key is the path and what is asked for. */
 export function reading<P extends PathOf<"get"> & string>(api: Api, path: P, input: Input<P, "get"> = {}) {

@@ -2,7 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { idempotencyKey } from "../api/client";
-import { CACHE, useApi } from "../api/context";
+import { CACHE, readsBelow, useApi } from "../api/context";
 import type { JobProgress } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { useView } from "../frame/view";
@@ -25,7 +25,7 @@ export function JobActions({ job }: { job: JobProgress }) {
     try {
       await api.send("post", "/api/pems/jobs/{jobId}/continue", { path });
       tell(`Job ${job.jobId} goes on`);
-      void cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/jobs"] });
+      void cache.invalidateQueries(readsBelow("/api/pems/jobs"));
     } catch (error) {
       tellError("It was not continued", error);
     }

@@ -1,7 +1,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { idempotencyKey } from "../api/client";
-import { CACHE, reading, useApi } from "../api/context";
+import { CACHE, reading, readsBelow, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
 import type { JobProgress } from "../api/types";
 import { useMay, useMe } from "../frame/me";
@@ -47,7 +47,7 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
       setPending(false);
       if (error instanceof ApiError && error.code === "moved_on") {
         setConfirming(false);
-        void cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/jobs"] });
+        void cache.invalidateQueries(readsBelow("/api/pems/jobs"));
         tellError("The records have changed since the preview. It is read anew; nothing was rolled back", error);
       } else tellError("Nothing was rolled back", error);
     }

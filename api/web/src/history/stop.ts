@@ -1,6 +1,6 @@
 import type { QueryClient } from "@tanstack/react-query";
 import type { Api } from "../api/client";
-import { CACHE } from "../api/context";
+import { readsBelow } from "../api/context";
 import { tell, tellError } from "../widgets/toasts";
 
 /** Stops a bulk job, and says so. Its page continues it. */
@@ -10,7 +10,7 @@ export async function stopJob(api: Api, cache: QueryClient, jobId: string): Prom
     const { state } = await api.send("post", "/api/pems/jobs/{jobId}/stop", { path: { jobId }, body });
     if (state === "stopped") tell(`Job ${jobId} is stopped`);
     else tell(`Job ${jobId} has ended already`, { tone: "info" });
-    void cache.invalidateQueries({ queryKey: [CACHE, "/api/pems/jobs"] });
+    void cache.invalidateQueries(readsBelow("/api/pems/jobs"));
   } catch (error) {
     tellError("It was not stopped", error);
   }

@@ -1,5 +1,5 @@
 import type { QueryClient } from "@tanstack/react-query";
-import { CACHE } from "../api/context";
+import { CACHE, readsBelow } from "../api/context";
 import type { LiveEvent } from "../api/types";
 
 /** The reads whose answer an event may change, by the event; the first part of a path stands for all below it. */
@@ -100,9 +100,6 @@ export class CacheUpdater {
     this.timer = undefined;
     const paths = [...this.stale];
     this.stale.clear();
-    void this.cache.invalidateQueries({
-      predicate: ({ queryKey: [scope, path] }) =>
-        scope === CACHE && typeof path === "string" && paths.some((affected) => path.startsWith(affected)),
-    });
+    void this.cache.invalidateQueries(readsBelow(...paths));
   }
 }
