@@ -11,7 +11,8 @@ begin
     foreach entry_point in array array[
         'pfa_sync_private.modifications_inserted()', 'pfa_sync_private.modifications_updated()',
         'pfa_sync_private.modifications_deleted()', 'pfa_sync_private.modifications_truncated()',
-        'pfa_sync.claim(text, text, int, interval, interval, text[])', 'pfa_sync.next_due_ms(text[])',
+        'pfa_sync.claim(text, text, int, interval, interval, text[], interval)',
+        'pfa_sync.next_due_ms(text[], interval)',
         'pfa_sync.mark_sent(text, jsonb, interval)', 'pfa_sync.complete(text, jsonb)', 'pfa_sync.fail(text, jsonb)',
         'pfa_sync.release(text, jsonb)', 'pfa_sync.extend_lease(text, jsonb, interval)',
         'pfa_sync.sweep(int)']::regprocedure[]

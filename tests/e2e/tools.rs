@@ -143,7 +143,7 @@ async fn sequences_that_stood_still_are_set() -> Result<()> {
 async fn grants_that_were_dropped_come_back_with_attach() -> Result<()> {
     let scenario = Scenario::new().await?;
     scenario.client.batch_execute("drop owned by pfa_sync_application, pfa_sync_relay, pfa_sync_api, pfa_sync_reader").await?;
-    let may = "select has_function_privilege('pfa_sync_relay', 'pfa_sync.claim(text, text, int, interval, interval, text[])', 'execute')";
+    let may = "select has_function_privilege('pfa_sync_relay', 'pfa_sync.claim(text, text, int, interval, interval, text[], interval)', 'execute')";
     assert!(!scenario.value::<bool>(may).await?);
     scenario.client.query("select * from pfa_sync.attach()", &[]).await?;
     assert!(scenario.value::<bool>(may).await?);

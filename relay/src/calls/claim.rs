@@ -28,6 +28,8 @@ pub struct Batch {
     pub pems: PemsRevision,
     /// Length of the lease, from the claim and from each renewal.
     pub lease: Duration,
+    /// When the claim was called.
+    pub called: Instant,
     /// The records; at least one.
     pub records: Vec<Claimed>,
 }
@@ -55,8 +57,8 @@ pub enum Step {
 pub struct FirstRequest {
     /// When the request may start.
     pub slot: Instant,
-    /// When the claim was called, if it has marked the records as sent.
-    pub marked: Option<Instant>,
+    /// Whether the claim has marked the records as sent.
+    pub marked: bool,
 }
 
 /// A claimed change.
@@ -84,27 +86,26 @@ pub struct ClaimToken {
 }
 
 impl Calls {
-    /// Claims the next batch of one of the organizations (`None` = of all); `None` = nothing is due now. `mark`: when the slot
-    /// of the batch is there at once, its records are marked as sent, under a lease from now.
+    /// Claims the next batch of one of the organizations (`None` = of all) whose slot is due within `ahead`; `None` = nothing
+    /// is due now. `mark`: when the slot of the batch is there at once, its records are marked as sent, under a lease from now.
     pub async fn claim(
         &self,
         organizations: Option<&[String]>,
         max_records: i32,
         lease: Duration,
         mark: bool,
+        ahead: Duration,
     ) -> Result<Option<Batch>, DatabaseError> {
         let sql = "select * from pfa_sync.claim(relay => $1, max_records => $2, lease => make_interval(secs => $3), \
-                   request_timeout => make_interval(secs => $4), organizations => $5)";
+                   request_timeout => make_interval(secs => $4), organizations => $5, ahead => make_interval(secs => $6))";
         let seconds = lease.as_secs_f64();
         let called = Instant::now();
-        let rows = self.call(sql, &[&self.relay, &max_records, &seconds, &mark.then_some(seconds), &organizations]).await?;
+        let mark = mark.then_some(seconds);
+        let rows = self.call(sql, &[&self.relay, &max_records, &seconds, &mark, &organizations, &ahead.as_secs_f64()]).await?;
         let answered = Instant::now();
         let Some(first) = rows.first() else { return Ok(None) };
         let step = match first.try_get("wait_ms")? {
-            Some(wait_ms) => Step::Send(FirstRequest {
-                slot: answered + milliseconds(wait_ms),
-                marked: first.try_get::<_, bool>("sent")?.then_some(called),
-            }),
+            Some(wait_ms) => Step::Send(FirstRequest { slot: answered + milliseconds(wait_ms), marked: first.try_get("sent")? }),
             None => Step::Read,
         };
         Ok(Some(Batch {
@@ -114,14 +115,16 @@ impl Calls {
             organization: first.try_get("organization_code")?,
             pems: PemsRevision { name: first.try_get("pems")?, revision: first.try_get("pems_revision")? },
             lease,
+            called,
             records: rows.iter().map(|row| claimed(row, answered)).collect::<Result<_, _>>()?,
         }))
     }
 
-    /// How long until a change of one of the organizations (`None` = of all) is due that is not due yet; `None` = none is
-    /// scheduled.
-    pub async fn next_due(&self, organizations: Option<&[String]>) -> Result<Option<Duration>, DatabaseError> {
-        let due: Option<f64> = optional_value(&self.call("select pfa_sync.next_due_ms($1)", &[&organizations]).await?)?;
+    /// How long until a change of one of the organizations (`None` = of all) is due, and its slot within `ahead`; `None` = none
+    /// is scheduled.
+    pub async fn next_due(&self, organizations: Option<&[String]>, ahead: Duration) -> Result<Option<Duration>, DatabaseError> {
+        let sql = "select pfa_sync.next_due_ms($1, make_interval(secs => $2))";
+        let due: Option<f64> = optional_value(&self.call(sql, &[&organizations, &ahead.as_secs_f64()]).await?)?;
         Ok(due.map(milliseconds))
     }
 

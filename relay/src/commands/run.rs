@@ -23,6 +23,7 @@ use crate::{
     outbound::{
         batch::Outbound,
         dispatcher::{Dispatcher, LEASE_MARGIN},
+        preparation::Preparation,
         suspects::Suspects,
     },
     settings::Settings,
@@ -85,7 +86,13 @@ pub async fn run(settings: &Settings) -> Result<()> {
     let upkeep =
         Upkeep::start(calls.clone(), systems.clone(), listener.listening(), request_timeout + LEASE_MARGIN, stop.clone());
     let jobs = Jobs::start(calls.clone(), upkeep.clone(), stop.clone());
-    let outbound = Outbound { calls: calls.clone(), systems: systems.clone(), suspects: Suspects::default(), stop: stop.clone() };
+    let outbound = Outbound {
+        calls: calls.clone(),
+        systems: systems.clone(),
+        suspects: Suspects::default(),
+        preparation: Preparation::default(),
+        stop: stop.clone(),
+    };
     let listening = tokio::spawn(listener.run(stop.clone()));
     let dispatcher = Dispatcher::new(Arc::new(outbound), upkeep, jobs, wake, settings.batch_size, max_in_flight);
     let pulling = tokio::spawn(Schedule::new(puller).run());

@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info, warn};
 
-use super::suspects::Suspects;
+use super::{preparation::Preparation, suspects::Suspects};
 use crate::{
     calls::{Batch, Calls, ClaimToken, Claimed, Item, Report, Statuses, Step},
     systems::{Route, Systems},
@@ -31,6 +31,8 @@ pub struct Outbound {
     pub systems: Arc<Systems>,
     /// Changes that are sent in smaller requests.
     pub suspects: Suspects,
+    /// How long a batch takes from its claim until it may be sent.
+    pub preparation: Preparation,
     /// Cancelled when the relay stops: nothing more is sent.
     pub stop: CancellationToken,
 }

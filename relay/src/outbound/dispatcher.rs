@@ -1,4 +1,4 @@
-//! Claims batches one by one, each for its slot, and starts to run them.
+//! Claims batches one by one, each shortly before its slot, and starts to run them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,22 +8,21 @@ use pfa_service::{
 };
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
-    time::{sleep, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::batch::Outbound;
-use crate::{
-    calls::{Batch, FirstRequest, Step},
-    jobs::Jobs,
-    upkeep::Upkeep,
-};
+use crate::{calls::Batch, jobs::Jobs, upkeep::Upkeep};
 
 /// Shortest wait for a change that is due: a due change that can't be claimed is locked by another transaction.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
 
-/// Wait for a change that is due when it could not be claimed twice: its record is kept locked by another session.
+/// Shortest time from a claim that found nothing to the next one: under a steady load, each commit wakes the relay.
+const CALM: Duration = Duration::from_millis(20);
+
+/// Wait for a change that is due when it could not be claimed three times: its record is kept locked by another session.
 const LOCKED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A lease lasts longer than the request timeout by at least this; a request can be started within that time.
@@ -36,7 +35,6 @@ pub struct Dispatcher {
     batch_size: i32,
     upkeep: Upkeep,
     jobs: Jobs,
-    max_in_flight: usize,
     permits: Arc<Semaphore>,
     in_flight: TaskTracker,
     outage: OutageState,
@@ -65,7 +63,6 @@ impl Dispatcher {
             jobs,
             wake,
             batch_size,
-            max_in_flight,
             permits: Arc::new(Semaphore::new(max_in_flight)),
             in_flight: TaskTracker::new(),
             outage: OutageState::default(),
@@ -76,29 +73,35 @@ impl Dispatcher {
     pub async fn run(mut self) {
         let stop = self.outbound.stop.clone();
         let mut pause = Duration::ZERO;
-        let mut locked = false;
+        let mut missed = 0;
+        let mut calm_until = Instant::now();
         loop {
             // The Notify stores a wake that arrives during the work, so none is lost between claiming and waiting.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = self.wake.notified() => {}
+                () = self.wake.notified() => sleep_until(calm_until).await,
                 () = sleep(pause) => {}
             }
             self.jobs.look_soon();
             let poll_interval = self.upkeep.settings().poll_interval;
             pause = match self.claim_all().await {
-                // Due, and not to be claimed: a sweep is due, or another session holds the record.
+                // Due, and not to be claimed: another relay claims it at this moment, a sweep is due, or another session holds
+                // the record.
                 Ok(Some(Duration::ZERO)) => {
-                    self.upkeep.sweep_soon();
-                    if std::mem::replace(&mut locked, true) { LOCKED_PAUSE } else { MIN_PAUSE }
+                    missed += 1;
+                    if missed > 1 {
+                        self.upkeep.sweep_soon();
+                    }
+                    if missed > 2 { LOCKED_PAUSE } else { MIN_PAUSE }
                 }
                 Ok(due) => {
-                    locked = false;
+                    missed = 0;
                     due.map_or(poll_interval, |due| due.clamp(MIN_PAUSE, poll_interval.max(MIN_PAUSE)))
                 }
                 Err(error) => self.outage.begin(error).unwrap_or(poll_interval),
             };
+            calm_until = Instant::now() + CALM;
         }
         self.in_flight.close();
         self.in_flight.wait().await;
@@ -112,39 +115,32 @@ impl Dispatcher {
                 () = self.outbound.stop.cancelled() => return Ok(None),
                 permit = self.permits.clone().acquire_owned() => permit.expect("the semaphore is never closed"),
             };
-            // Marked by the claim, an edit on an idle queue waits for one forced write less. Beside other batches the mark would
-            // only delay the next claim, and a suspect may not be sent in the first request.
-            let mark = self.permits.available_permits() + 1 == self.max_in_flight && self.outbound.suspects.is_empty();
+            // Marked by the claim, a batch waits for one forced write less. A suspect may not be sent in the first request.
+            let mark = self.outbound.suspects.is_empty();
+            // What is claimed earlier would delay changes that become more urgent, or are committed, until its slot.
+            let ahead = self.outbound.preparation.allowance();
             let systems = &self.outbound.systems;
             let organizations = systems.organizations();
             let lease = self.upkeep.settings().lease.max(systems.request_timeout() + LEASE_MARGIN);
-            let claim = || self.outbound.calls.claim(organizations.as_deref(), self.batch_size, lease, mark);
+            let claim = || self.outbound.calls.claim(organizations.as_deref(), self.batch_size, lease, mark, ahead);
             let claimed = retry::at_once(DatabaseError::is_retryable, claim).await?;
             self.outage.end();
             match claimed {
-                Some(batch) => self.dispatch(batch, permit).await,
+                Some(batch) => self.dispatch(batch, permit),
                 None if systems.follow().await? => {}
-                None => return self.outbound.calls.next_due(organizations.as_deref()).await,
+                None => return self.outbound.calls.next_due(organizations.as_deref(), ahead).await,
             }
         }
     }
 
-    /// Starts to run a batch, and waits until its slot: a batch claimed earlier would delay changes that have become more
-    /// urgent by then.
-    async fn dispatch(&self, batch: Batch, permit: OwnedSemaphorePermit) {
-        let step = batch.step;
+    /// Starts to run a batch.
+    fn dispatch(&self, batch: Batch, permit: OwnedSemaphorePermit) {
         let (outbound, wake) = (self.outbound.clone(), self.wake.clone());
         self.in_flight.spawn(async move {
             outbound.run(&batch, permit).await;
             // Further changes of its records may be due now.
             wake.notify_one();
         });
-        if let Step::Send(FirstRequest { slot, .. }) = step {
-            tokio::select! {
-                () = self.outbound.stop.cancelled() => {}
-                () = sleep_until(slot) => {}
-            }
-        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod batch;
 pub mod dispatcher;
+pub mod preparation;
 mod read_back;
 pub mod suspects;
 mod write;

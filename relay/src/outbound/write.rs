@@ -82,10 +82,14 @@ impl BatchRun<'_> {
     ) -> Option<Failure> {
         // The lease starts anew here: a request that starts within lease - request timeout ends before the lease does, so
         // no other relay reconciles the record while the request may still be in flight.
-        let (marked, records) = match first.and_then(|first| first.marked) {
-            Some(marked) => (marked, records.to_vec()),
-            None => (Instant::now(), self.mark(records).await?),
+        let (marked, records) = if first.is_some_and(|first| first.marked) {
+            (self.batch.called, records.to_vec())
+        } else {
+            (Instant::now(), self.mark(records).await?)
         };
+        if first.is_some() {
+            self.outbound.preparation.took(self.batch.called.elapsed());
+        }
         let granted = async {
             match first {
                 Some(FirstRequest { slot, .. }) => self.route.slots.wait_for(slot).await,

@@ -50,7 +50,8 @@ begin
         to pfa_sync_application, pfa_sync_api, pfa_sync_reader;
 
     grant execute on function
-        claim(text, text, int, interval, interval, text[]), next_due_ms(text[]), mark_sent(text, jsonb, interval),
+        claim(text, text, int, interval, interval, text[], interval), next_due_ms(text[], interval),
+        mark_sent(text, jsonb, interval),
         complete(text, jsonb), fail(text, jsonb), report_conflict(text, jsonb), reconcile(text, jsonb),
         lost_since(jsonb), release(text, jsonb), extend_lease(text, jsonb, interval), take_slots(text, int),
         heartbeat(text, text, text, text[], jsonb, boolean), sweep(int), run_jobs(), maintain(),

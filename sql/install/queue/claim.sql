@@ -3,9 +3,11 @@
 -- Gives a relay up to max_records changes of the one organization served longest ago, under a lease, and takes the
 -- slot of the request. lease null = the setting. Nothing to do = no row. With a request_timeout, a batch whose slot is
 -- there at once is marked as sent in the same transaction, which saves the relay the forced write of mark_sent().
+-- ahead: an organization whose slot lies further ahead is left, since what it queues until then would come later than
+-- what is claimed now; null = none is left.
 create function pfa_sync.claim(relay text, organization text default null, max_records int default 100,
                                lease interval default null, request_timeout interval default null,
-                               organizations text[] default null)
+                               organizations text[] default null, ahead interval default null)
     returns table (queue_id bigint, fencing_token int, batch_id bigint, step text, operation text, organization_id text,
                    organization_code text, pfa_id text, version bigint, request jsonb, modified_by text, reason text,
                    idempotency_key text, ambiguous boolean, wait_ms double precision, sent boolean, pems text,
@@ -25,7 +27,6 @@ declare
     claimed  pfa_write_queue[];
     batch    bigint;
     wait     double precision;
-    marked   boolean := false;
 begin
     perform require_between('max_records', max_records, 0, 1000);
     perform require_between('lease', term, '1 second', '1 hour');
@@ -34,7 +35,7 @@ begin
     perform require_text('relay', relay, 200);
     perform ensure_sending();
     perform refresh_plans();
-    chosen := pick_organization(organization_of(organization), at, organizations);
+    chosen := pick_organization(organization_of(organization), at, organizations, ahead);
     if chosen.organization_id is null then
         return;
     end if;
@@ -76,16 +77,15 @@ begin
     if cardinality(requests) = 0 then
         return;
     end if;
-    claimed := mark_claimed(chosen.organization_id, relay, kind, requests, term);
-    batch := claimed[1].batch_id;
-    perform breaker_begin_probe(chosen.pems, term);
     if kind = 'send' then
         wait := (select w from take_slots(chosen.pems, 1) w);
-        if wait = 0 and request_timeout is not null then
-            perform mark_as_sent(array(select r.queue_id from unnest(requests) r), request_timeout);
-            marked := true;
-        end if;
     end if;
+    if wait is distinct from 0 then
+        request_timeout := null;
+    end if;
+    claimed := mark_claimed(chosen.organization_id, relay, kind, requests, term, request_timeout);
+    batch := claimed[1].batch_id;
+    perform breaker_begin_probe(chosen.pems, term);
     return query
         with author as materialized (
             select a.author, coalesce(u.email, u.username, a.author) as name
@@ -93,7 +93,7 @@ begin
               left join users u on u.user_id = a.author)
         select q.id, q.fencing_token, batch, kind, q.operation, q.organization_id, coalesce(o.code, q.organization_id),
                q.pfa_id, q.expected_version, q.request, a.name, q.reason, idempotency_key(q, a.name),
-               q.sent_at is not null, wait, marked, used.pems, used.revision,
+               kind = 'read' and q.sent_at is not null, wait, request_timeout is not null, used.pems, used.revision,
                (1000 * extract(epoch from clock_timestamp() - q.created_at))::double precision
           from unnest(claimed) q
           join author a on a.author = q.author
@@ -101,20 +101,21 @@ begin
          order by q.priority desc, q.id;
 end
 $$;
-comment on function pfa_sync.claim(text, text, int, interval, interval, text[]) is
+comment on function pfa_sync.claim(text, text, int, interval, interval, text[], interval) is
     'Relay: claims up to max_records heads of the organization that was served longest ago, judged against the '
     'mirror as it is now, under a lease, and takes the slot of the request. lease null: the setting. Returns a '
     'row for each record; no row: nothing to do now. step send: write them in one request after wait_ms '
     'milliseconds; step read: read each record, then call reconcile(). ambiguous: an earlier request may have '
     'been applied. With request_timeout, records whose slot is there at once (wait_ms 0) are returned with sent: they '
-    'are marked as by mark_sent(); send them now, or release() them. organizations: only these (ids). pems names the '
+    'are marked as by mark_sent(); send them now, or release() them. organizations: only these (ids); ahead: only '
+    'those whose next slot is due within this time. pems names the '
     'PEMS, pems_revision the revision of its definition, see relay_config(); waited_ms is the age of the change. '
     'PF001: max_records over 1000, a lease beyond a second to an hour, or a request_timeout over an hour; PF004, '
     'PF005, PF009: not attached, a copy, or upgraded.';
 
--- The organization to serve now, locked: of those with due heads or expired leases, the one served longest ago; null
--- when there is none.
-create function pick_organization(only_organization text, at timestamptz, organizations text[])
+-- The organization to serve now, locked: of those with due heads or expired leases, and a slot within ahead (null =
+-- any), the one served longest ago; null when there is none.
+create function pick_organization(only_organization text, at timestamptz, organizations text[], ahead interval)
     returns sync_organization
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -138,7 +139,7 @@ begin
                             where q.organization_id = s.organization_id and q.status = 'processing'
                               and q.lease_until >= s.lease_watermark and q.lease_until <= at
                             order by q.lease_until limit 1))
-           and may_send(s) and breaker_allows(s.pems)
+           and may_send(s) and breaker_allows(s.pems) and slot_is_near(s.pems, at, ahead)
          order by s.served_at limit 1 for no key update skip locked;
         exit when found or restored or not restore_watermarks();
         restored := true;
@@ -184,25 +185,35 @@ end
 $$;
 
 -- Gives claimed rows, whose modifications are syncing, a batch, their lease, their new fencing token and their request;
--- the rows as they are then.
-create function mark_claimed(organization_id text, relay text, step text, requests pending_request[], lease interval)
-    returns pfa_write_queue[]
+-- the rows as they are then. With a request_timeout they are marked as sent, as mark_as_sent() does: they are written
+-- once.
+create function mark_claimed(organization_id text, relay text, step text, requests pending_request[], lease interval,
+                             request_timeout interval) returns pfa_write_queue[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
     batch     bigint;
-    lease_end timestamptz := clock_timestamp() + lease;
+    lease_end timestamptz := clock_timestamp() + greatest(lease, request_timeout);
     claimed   pfa_write_queue[];
 begin
-    insert into sync_batch as b (organization_id, relay, step, records)
-        values (organization_id, relay, step, cardinality(requests)) returning b.batch_id into batch;
+    insert into sync_batch as b (organization_id, relay, step, records, sent_at)
+        values (organization_id, relay, step, cardinality(requests),
+                case when request_timeout is not null then clock_timestamp() end)
+        returning b.batch_id into batch;
     with claimed as (
         update pfa_write_queue q
            set status = 'processing', fencing_token = q.fencing_token + 1, relay = mark_claimed.relay,
-               batch_id = batch, lease_until = lease_end, request = r.to_send, expected_version = r.version
+               batch_id = batch, lease_until = lease_end, request = r.to_send, expected_version = r.version,
+               sent_at = case when request_timeout is not null then now() else q.sent_at end
           from unnest(requests) r
          where q.id = r.queue_id
-        returning q)
+        returning q),
+    logged as (
+        insert into pfa_audit_log (event_type, organization_id, user_id, pfa_id, modification_id, queue_id, job_id,
+                                   batch_id, changes)
+        select 'WRITE_ATTEMPT', (c.q).organization_id, (c.q).author, (c.q).pfa_id, (c.q).modification_id, (c.q).id,
+               (c.q).job_id, (c.q).batch_id, (c.q).request
+          from claimed c where request_timeout is not null)
     select array_agg(c.q) into claimed from claimed c;
     return claimed;
 end
@@ -256,8 +267,9 @@ end
 $$;
 
 -- Milliseconds until something becomes due: a retry, the end of a lease, or another try at a PEMS that was down; 0 =
--- what is due could not be claimed, or a sweep is due. Null = nothing.
-create function pfa_sync.next_due_ms(organizations text[] default null) returns double precision
+-- what is due could not be claimed, or a sweep is due. Null = nothing. ahead: as of claim().
+create function pfa_sync.next_due_ms(organizations text[] default null, ahead interval default null)
+    returns double precision
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -268,8 +280,10 @@ begin
         return null;
     end if;
     select min(greatest(d.at, p.open_until)) into due
-      from (select least(h.scheduled_at, l.lease_until) as at, s.pems
+      from (select greatest(least(h.scheduled_at, l.lease_until), near.at) as at, s.pems
               from sync_organization s
+              left join pems w on w.pems = s.pems
+             cross join lateral (select w.next_slot - next_due_ms.ahead) near (at)
               left join lateral (
                   select min(q.scheduled_at) as scheduled_at
                     from priority_levels(s) n
@@ -295,6 +309,6 @@ begin
     return case when due is not null then greatest(0, 1000 * extract(epoch from due - clock_timestamp())) end;
 end
 $$;
-comment on function pfa_sync.next_due_ms(text[]) is
-    'Relay: milliseconds until a retry, the end of a lease or a probe is due, of these organizations (ids; null: all); '
-    'null: nothing is scheduled.';
+comment on function pfa_sync.next_due_ms(text[], interval) is
+    'Relay: milliseconds until a retry, the end of a lease or a probe is due, of these organizations (ids; null: all), '
+    'and with ahead until their slot is due within that time; null: nothing is scheduled.';

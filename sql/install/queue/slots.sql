@@ -33,6 +33,19 @@ comment on function pfa_sync.take_slots(text, int) is
     'Relay: takes the next n request slots of a PEMS. Returns the milliseconds to wait for each, ascending. '
     'n: 1 to 1000. PF001: another n; PF008: no such PEMS.';
 
+-- Whether the next slot of a PEMS is due within a time; ahead null = always. A slot further ahead than any wait that
+-- PEMS may ask for comes from a clock that was corrected: take_slots() resets it.
+create function slot_is_near(pems text, at timestamptz, ahead interval) returns boolean
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return ahead is null
+        or exists (select from pems p
+                    where p.pems = slot_is_near.pems
+                      and (p.next_slot <= at + ahead or p.next_slot > at + setting('retry_after_max')::interval));
+end
+$$;
+
 -- Keeps a PEMS from being asked before a time, after it answered that requests came too fast.
 create function delay_slots(organization_ids text[], until timestamptz) returns void
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp

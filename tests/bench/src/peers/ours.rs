@@ -36,7 +36,8 @@ impl Queue for Ours {
 
     async fn drain(&self) -> Result<f64> {
         let relay = &self.relay;
-        let claim = "select queue_id, fencing_token, step, version, request from pfa_sync.claim('bench', max_records => $1)";
+        let claim = "select queue_id, fencing_token, step, version, request, sent \
+                       from pfa_sync.claim('bench', max_records => $1, request_timeout => '30 s')";
         let claim = relay.prepare(claim).await?;
         let sent = relay.prepare("select pfa_sync.mark_sent('bench', $1)").await?;
         let complete = relay.prepare("select pfa_sync.complete('bench', $1)").await?;
@@ -54,7 +55,9 @@ impl Queue for Ours {
                 }))
             });
             let confirmed = confirmed.collect::<Result<Value>>()?;
-            relay.query(&sent, &[&confirmed]).await?;
+            if !rows[0].get::<_, bool>("sent") {
+                relay.query(&sent, &[&confirmed]).await?;
+            }
             relay.query(&complete, &[&confirmed]).await?;
         }
     }
