@@ -1,14 +1,14 @@
 //! What each route needs, as the description of the service says it (`x-permission`). The database checks it.
 
 /// Operation, and the permission that its user needs in the organization; `perm_Read` shows what belongs to it.
-const PERMISSIONS: [(&str, &str); 81] = [
+const PERMISSIONS: [(&str, &str); 82] = [
     ("acknowledgeAlert", "perm_ConfigureAlerts or perm_ManageSettings"),
     ("assignPems", "perm_ManageSettings of an administrator"),
     ("changeAlertRule", "perm_ConfigureAlerts or perm_ManageSettings"),
     ("changeSetting", "perm_ManageSettings"),
     ("checkResolution", "perm_Read"),
     ("commitDrafts", "perm_Sync, and the permission of each changed field"),
-    ("continueJob", "perm_Sync for one's own job, else perm_ManageSettings"),
+    ("continueJob", "perm_Sync (perm_SaveDraft for an edit) for one's own job, else perm_ManageSettings"),
     ("countRecords", "perm_Read; by a price, perm_ViewFinancials"),
     ("definePems", "perm_ManageSettings of an administrator"),
     ("deleteView", "none: one's own"),
@@ -79,7 +79,8 @@ const PERMISSIONS: [(&str, &str); 81] = [
     ("saveView", "none: one's own"),
     ("searchRecords", "perm_Read; by a price, perm_ViewFinancials"),
     ("setAlertChannel", "perm_ConfigureAlerts or perm_ManageSettings of an administrator"),
-    ("stopJob", "perm_Sync for one's own job, else perm_ManageSettings"),
+    ("stopJob", "perm_Sync (perm_SaveDraft for an edit) for one's own job, else perm_ManageSettings"),
+    ("summarizeDrafts", "perm_Read; by a price, perm_ViewFinancials"),
     ("undoJob", "perm_Sync for one's own job, else perm_ManageSettings"),
     ("withdraw", "none for one's own changes, else perm_ManageSettings"),
     ("writeSync", "perm_Sync"),

@@ -141,7 +141,11 @@ async fn a_large_edit_is_a_job_that_is_stopped_and_continued() -> Result<()> {
     let shown = preview(&session, &edit, &json!({})).await?;
     let (job, outcomes) = start(&session, &edit, &json!({}), shown.get("digest")).await?;
     assert_eq!(outcomes, [200, 0, 0, 250]);
+    // Who may save drafts may stop it.
+    let sync = |may: bool| format!(r#"update user_organizations set "perm_Sync" = {may} where "userId" = '{EDITOR}'"#);
+    scenario.client.batch_execute(&sync(false)).await?;
     session.execute("select pfa_sync.stop_job($1, 'wait')", &[&job]).await?;
+    scenario.client.batch_execute(&sync(true)).await?;
     let run = async || Ok::<_, anyhow::Error>(scenario.client.query("select * from pfa_sync.run_jobs()", &[]).await?.len());
     assert_eq!(run().await?, 0);
     let waiting = "select pfa_id from pfa_sync.bulk_items where outcome = 'waiting' order by item";
@@ -276,6 +280,40 @@ async fn prices_are_edited_and_costs_shown_with_the_permission_alone() -> Result
     let costs = "select cost_before is null and cost_after is null \
                    from pfa_sync.preview_edit('RIO', '{\"kind\": \"set\", \"field\": \"model\", \"value\": \"X\"}')";
     assert!(session.query_one(costs, &[]).await?.get::<_, bool>(0));
+    Ok(())
+}
+
+/// The summary of drafts says what their list says, one by one.
+#[tokio::test]
+async fn drafts_are_summed_up() -> Result<()> {
+    let scenario = records(6).await?;
+    let application = scenario.application();
+    application.draft(EDITOR, RIO, "0001", json!({"monthlyRate": 13000})).await?;
+    application.draft(EDITOR, RIO, "0002", json!({"forecastStart": "2027-06-01"})).await?;
+    application.draft(EDITOR, RIO, "0003", json!({"purchasePrice": 5000})).await?;
+    application.draft("usr_admin", RIO, "0004", json!({"monthlyRate": 1})).await?;
+    application.draft(EDITOR, RIO, "0005", json!({"monthlyRate": 14000})).await?;
+    scenario.foreign_edit("0005", 2, json!({"monthlyRate": 11000})).await?;
+    let session = scenario.acting(EDITOR).await?;
+    for filter in [json!({}), json!({"source": "Rental"}), json!({"state": "synced"})] {
+        let row = session.query_one("select * from pfa_sync.draft_summary('RIO', $1)", &[&filter]).await?;
+        let listed = "select count(*), count(*) filter (where errors <> '[]'), count(*) filter (where conflicts <> '[]'), \
+                             coalesce(sum(pfa_sync.cost(data || base)), 0)::text, coalesce(sum(pfa_sync.cost(data)), 0)::text \
+                        from pfa_sync.records('RIO', $1) where modification_id is not null";
+        let listed = session.query_one(listed, &[&filter]).await?;
+        for (name, place) in [("drafts", 0), ("invalid", 1), ("conflicting", 2)] {
+            assert_eq!(row.get::<_, i64>(name), listed.get::<_, i64>(place), "{name} of {filter}");
+        }
+        let costs = "select coalesce(cost_before, 0)::text, coalesce(cost_after, 0)::text from pfa_sync.draft_summary('RIO', $1)";
+        let costs = session.query_one(costs, &[&filter]).await?;
+        if filter["state"] != "synced" {
+            let after: String = costs.get(1);
+            assert_eq!(after, listed.get::<_, String>(4), "{filter}");
+            assert_ne!(after, costs.get::<_, String>(0), "{filter}");
+        }
+    }
+    let all = session.query_one("select * from pfa_sync.draft_summary('RIO')", &[]).await?;
+    assert_eq!(["drafts", "invalid", "conflicting"].map(|name| all.get::<_, i64>(name)), [4, 1, 1]);
     Ok(())
 }
 

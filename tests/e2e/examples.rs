@@ -10,7 +10,7 @@ use crate::support::api::Api;
 use crate::support::scenario::Scenario;
 
 /// In this order each finds what it speaks of. A new route needs a place here.
-const ORDER: [&str; 73] = [
+const ORDER: [&str; 74] = [
     "listRecords",
     "saveDraft",
     "explain",
@@ -78,6 +78,7 @@ const ORDER: [&str; 73] = [
     "retirePems",
     "previewEdit",
     "editRecords",
+    "summarizeDrafts",
     "listCredentials",
     "listRelays",
     "drain",

@@ -53,7 +53,7 @@ const SURFACE: &str = "
     function saved_view_users a - i d    relation resolved_conflicts a - i d  relation saved_views a - i d
     function cost a r i d
     function record_ids a - i -          function preview_edit a - i -        function edit_records a - i -
-    function withdraw_records a - i -    function check_resolution a - i -
+    function withdraw_records a - i -    function check_resolution a - i -    function draft_summary a - i -
     function define_pems a - i -         function assign_pems a - i -         function retire_pems a - i -
     function relay_config - r - -        function config_revision - r - -     function next_credentials - r - -
     function store_credentials - r - -   function activate_credentials - r - -

@@ -72,7 +72,17 @@ async fn a_check_says_what_the_resolution_does() -> Result<()> {
     let viewer = scenario.acting("usr_viewer").await?;
     let said: Value = viewer.query_one("select pfa_sync.check_resolution(1, 'use_local')", &[]).await?.get(0);
     assert!(said["missing_permissions"].as_array().is_some_and(|missing| missing.contains(&json!("perm_Sync"))), "{said}");
-    assert_eq!((said.get("cost"), said["sends"].get("monthlyRate")), (None, None));
+    assert_eq!((said.get("cost"), said["sends"].get("monthlyRate"), &said["sends_hidden"]), (None, None, &json!(true)));
+    // A price that is not seen is not chosen either: a form would send null for it.
+    for call in [
+        "select pfa_sync.check_resolution(1, 'merge', '{\"monthlyRate\": null}')",
+        "select pfa_sync.resolve_conflict(1, 'merge', null, '{\"monthlyRate\": null}')",
+    ] {
+        let sync = "update user_organizations set \"perm_Sync\" = true where \"userId\" = 'usr_viewer'";
+        scenario.client.batch_execute(sync).await?;
+        let refused = viewer.query(call, &[]).await.unwrap_err().into();
+        assert_eq!(refusal(&refused).0, "PF002", "{call}");
+    }
     let stranger = scenario.acting("usr_second").await?;
     let hidden = "update user_organizations set \"perm_Read\" = false where \"userId\" = 'usr_second'";
     scenario.client.batch_execute(hidden).await?;

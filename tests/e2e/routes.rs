@@ -19,6 +19,7 @@ const ROUTES: &str = r#"
     POST /api/pfa-data/commit-drafts                            401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/discard-drafts                           401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/withdraw                                 401 200 200 200 200 {"modificationIds": ["{modificationId}"]}
+    POST /api/pfa-data/drafts/summary                           401 404 200 200 200 {"organizationId": "HARBOUR"}
     POST /api/pfa-data/edits/preview                            401 404 403 200 200 {"organizationId": "HARBOUR", "edit": {"kind": "percent", "percent": 5}}
     POST /api/pfa-data/edits                                    401 404 403 409 409 {"organizationId": "HARBOUR", "edit": {"kind": "set", "field": "model", "value": "X"}, "digest": "stale"}
     POST /api/pfa-data/save-drafts                              401 404 403 200 200 {"organizationId": "HARBOUR", "drafts": [{"pfaId": "2", "delta": {"model": "X"}}]}

@@ -184,6 +184,8 @@ pub(super) struct ResolutionCheck {
     /// What would be sent to PEMS; empty: nothing, PEMS holds these values.
     #[schema(value_type = Object)]
     sends: Value,
+    /// Whether prices would be sent besides that the user may not see.
+    sends_hidden: bool,
     /// The errors for which it would be refused.
     #[schema(value_type = Vec<Object>)]
     errors: Value,
@@ -208,7 +210,7 @@ pub(super) async fn check(
     Body(wanted): Body<ResolveRequest>,
 ) -> Result<Json<ResolutionCheck>, Problem> {
     let merged = wanted.merged_data.map(Value::Object);
-    let query = "select s.* from pfa_sync.check_resolution($1, $2, $3) c, jsonb_to_record(c) s (operation text, sends jsonb, errors jsonb, \
+    let query = "select s.* from pfa_sync.check_resolution($1, $2, $3) c, jsonb_to_record(c) s (operation text, sends jsonb, sends_hidden boolean, errors jsonb, \
                         missing_permissions jsonb, cost numeric, cost_after numeric)";
     Ok(Json(caller.row(query, &[&conflict, &wanted.resolution.name(), &merged]).await?))
 }

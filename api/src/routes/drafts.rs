@@ -95,6 +95,43 @@ pub(super) async fn save_all(caller: Caller, Body(request): Body<DraftsRequest>)
     Ok(Json(SavedDrafts { drafts: caller.rows(query, &[&organization_id, &json!(drafts), &session_id]).await? }))
 }
 
+/// Selects drafts of the caller by a search of their records.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct SummaryRequest {
+    /// By id or code.
+    organization_id: String,
+    /// As of a search; absent: of all records.
+    #[schema(value_type = Option<Object>)]
+    filter: Option<Value>,
+    search: Option<String>,
+}
+
+/// Drafts as a whole.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all(serialize = "camelCase"))]
+#[schema(rename_all = "camelCase")]
+pub(super) struct DraftSummary {
+    drafts: i64,
+    /// How many of them a commit would refuse.
+    invalid: i64,
+    /// How many of them a commit would make conflicts.
+    conflicting: i64,
+    /// The forecast cost of their records without the drafts, for users who may see prices.
+    #[schema(value_type = Option<f64>)]
+    cost_before: Option<Value>,
+    /// With the drafts.
+    #[schema(value_type = Option<f64>)]
+    cost_after: Option<Value>,
+}
+
+/// How many drafts of the caller a search finds, what stands against them, and what they cost
+#[utoipa::path(post, operation_id = "summarizeDrafts", path = "/api/pfa-data/drafts/summary", tag = "edits", request_body = SummaryRequest, responses((status = OK, body = DraftSummary)))]
+pub(super) async fn summary(caller: Caller, Body(wanted): Body<SummaryRequest>) -> Result<Json<DraftSummary>, Problem> {
+    let query = "select * from pfa_sync.draft_summary($1, coalesce($2::jsonb, '{}'), $3)";
+    Ok(Json(caller.row(query, &[&wanted.organization_id, &wanted.filter, &wanted.search]).await?))
+}
+
 /// SQL for the ids of the chosen records: $2, or those that the filter $3 and the search $4 find in organization $1.
 macro_rules! chosen_records {
     () => {
@@ -147,7 +184,7 @@ pub(super) struct ChangeOutcome {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<Object>>)]
     conflicts: Option<Value>,
-    /// The job that queued it.
+    /// The job that queued or withdraws it.
     #[serde(skip_serializing_if = "Option::is_none")]
     job_id: Option<Id>,
 }

@@ -53,6 +53,7 @@ pub(crate) fn all() -> OpenApiRouter<AppState> {
         .routes(routes!(drafts::commit))
         .routes(routes!(drafts::discard))
         .routes(routes!(drafts::withdraw))
+        .routes(routes!(drafts::summary))
         .routes(routes!(edits::preview))
         .routes(routes!(edits::start))
         .routes(routes!(modifications::state))

@@ -25,7 +25,7 @@ begin
         records(text, jsonb, text, text, boolean, text, int, text, int), record_ids(text, jsonb, text, text),
         preview_edit(text, jsonb, jsonb, text, text),
         edit_records(text, jsonb, jsonb, text, text, text, text), withdraw_records(text, text[], text, text),
-        check_resolution(bigint, text, jsonb, text),
+        check_resolution(bigint, text, jsonb, text), draft_summary(text, jsonb, text, text),
         record(text, text, text), record_facets(text, jsonb, text, text[], text),
         save_view(text, text, jsonb, boolean, text), delete_view(text, text, text),
         rollback_preview(bigint, bigint, text), rollback_records(bigint, bigint, text, int, text),

@@ -172,6 +172,41 @@ comment on function pfa_sync.preview_edit(text, jsonb, jsonb, text, text) is
     'the first 100 that change: pfa_id, before, after, errors. Stores nothing. Needs perm_Read and perm_SaveDraft; for '
     'prices, perm_ViewFinancials. PF001: an edit or filter that can''t be read; PF002: permission missing.';
 
+-- What the user's drafts of the records that a search finds would do: for a decision about all of them.
+create function pfa_sync.draft_summary(organization text, filter jsonb default '{}', search text default null,
+                                       user_id text default null)
+    returns table (drafts bigint, invalid bigint, conflicting bigint, cost_before numeric, cost_after numeric)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+#variable_conflict use_column
+declare
+    scope  text := organization_of(organization);
+    actor  text := acting_user(user_id);
+    chosen record_filter;
+    priced boolean;
+begin
+    perform require_permission(actor, scope, 'perm_Read');
+    perform require_text('search', search, 1000);
+    chosen := read_record_filter(filter, scope, actor);
+    priced := can_see(scope, 'perm_ViewFinancials');
+    return query execute format($query$
+        with found as materialized (
+            select c.draft_id, d.merged %s and c.draft_id is not null)
+        select count(*), count(*) filter (where j.errors <> '[]'), count(*) filter (where j.conflicts <> '{}'),
+               case when $8 then sum(cost(f.merged || j.seen)) end, case when $8 then sum(cost(f.merged)) end
+          from found f
+          join unnest(judged_drafts(array(select f.draft_id from found f))) j on j.modification_id = f.draft_id
+        $query$, matching_records(true))
+        using scope, actor, chosen.condition, chosen.states, chosen.authors, chosen.pfa_ids, lower(search), priced;
+end
+$$;
+comment on function pfa_sync.draft_summary(text, jsonb, text, text) is
+    'The user''s drafts of the records that a filter and a search choose (see records()): how many, how many of them '
+    'a commit would refuse, how many it would make conflicts, and for users who may see prices the forecast cost of '
+    'their records without and with them. Needs perm_Read. PF001: a filter that can''t be read; PF002: permission '
+    'missing.';
+
 -- Starts the job that saves what preview_edit() showed as the user's drafts.
 create function pfa_sync.edit_records(organization text, edit jsonb, filter jsonb, search text, digest text,
                                       user_id text, reason text default null)

@@ -3,7 +3,7 @@
 -- Takes committed changes back to draft, as long as they have not been claimed. Permitted to the author and to
 -- administrators.
 create function pfa_sync.withdraw(modification_ids text[], user_id text, reason text default null)
-    returns table (modification_id text, verdict text)
+    returns table (modification_id text, verdict text, job_id bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -28,7 +28,7 @@ begin
         select i.id, case when b.item is null then 'unknown' when b.outcome = 'done' then 'withdrawn'
                           when b.outcome = 'waiting' then 'waiting'
                           when b.cause in ('IN_FLIGHT', 'NOT_QUEUED', 'FORBIDDEN') then lower(b.cause)
-                          else 'failed' end
+                          else 'failed' end, b.job_id
           from (select distinct unnest(withdraw.modification_ids)) i (id)
           left join bulk_item b on b.modification_id = i.id and b.job_id = any (jobs)
          where i.id is not null
@@ -39,11 +39,11 @@ comment on function pfa_sync.withdraw(text[], text, text) is
     'Takes committed changes and open conflicts back to draft, as long as they are not claimed. Returns a verdict '
     'for each: withdrawn, in_flight, not_queued, forbidden (another user''s change, without perm_ManageSettings), '
     'failed (a table of the application refuses it), unknown, or waiting: of more than 200, a relay withdraws the '
-    'others.';
+    'others; and the job that withdraws it.';
 
 -- The same of everything that waits of some records.
 create function pfa_sync.withdraw_records(organization text, pfa_ids text[], user_id text, reason text default null)
-    returns table (modification_id text, verdict text)
+    returns table (modification_id text, verdict text, job_id bigint)
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
@@ -55,7 +55,7 @@ begin
         raise exception 'the organization is missing' using errcode = 'PF001';
     end if;
     return query
-        select w.modification_id, w.verdict
+        select w.modification_id, w.verdict, w.job_id
           from withdraw(array(select m.modification_id from mirror r
                                 join modification m on m.mirror_id = r.mirror_id and m.sync_state = 'committed'
                                where r.organization_id = scope and r.pfa_id = any (withdraw_records.pfa_ids)),

@@ -67,7 +67,7 @@ begin
             using errcode = 'PF006', detail = conflict_state(conflict_id)::text,
                   hint = 'Look at the current values in DETAIL and resolve with their state as expected_state.';
     end if;
-    perform require_merged(conflict, resolution, merged);
+    perform require_merged(conflict, resolution, merged, actor);
     select * into judged from judge_resolutions(array[conflict_id], resolution, actor, acts_as_dba(actor), merged);
     perform refuse(array[judged]);
     job := start_bulk_job('resolution', conflict.organization_id, actor,
@@ -100,8 +100,9 @@ begin
 end
 $$;
 
--- Raises PF001 unless merged values are given with a merge, and only then: one for each field in conflict.
-create function require_merged(conflict pfa_sync_conflict, resolution text, merged jsonb) returns void
+-- Raises PF001 unless merged values are given with a merge, and only then: one for each field in conflict; PF002 for a
+-- price where the user may not see prices.
+create function require_merged(conflict pfa_sync_conflict, resolution text, merged jsonb, actor text) returns void
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
@@ -117,6 +118,10 @@ begin
     if merged is not null then
         perform require_delta(merged);
     end if;
+    -- Who does not see a price can't have chosen it: what a form sends for it would replace it.
+    if exists (select from field_rules f where f.price and merged ? f.name) then
+        perform require_permission(actor, conflict.organization_id, 'perm_ViewFinancials');
+    end if;
 end
 $$;
 
@@ -131,6 +136,7 @@ declare
     conflict pfa_sync_conflict;
     judged   judgement;
     present  jsonb;
+    sends    jsonb;
 begin
     perform require_resolution(resolution);
     select * into conflict from pfa_sync_conflict c where c.id = conflict_id;
@@ -141,8 +147,9 @@ begin
         raise exception 'conflict % was resolved by % already', conflict_id, conflict.resolved_by
             using errcode = 'PF006', detail = conflict_state(conflict_id)::text;
     end if;
-    perform require_merged(conflict, resolution, merged);
+    perform require_merged(conflict, resolution, merged, actor);
     select * into judged from judge_resolutions(array[conflict_id], resolution, actor, acts_as_dba(actor), merged);
+    sends := masked(coalesce(judged.to_send, '{}'), conflict.organization_id);
     present := (select with_queued(r.mirror_id, r.data) from mirror r where r.mirror_id = conflict.mirror_id);
     return jsonb_build_object('operation', judged.operation,
                'errors', (select coalesce(jsonb_agg(e.fault || jsonb_build_object(
@@ -151,7 +158,7 @@ begin
                'missing_permissions', to_jsonb(coalesce(judged.missing, '{}')
                    || case when 'perm_Sync' = any (acting_permissions(actor, conflict.organization_id))
                            is not false then '{}' else '{perm_Sync}' end::text[]),
-               'sends', masked(coalesce(judged.to_send, '{}'), conflict.organization_id))
+               'sends', sends, 'sends_hidden', sends <> coalesce(judged.to_send, '{}'))
         || case when can_see(conflict.organization_id, 'perm_ViewFinancials')
                 then jsonb_build_object('cost', cost(present),
                                         'cost_after', cost(present || coalesce(judged.to_send, '{}')))
@@ -159,10 +166,10 @@ begin
 end
 $$;
 comment on function pfa_sync.check_resolution(bigint, text, jsonb, text) is
-    'What resolve_conflict() would send now, as JSON: operation, sends (fields and values), errors and '
-    'missing_permissions for which it would be refused; for users who may see prices, the forecast cost of the record '
-    'and what it would be (cost, cost_after). Stores nothing. PF001: other resolution or fields; PF006: resolved '
-    'already; PF008: no such conflict.';
+    'What resolve_conflict() would send now, as JSON: operation, sends (fields and values; sends_hidden: and prices '
+    'that the user may not see), errors and missing_permissions for which it would be refused; for users who may see '
+    'prices, the forecast cost of the record and what it would be (cost, cost_after). Stores nothing. PF001: other '
+    'resolution or fields; PF006: resolved already; PF008: no such conflict.';
 
 -- Ends conflicts as resolved and queues what their resolution sends, as changes of a job. The caller holds the locks
 -- and has judged. The conflict ends first and the modification passes through draft, so that the triggers see an

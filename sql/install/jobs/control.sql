@@ -25,7 +25,8 @@ begin
 end
 $$;
 
--- The job of a call by a person who may stop and continue it: the one who started it, or an administrator.
+-- The job of a call by a person who may stop and continue it: the one who started it, with what its kind needs, or an
+-- administrator.
 create function controlled_job(job_id bigint, actor text) returns sync_job
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -40,7 +41,8 @@ begin
             using errcode = 'PF008', hint = 'pfa_sync.bulk_jobs lists them.';
     end if;
     perform require_permission(actor, job.organization_id,
-                               case when job.user_id = actor then 'perm_Sync' else 'perm_ManageSettings' end);
+                               case when job.user_id <> actor then 'perm_ManageSettings'
+                                    when job.kind = 'edit' then 'perm_SaveDraft' else 'perm_Sync' end);
     perform from bulk_job b where b.job_id = controlled_job.job_id for update;
     return job;
 end
