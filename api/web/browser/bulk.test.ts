@@ -38,7 +38,7 @@ describe("An edit of all records that match", () => {
       await dialog.getByText("Forecast end: Dec 31, 2026 → Jan 14, 2027").first().waitFor();
       await dialog.getByText("1,200 change, 0 stay as they are.").waitFor();
       await expectAccessible(page);
-      await dialog.getByRole("button", { name: "Save 1,200 drafts" }).click();
+      await dialog.getByRole("button", { name: "Save 1,200 drafts", exact: true }).click();
       await page.getByRole("link", { name: /Follow job/ }).click();
       await page.getByText("1,200 done").waitFor(LONG);
 
@@ -47,7 +47,7 @@ describe("An edit of all records that match", () => {
       await page.getByRole("button", { name: "Review and commit…" }).click();
       const commit = page.getByRole("dialog", { name: "Commit 1,200 drafts" });
       await commit.getByText("The first 200 of 1,200 are listed.").waitFor();
-      await commit.getByRole("button", { name: "Commit 1,200" }).click();
+      await commit.getByRole("button", { name: "Commit 1,200", exact: true }).click();
       await page.getByText("1,200 queued for PEMS").waitFor(LONG);
 
       await go(page, search);
@@ -55,7 +55,7 @@ describe("An edit of all records that match", () => {
       await page.getByRole("button", { name: "Withdraw 1,200…" }).click();
       await page
         .getByRole("alertdialog", { name: "Withdraw what waits" })
-        .getByRole("button", { name: "Withdraw 1,200" })
+        .getByRole("button", { name: "Withdraw 1,200", exact: true })
         .click();
       await page.getByText("200 changes are drafts again").waitFor(LONG);
 
@@ -66,7 +66,7 @@ describe("An edit of all records that match", () => {
         .click();
       await page
         .getByRole("alertdialog", { name: "Discard drafts" })
-        .getByRole("button", { name: "Discard 1,200" })
+        .getByRole("button", { name: "Discard 1,200", exact: true })
         .click();
       await page.getByText("1,200 drafts are discarded").waitFor(LONG);
       const { records } = await api().call<{ records: unknown[] }>("usr_editor", "POST", "/api/pfa-data/search", {
@@ -102,7 +102,7 @@ describe("A bulk job", () => {
       await page.getByRole("button", { name: "Resend 3…" }).click();
       const dialog = page.getByRole("alertdialog", { name: "Resend failed changes" });
       await dialog.getByText("3 changes of 3 records").waitFor();
-      await dialog.getByRole("button", { name: "Resend 3" }).click();
+      await dialog.getByRole("button", { name: "Resend 3", exact: true }).click();
       await page.getByRole("link", { name: /Follow job/ }).click();
       await page.getByText("2 waiting for their turn").waitFor();
       await page.getByRole("button", { name: "Stop", exact: true }).click();

@@ -12,10 +12,10 @@ describe("A user", () => {
     await page.getByRole("heading", { name: "Sign in to pfa-sync" }).waitFor();
     await picture(page, "sign-in");
     await page.getByRole("textbox", { name: "Token of PFA Vanguard" }).fill("not a token");
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await page.getByText("The service does not accept the token").waitFor();
     await page.getByRole("textbox", { name: "Token of PFA Vanguard" }).fill(`Bearer ${tokenOf("usr_editor", 3)}`);
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await page.getByRole("button", { name: "Sign in", exact: true }).click();
     await page.getByRole("region", { name: "Health" }).waitFor();
     await page.getByText("The token has ended. Sign in again; nothing that was saved is lost.").waitFor();
     expect(await page.context().cookies()).toEqual([]);
@@ -99,7 +99,7 @@ describe("A user", () => {
     const page = await open("/audit?org=RIO&type=COMMITTED");
     await page.getByRole("cell", { name: "Committed" }).first().waitFor();
     const download = page.waitForEvent("download");
-    await page.getByRole("button", { name: "CSV" }).click();
+    await page.getByRole("button", { name: "CSV", exact: true }).click();
     const file = await download;
     expect(file.suggestedFilename()).toMatch(/^audit-\d{4}-\d{2}-\d{2}\.csv$/);
     const lines = readFileSync(await file.path(), "utf8")

@@ -23,7 +23,7 @@ describe("A cost engineer", () => {
     const dialog = page.getByRole("dialog", { name: /Commit a draft/ });
     await dialog.getByText("Monthly rate: 12,500.00 → 13,250.50").waitFor();
     await picture(page, "records-commit");
-    await dialog.getByRole("button", { name: "Commit 1" }).click();
+    await dialog.getByRole("button", { name: "Commit 1", exact: true }).click();
     await page.getByRole("alertdialog").getByText("1 queued for PEMS").waitFor();
     await row.getByText("Synced").waitFor();
     expect((await inPems("11")).monthlyRate).toBe(13250.5);
@@ -42,7 +42,10 @@ describe("A cost engineer", () => {
       .getByRole("radio", { name: /^Yours/ })
       .click();
     await page.getByRole("radiogroup", { name: "Monthly rate" }).getByRole("radio", { name: /^PEMS/ }).click();
-    await page.getByText("Sent to PEMS: Model LTM 1100 with long boom").waitFor();
+    // The field of the edit that does not conflict is sent, too; PEMS' rate is not, since PEMS has it.
+    const contract = "Contract C-12 (PEMS has —)";
+    const model = "Model LTM 1100 with long boom (PEMS has LTM 1100 with short boom)";
+    await page.getByText(`Sent to PEMS: ${contract}; ${model}.`, { exact: true }).waitFor();
     await picture(page, "resolver");
     await page.getByRole("button", { name: /^Resolve/ }).click();
     await page.getByText("Conflict of record 12 is resolved").waitFor();
@@ -81,7 +84,7 @@ describe("A cost engineer", () => {
     await dialog.getByRole("textbox", { name: "How far" }).fill("14");
     await dialog.getByText("10 change, 0 stay as they are.").waitFor();
     await picture(page, "records-bulk");
-    await dialog.getByRole("button", { name: "Save 10 drafts" }).click();
+    await dialog.getByRole("button", { name: "Save 10 drafts", exact: true }).click();
     await page.getByRole("button", { name: "Commit 10…" }).click();
     await page.getByRole("button", { name: "Commit 10", exact: true }).click();
     // The edit has told of its job, too.
@@ -111,9 +114,9 @@ describe("Two conflicts", () => {
       );
     }
     const page = await open("/?org=RIO", { user: "usr_admin" });
-    await page.getByRole("button", { name: "Pause" }).click();
+    await page.getByRole("button", { name: "Pause", exact: true }).click();
     await page.getByRole("textbox", { name: "Reason" }).fill("The season's rates are being agreed");
-    await page.getByRole("button", { name: "Pause RIO" }).click();
+    await page.getByRole("button", { name: "Pause RIO", exact: true }).click();
     await page.getByText("Sending is paused for RIO").waitFor();
     await go(page, "/conflicts?org=RIO");
     for (const pfaId of ids)
@@ -127,24 +130,24 @@ describe("Two conflicts", () => {
       await page.getByText("2 conflicts are resolved").waitFor();
     };
     await resolve("Send the edits");
-    await page.getByRole("button", { name: "Undo" }).click();
+    await page.getByRole("button", { name: "Undo", exact: true }).click();
     await page.getByText("2 conflicts are open again").waitFor();
     for (const pfaId of ids)
       await page.getByRole("checkbox", { name: `Select the conflict of record ${pfaId}` }).check();
     await resolve("Keep PEMS' values");
     await go(page, "/administration", "usr_admin");
     await page.getByText("Paused: The season's rates are being agreed").waitFor();
-    await page.getByRole("button", { name: "Resume" }).click();
+    await page.getByRole("button", { name: "Resume", exact: true }).click();
     await page.getByText("Changes are sent").first().waitFor();
     expect((await inPems("150")).monthlyRate).toBe(11_000);
 
     const organization = page.getByRole("region", { name: "Organizations" }).getByRole("row", { name: /^RIO/ });
-    await organization.getByRole("button", { name: "Pause" }).click();
+    await organization.getByRole("button", { name: "Pause", exact: true }).click();
     await page.getByRole("combobox", { name: "Stop" }).selectOption("both");
     await page.getByRole("textbox", { name: "Reason" }).fill("PEMS moves to another address");
-    await page.getByRole("button", { name: "Pause RIO" }).click();
+    await page.getByRole("button", { name: "Pause RIO", exact: true }).click();
     await page.getByText("Nothing is in flight").waitFor();
-    await organization.getByRole("button", { name: "Resume" }).click();
+    await organization.getByRole("button", { name: "Resume", exact: true }).click();
     await page.getByText("Changes are sent").first().waitFor();
   });
 });
@@ -174,13 +177,13 @@ describe("An administrator", () => {
     await page.getByRole("button", { name: "Note…" }).first().click();
     await page.getByRole("combobox", { name: "State" }).selectOption("looking");
     await page.getByRole("textbox", { name: "Note" }).fill("The contract opens today");
-    await page.getByRole("button", { name: "Save" }).click();
+    await page.getByRole("button", { name: "Save", exact: true }).click();
     await page.getByText("The contract opens today").waitFor();
     await page.getByRole("button", { name: "Resend 12…" }).click();
     const dialog = page.getByRole("alertdialog", { name: "Resend failed changes" });
     await dialog.getByText("12 changes of 12 records").waitFor();
     await picture(page, "failures-resend");
-    await dialog.getByRole("button", { name: "Resend 12" }).click();
+    await dialog.getByRole("button", { name: "Resend 12", exact: true }).click();
     await page.getByRole("link", { name: /Follow job/ }).click();
     await page.getByText("12 synced").waitFor({ timeout: 40_000 });
     expect((await inPems("47")).contract).toBe("C-47");

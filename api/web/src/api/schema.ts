@@ -1093,6 +1093,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/pfa-data/drafts/summary": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** How many drafts of the caller a search finds, what stands against them, and what they cost */
+        post: operations["summarizeDrafts"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/pfa-data/edits": {
         parameters: {
             query?: never;
@@ -1834,6 +1851,31 @@ export interface components {
             /** @description Fields that leave the draft before the delta is laid over it. */
             remove?: string[] | null;
             sessionId?: string | null;
+        };
+        /** @description Drafts as a whole. */
+        DraftSummary: {
+            /**
+             * Format: int64
+             * @description How many of them a commit would make conflicts.
+             */
+            conflicting: number;
+            /**
+             * Format: double
+             * @description With the drafts.
+             */
+            costAfter?: number | null;
+            /**
+             * Format: double
+             * @description The forecast cost of their records without the drafts, for users who may see prices.
+             */
+            costBefore?: number | null;
+            /** Format: int64 */
+            drafts: number;
+            /**
+             * Format: int64
+             * @description How many of them a commit would refuse.
+             */
+            invalid: number;
         };
         DraftsRequest: {
             /** @description Edits of different records. */
@@ -2635,6 +2677,8 @@ export interface components {
             operation?: string | null;
             /** @description What would be sent to PEMS; empty: nothing, PEMS holds these values. */
             sends: Record<string, unknown>;
+            /** @description Whether prices would be sent besides that the user may not see. */
+            sendsHidden: boolean;
         };
         ResolveRequest: {
             /** @description With `merge`: a value for each field in conflict. */
@@ -2888,6 +2932,14 @@ export interface components {
         };
         StopRequest: {
             reason?: string | null;
+        };
+        /** @description Selects drafts of the caller by a search of their records. */
+        SummaryRequest: {
+            /** @description As of a search; absent: of all records. */
+            filter?: Record<string, unknown> | null;
+            /** @description By id or code. */
+            organizationId: string;
+            search?: string | null;
         };
         /** @description How many changes stand where, and whether they go on. */
         SyncFigures: {
@@ -4195,7 +4247,8 @@ export interface operations {
                      *       "operation": "UPDATE",
                      *       "sends": {
                      *         "monthlyRate": 13000
-                     *       }
+                     *       },
+                     *       "sendsHidden": false
                      *     }
                      */
                     "application/json": components["schemas"]["ResolutionCheck"];
@@ -7069,6 +7122,65 @@ export interface operations {
             504: components["responses"]["Problem504"];
         };
     };
+    summarizeDrafts: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "filter": {
+                 *         "category": [
+                 *           "Crane"
+                 *         ],
+                 *         "pfa_ids": [
+                 *           "4715"
+                 *         ]
+                 *       },
+                 *       "organizationId": "RIO"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SummaryRequest"];
+            };
+        };
+        responses: {
+            /** @description Success */
+            200: {
+                headers: {
+                    "X-Request-Id": components["headers"]["X-Request-Id"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "conflicting": 0,
+                     *       "costAfter": 141510.51,
+                     *       "costBefore": 143068.33,
+                     *       "drafts": 1,
+                     *       "invalid": 0
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DraftSummary"];
+                };
+            };
+            400: components["responses"]["Problem400"];
+            401: components["responses"]["Problem401"];
+            403: components["responses"]["Problem403"];
+            404: components["responses"]["Problem404"];
+            409: components["responses"]["Problem409"];
+            413: components["responses"]["Problem413"];
+            415: components["responses"]["Problem415"];
+            422: components["responses"]["Problem422"];
+            429: components["responses"]["Problem429"];
+            500: components["responses"]["Problem500"];
+            503: components["responses"]["Problem503"];
+            504: components["responses"]["Problem504"];
+        };
+    };
     editRecords: {
         parameters: {
             query?: never;
@@ -7877,6 +7989,7 @@ export interface operations {
                      * @example {
                      *       "verdicts": [
                      *         {
+                     *           "jobId": "5",
                      *           "modificationId": "0b81fefa-22a9-4c00-8a98-e3dfae7b25ea",
                      *           "verdict": "withdrawn"
                      *         }

@@ -178,6 +178,7 @@ describe("The resolver", () => {
 
   const refused = {
     sends: { monthlyRate: 13000 },
+    sendsHidden: false,
     errors: [{ field: "monthlyRate", code: "TOO_HIGH", message: "is above 12,900.00" }],
     missingPermissions: ["perm_EditForecast"],
     operation: "update",
