@@ -3,26 +3,25 @@ import { type ReactNode, useState } from "react";
 import { errorLines } from "../api/problem";
 import type { MyOrganization, RecordRow } from "../api/types";
 import { useMe } from "../frame/me";
-import { amountText, differenceText } from "../plan/amount";
+import { differenceText } from "../plan/amount";
+import { CostChange } from "../plan/CostChange";
+import { counted, countText } from "../plan/count";
 import { fieldOf } from "../plan/fields";
 import { difference, valueText } from "../plan/value";
-import { Answered } from "../widgets/Answered";
+import { Answered, Failed } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Confirm } from "../widgets/Confirm";
 import { Dialog } from "../widgets/Dialog";
 import { tell, tellError } from "../widgets/toasts";
-import { ALL, costChange, type Target, useDraftActions, useDrafts, type Verdict } from "./drafts";
-import { type Selection, useStateCounts } from "./selection";
-
-/** As many drafts as are listed one by one. */
-const LISTED = 200;
+import { ALL, costChange, type Target, useDraftActions, useDraftSummary, useDrafts, type Verdict } from "./drafts";
+import type { Selection } from "./selection";
 
 const OUTCOMES: Record<string, string> = {
   queued: "queued for PEMS",
   synced: "already as in PEMS",
   conflict: "in conflict: a person decides",
-  invalid: "not valid: stay drafts",
-  forbidden: "not permitted: stay drafts",
+  invalid: "not valid: still drafts",
+  forbidden: "not permitted: still drafts",
 };
 
 type Props = { organization: MyOrganization; selection?: Selection; onClose: (changed: boolean) => void };
@@ -32,21 +31,20 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
   const { organizationId } = organization;
   const { instance } = useMe();
   const drafts = useDrafts(organizationId, selection);
-  const counts = useStateCounts(organizationId, selection, drafts.data?.more ?? false);
+  // Of more drafts than are listed, all are committed or discarded, and none is left out.
+  const isPart = drafts.data?.more ?? false;
+  const summary = useDraftSummary(organizationId, selection, isPart);
   const actions = useDraftActions(organizationId);
   const [left, setLeft] = useState<ReadonlySet<string>>(new Set());
   const [pending, setPending] = useState(false);
   const [isDiscarding, setDiscarding] = useState(false);
   const [failure, setFailure] = useState<string[]>();
   const rows = drafts.data?.rows ?? [];
-  // Of more drafts than are read, all are committed or discarded, and none is left out.
-  const isPart = drafts.data?.more ?? false;
   const chosen = isPart ? rows : rows.filter(({ pfaId }) => !left.has(pfaId));
   const target: Target = isPart ? selection : { pfaIds: chosen.map(({ pfaId }) => pfaId) };
-  const cost = costChange(chosen);
-  const faulty = chosen.filter(({ errors }) => errors?.length).length;
-  const count = isPart ? counts.data?.get("draft") : chosen.length;
-  const committing = isPart ? count : chosen.length - faulty;
+  const numbers = !drafts.data ? undefined : isPart ? summary.data : summaryOf(chosen);
+  const { drafts: count = 0, invalid = 0, conflicting = 0, costBefore, costAfter } = numbers ?? {};
+  const committing = count - invalid;
   const perform = async () => {
     setPending(true);
     setFailure(undefined);
@@ -68,7 +66,7 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
     }));
     try {
       const discarded = await actions.discard(target);
-      tell(`${discarded.toLocaleString()} drafts are discarded`, {
+      tell(counted(discarded, "draft is discarded", "drafts are discarded"), {
         action: isPart
           ? undefined
           : {
@@ -84,20 +82,22 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
   };
   const busy = pending
     ? "It is being done"
-    : count === undefined || !drafts.data
-      ? "They are being read"
+    : !numbers
+      ? (drafts.error ?? summary.error)
+        ? "What would be committed is not known"
+        : "They are being read"
       : count === 0
         ? "No draft is chosen"
         : undefined;
   return (
     <Dialog
       wide
-      title={`Commit ${count === 1 ? "a draft" : `${(count ?? 0).toLocaleString()} drafts`}${instance.production ? " in production" : ""}`}
+      title={`Commit ${!numbers ? "drafts" : count === 1 ? "a draft" : `${countText(count)} drafts`}${instance.production ? " in production" : ""}`}
       onClose={() => onClose(false)}
       actions={
         <>
           <Button kind="danger" reason={busy} onClick={() => (isPart ? setDiscarding(true) : void discard())}>
-            Discard {(count ?? 0).toLocaleString()}
+            Discard {countText(count)}
             {isPart && "…"}
           </Button>
           <span className="grow" />
@@ -107,7 +107,7 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
             reason={busy ?? (committing === 0 ? "No valid draft is chosen" : undefined)}
             onClick={() => void perform()}
           >
-            Commit {(committing ?? 0).toLocaleString()}
+            Commit {countText(committing)}
           </Button>
         </>
       }
@@ -122,26 +122,35 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
       <Answered query={drafts} rows={6}>
         {() => (
           <>
-            <p>
-              {cost.counted > 0 && (
+            <p role="status">
+              {costBefore != null && costAfter != null && (
                 <>
-                  Forecast cost{isPart && ` of the first ${rows.length.toLocaleString()}`} {amountText(cost.before)} →{" "}
-                  <strong className="font-medium">{amountText(cost.after)}</strong> (
-                  {differenceText(cost.after - cost.before)}).{" "}
+                  Forecast cost <CostChange before={costBefore} after={costAfter} />.{" "}
                 </>
               )}
-              {faulty > 0 && (
+              {invalid > 0 && (
                 <span className="text-failed">
-                  {isPart && `Of the first ${rows.length.toLocaleString()}, `}
-                  {faulty.toLocaleString()} are not valid and stay drafts.{" "}
+                  {counted(invalid, "is not valid and stays a draft", "are not valid and stay drafts")}.{" "}
+                </span>
+              )}
+              {conflicting > 0 && (
+                <span className="text-attention">
+                  {counted(conflicting, "would be a conflict", "would be conflicts")}.{" "}
                 </span>
               )}
               Drafts of other users are not touched.
             </p>
+            {isPart && summary.error && !summary.data && (
+              <Failed
+                title="The drafts could not be counted"
+                error={summary.error}
+                onRetry={() => void summary.refetch()}
+              />
+            )}
             <DraftTable rows={rows} left={isPart ? null : left} onLeave={setLeft} />
-            {(count ?? 0) > LISTED && (
+            {isPart && numbers && (
               <p className="text-secondary">
-                The first {LISTED} of {(count ?? 0).toLocaleString()} are listed.
+                The first {countText(rows.length)} of {countText(count)} are listed.
               </p>
             )}
           </>
@@ -151,7 +160,7 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
         <Confirm
           danger
           title="Discard drafts"
-          action={`Discard ${(count ?? 0).toLocaleString()}`}
+          action={`Discard ${countText(count)}`}
           typed={instance.production ? instance.name || "production" : undefined}
           onConfirm={() => void discard()}
           onClose={() => setDiscarding(false)}
@@ -163,6 +172,17 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
       )}
     </Dialog>
   );
+}
+
+/** What the service says about all drafts of a selection, of those that are listed. */
+function summaryOf(rows: RecordRow[]) {
+  const { before, after, counted } = costChange(rows);
+  return {
+    drafts: rows.length,
+    invalid: rows.filter(({ errors }) => errors?.length).length,
+    conflicting: rows.filter(({ conflicts }) => conflicts?.length).length,
+    ...(counted > 0 && { costBefore: before, costAfter: after }),
+  };
 }
 
 /** The drafts one by one; with boxes unless all are taken anyway. */
@@ -200,7 +220,7 @@ function DraftTable({
           </tr>
         </thead>
         <tbody>
-          {rows.slice(0, LISTED).map((row) => (
+          {rows.map((row) => (
             <DraftLine
               key={row.pfaId}
               row={row}
@@ -281,9 +301,9 @@ function report(verdicts: Verdict[]): void {
   for (const { verdict } of verdicts) counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
   const jobId = verdicts.find((verdict) => verdict.jobId)?.jobId;
   const isWorse = ["conflict", "invalid", "forbidden"].some((word) => counts.has(word));
-  tell(`${verdicts.length.toLocaleString()} ${verdicts.length === 1 ? "draft" : "drafts"} committed`, {
+  tell(`${counted(verdicts.length, "draft", "drafts")} committed`, {
     tone: isWorse ? "info" : "done",
-    lines: [...counts].map(([verdict, count]) => `${count.toLocaleString()} ${OUTCOMES[verdict] ?? verdict}`),
+    lines: [...counts].map(([verdict, count]) => `${countText(count)} ${OUTCOMES[verdict] ?? verdict}`),
     link: jobId ? (
       <Link to="/history/$jobId" params={{ jobId }} className="link">
         Follow job {jobId}

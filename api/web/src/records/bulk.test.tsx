@@ -6,6 +6,7 @@ import { ME, Surroundings, serviceOf, show } from "../harness";
 import { Toasts } from "../widgets/toasts";
 import { BulkEditDialog } from "./BulkEditDialog";
 import { CommitDialog } from "./CommitDialog";
+import { DraftBar } from "./DraftBar";
 import { rowCount } from "./RecordGrid";
 import { RunningEdits } from "./RunningEdits";
 import { SelectionBar } from "./SelectionBar";
@@ -245,10 +246,12 @@ describe("The bar of a selection", () => {
 
 describe("A commit", () => {
   const COMMIT = "POST /api/pfa-data/commit-drafts";
-  it("of more drafts than are read is one of the search, and leaves none out", async () => {
+  const SUMMARY = "POST /api/pfa-data/drafts/summary";
+  const summary = { drafts: 1240, invalid: 40, conflicting: 1, costBefore: 1000, costAfter: 1100.5 };
+  it("of more drafts than are listed is one of the search, leaves none out, and is counted by the service", async () => {
     const { api, asked } = serviceOf({
       [SEARCH]: () => ({ records: Array.from({ length: 200 }, (_, n) => draft(String(n))), next: "more" }),
-      "POST /api/pfa-data/facets": () => ({ facets: [{ values: [{ value: "draft", count: 1240 }] }] }),
+      [SUMMARY]: () => summary,
       [COMMIT]: () => ({ verdicts: [{ modificationId: "m", verdict: "queued", jobId: "9" }] }),
     });
     const close = vi.fn();
@@ -260,8 +263,15 @@ describe("A commit", () => {
       />,
       { api },
     );
-    const commit = await screen.findByRole("button", { name: "Commit 1,240" });
-    expect(asked(SEARCH)).toHaveLength(5);
+    const commit = await screen.findByRole("button", { name: "Commit 1,200" });
+    expect(asked(SEARCH)).toHaveLength(1);
+    expect(asked(SUMMARY)).toEqual([{ organizationId: "org_RIO", filter: { category: "Crane" }, search: "boom" }]);
+    expect(screen.getByRole("dialog", { name: "Commit 1,240 drafts" })).toBeTruthy();
+    expect(within(screen.getByRole("dialog")).getByRole("status").textContent).toBe(
+      "Forecast cost 1,000.00 → 1,100.50 (+100.50). 40 are not valid and stay drafts. 1 would be a conflict. " +
+        "Drafts of other users are not touched.",
+    );
+    screen.getByText("The first 200 of 1,240 are listed.");
     await userEvent.click(commit);
     await waitFor(() => expect(close).toHaveBeenCalledWith(true));
     expect(screen.queryByRole("checkbox")).toBeNull();
@@ -270,7 +280,21 @@ describe("A commit", () => {
     ]);
   });
 
-  it("of drafts that were all read is one of those that are not left out", async () => {
+  it("of drafts that can't be counted is not made before they are", async () => {
+    const answers = [Response.json({ code: "internal", detail: "It is broken." }, { status: 500 }), summary];
+    const { api, asked } = serviceOf({
+      [SEARCH]: () => ({ records: Array.from({ length: 200 }, (_, n) => draft(String(n))), next: "more" }),
+      [SUMMARY]: () => answers.shift(),
+    });
+    await show(<CommitDialog organization={ORGANIZATION} onClose={() => undefined} />, { api });
+    const alert = await screen.findByRole("alert");
+    await userEvent.click(screen.getByRole("button", { name: "Commit 0" }));
+    expect(asked(COMMIT)).toEqual([]);
+    await userEvent.click(within(alert).getByRole("button", { name: "Try again" }));
+    expect(await screen.findByRole("button", { name: "Commit 1,200" })).toBeTruthy();
+  });
+
+  it("of drafts that are all listed is one of those that are not left out", async () => {
     const { api, asked } = serviceOf({
       [SEARCH]: () => ({ records: [draft("1"), draft("2"), row("3")] }),
       [COMMIT]: () => ({ verdicts: [] }),
@@ -281,6 +305,35 @@ describe("A commit", () => {
     await waitFor(() =>
       expect(asked(COMMIT)).toEqual([{ organizationId: "org_RIO", pfaIds: ["2"], skipInvalid: true }]),
     );
+  });
+});
+
+describe("The bar of drafts", () => {
+  const SUMMARY = "POST /api/pfa-data/drafts/summary";
+  const bar = async (summary: object) => {
+    const service = serviceOf({ [SUMMARY]: () => summary });
+    await show(<DraftBar organization={ORGANIZATION} onChanged={() => undefined} />, { api: service.api });
+    return service;
+  };
+
+  it("shows how many there are, what they cost and what stands against them, without reading them", async () => {
+    const { asked } = await bar({ drafts: 1240, invalid: 1, conflicting: 2, costBefore: 5, costAfter: 7.5 });
+    const shown = await screen.findByRole("toolbar", { name: "Drafts" });
+    expect(within(shown).getByText("1,240 drafts")).toBeTruthy();
+    expect(shown.textContent).toContain("Cost 5.00 → 7.50 (+2.50)1 not valid2 would be conflicts");
+    expect(asked(SUMMARY)).toEqual([{ organizationId: "org_RIO", filter: {} }]);
+    expect(asked(SEARCH)).toEqual([]);
+  });
+
+  it("shows no cost to users who may not see prices", async () => {
+    await bar({ drafts: 1, invalid: 0, conflicting: 0 });
+    const shown = await screen.findByRole("toolbar", { name: "Drafts" });
+    expect(shown.textContent).toBe("1 draftReview and commit…");
+  });
+
+  it("says that the drafts could not be counted", async () => {
+    await bar(Response.json({ code: "internal", detail: "It is broken." }, { status: 500 }));
+    expect((await screen.findByRole("alert")).textContent).toContain("Your drafts could not be counted");
   });
 });
 

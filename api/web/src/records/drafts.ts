@@ -21,20 +21,31 @@ export type Verdict = {
   jobId?: string | null;
 };
 
-const PAGE = 200;
-/** As many drafts as are read of a selection. */
-export const MAX_DRAFTS = 1000;
+/** As many drafts as are listed one by one. */
+const LISTED = 200;
+/** As many pages as are read to find them: a search for other states finds records of which only some have a draft. */
+const MOST_PAGES = 5;
 
 /** Drafts of all records. */
 export const ALL: Selection = { filter: {} };
 
-/** The user's own drafts of selected records, up to MAX_DRAFTS, and whether there are more. */
+/** How many drafts the user has of selected records, what stands against them, and what they cost. */
+export function useDraftSummary(organizationId: string, { filter, search } = ALL, enabled = true) {
+  const api = useApi();
+  return useQuery({
+    queryKey: [...draftsKey(organizationId), "summary", filter, search],
+    queryFn: ({ signal }) =>
+      api.send("post", "/api/pfa-data/drafts/summary", { body: { organizationId, filter, search } }, signal),
+    enabled,
+  });
+}
+
+/** The first of the user's drafts of selected records, and whether there are more. */
 export function useDrafts(organizationId: string, selection = ALL) {
   const api = useApi();
   return useQuery({
     queryKey: [...draftsKey(organizationId), selection],
     queryFn: ({ signal }) => readDrafts(api, organizationId, selection, signal),
-    enabled: organizationId !== "",
   });
 }
 
@@ -45,18 +56,17 @@ async function readDrafts(
   signal: AbortSignal,
 ): Promise<{ rows: RecordRow[]; more: boolean }> {
   const states = filter.state as string[] | undefined;
-  // A search for other states finds records of which only some have a draft.
   const state = states && !states.includes("draft") ? states : ["draft"];
   const rows: RecordRow[] = [];
   let after: string | undefined;
-  for (let read = 0; read < MAX_DRAFTS; read += PAGE) {
-    const body = { organizationId, filter: { ...filter, state }, search, after, limit: PAGE };
+  for (let pages = 0; pages < MOST_PAGES && rows.length < LISTED; pages++) {
+    const body = { organizationId, filter: { ...filter, state }, search, after, limit: LISTED };
     const page = await api.send("post", "/api/pfa-data/search", { body }, signal);
     rows.push(...(page.records as unknown as RecordRow[]).filter(({ modificationId }) => modificationId));
     after = page.next ?? undefined;
     if (!after) break;
   }
-  return { rows, more: after !== undefined };
+  return { rows: rows.slice(0, LISTED), more: after !== undefined || rows.length > LISTED };
 }
 
 /** How the forecast cost changes by drafts; null: the user may not see prices, or a value is missing. */
