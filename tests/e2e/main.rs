@@ -84,6 +84,7 @@ mod saved_views;
 mod secrets;
 mod settings;
 mod singly;
+mod slots_ahead;
 mod spellings;
 mod standby;
 mod startup;
