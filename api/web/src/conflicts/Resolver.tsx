@@ -8,7 +8,7 @@ import { fieldOf } from "../plan/fields";
 import { sentence } from "../plan/status";
 import { valueText } from "../plan/value";
 import { Button } from "../widgets/Button";
-import { type Pick, type Picks, type Plan, pickedValue, type Side } from "./merge";
+import { isWholeOnly, type Pick, type Picks, type Plan, pickedValue, type Side } from "./merge";
 import { SIDE_NAMES, SIDES, Sides } from "./Sides";
 import type { Check } from "./useCheck";
 
@@ -31,6 +31,8 @@ type Props = {
   /** Whether the resolver is in a window over another page. */
   inDialog?: boolean;
 };
+
+const WHOLE = "Take yours or PEMS in every field: a price that you may not see can't be chosen by itself";
 
 /** Base, yours and PEMS side by side, for each field in conflict; driven by keyboard alone if wanted. */
 export function Resolver({
@@ -57,6 +59,9 @@ export function Resolver({
   const errors = check.answer?.errors ?? [];
   const errorsOf = (name: string) => errors.filter(({ field }) => field === name).map(({ message }) => message);
   const refusals = refusalsOf(check);
+  const isWhole = isWholeOnly(conflict);
+  /** Why a single field can't be chosen. */
+  const single = locked ?? (isWhole ? WHOLE : undefined);
 
   const focus = (row: number, side?: Side) => {
     setCurrent(row);
@@ -66,6 +71,10 @@ export function Resolver({
     group?.querySelector<HTMLElement>(`[data-side=${wanted}]`)?.focus();
   };
   const pick = (name: string, chosen: Pick) => {
+    if (single) {
+      setSaid(single);
+      return;
+    }
     onPicks({ ...picks, [name]: chosen });
     const field = conflict.fields.find((other) => other.field === name);
     const side = "side" in chosen ? SIDE_NAMES[chosen.side] : "your own value";
@@ -75,6 +84,10 @@ export function Resolver({
       );
   };
   const pickAll = (side: Side) => {
+    if (locked) {
+      setSaid(locked);
+      return;
+    }
     onPicks({ ...picks, ...Object.fromEntries(fields.map(({ field }) => [field, { side }])) });
     setSaid(`${SIDE_NAMES[side]} in every field`);
     setEdited(null);
@@ -87,6 +100,10 @@ export function Resolver({
     const at = before && "side" in before ? SIDES.indexOf(before.side) : 1;
     const side = SIDES[before ? Math.max(0, Math.min(2, at + by)) : by < 0 ? 1 : 2];
     if (!side) return;
+    if (single) {
+      setSaid(single);
+      return;
+    }
     pick(field.field, { side });
     focus(current, side);
   };
@@ -95,10 +112,7 @@ export function Resolver({
     locked ??
     (pending ? "It is being resolved" : undefined) ??
     fault ??
-    (plan.open.length > 0 ? `Choose a side for ${names(plan.open)}` : undefined) ??
-    (plan.unknown.length > 0
-      ? `Take yours in every field: you may not see ${names(plan.unknown)}, so it can't be merged`
-      : undefined) ??
+    (plan.open.length > 0 ? (isWhole ? WHOLE : `Choose a side for ${names(plan.open)}`) : undefined) ??
     (check.isCurrent && refusals.length > 0 ? `It would be refused. ${refusals.join(". ")}` : undefined);
   const resolve = () => {
     if (blocked) setSaid(blocked);
@@ -111,7 +125,7 @@ export function Resolver({
     {
       allOurs: () => pickAll("ours"),
       allTheirs: () => pickAll("theirs"),
-      editField: () => setEdited(fields[current]?.field ?? null),
+      editField: () => (single ? setSaid(single) : setEdited(fields[current]?.field ?? null)),
       resolve,
       ...(onNext && { nextConflict: onNext }),
     },
@@ -151,6 +165,13 @@ export function Resolver({
           <kbd className="key">→</kbd> side <kbd className="key">{KEYS.editField.keys}</kbd> other value
         </span>
       </div>
+      {isWhole && (
+        <p className="px-4 pb-2 text-attention">
+          You may not see all values in conflict, so that no field can be chosen by itself. Take yours in every field,
+          and the edit is sent as it is; take PEMS, and the whole edit is given up. A user who may see prices can merge
+          them.
+        </p>
+      )}
       <div className="border-t border-line">
         <div
           aria-hidden="true"
@@ -174,11 +195,12 @@ export function Resolver({
             isEdited={edited === field.field}
             moved={moved.includes(field.field)}
             errors={errorsOf(field.field)}
-            onPick={(chosen) => !locked && pick(field.field, chosen)}
+            locked={single}
+            onPick={(chosen) => pick(field.field, chosen)}
             onFault={setFault}
             onFocus={() => setCurrent(row)}
             onEdit={(open) => {
-              setEdited(open && !locked ? field.field : null);
+              setEdited(open && !single ? field.field : null);
               setFault(undefined);
               if (!open) focus(row);
             }}
@@ -194,10 +216,12 @@ export function Resolver({
               : `${agreeing.length} more fields of the edit do not conflict`}
           </summary>
           <ul className="py-1">
-            {agreeing.map(({ field, ours, theirs }) => (
+            {agreeing.map(({ field, ours, theirs, hidden }) => (
               <li key={field}>
-                {fieldOf(field).label}: {valueText(fieldOf(field), theirs as Value)} →{" "}
-                {valueText(fieldOf(field), ours as Value)}
+                {fieldOf(field).label}:{" "}
+                {hidden
+                  ? "hidden"
+                  : `${valueText(fieldOf(field), theirs as Value)} → ${valueText(fieldOf(field), ours as Value)}`}
                 {errorsOf(field).map((message) => (
                   <span key={message} className="block text-failed">
                     {message}
@@ -210,7 +234,7 @@ export function Resolver({
       )}
       <footer className="sticky bottom-0 flex flex-wrap items-center gap-x-4 gap-y-2 bg-panel px-4 py-3">
         <div className={`min-w-60 grow ${check.answer && !check.isCurrent ? "text-secondary" : ""}`}>
-          <p>{outcome(conflict, plan, check)}</p>
+          <p>{outcome(conflict, plan, check, isWhole)}</p>
           {refusals.map((refusal) => (
             <p key={refusal} className="text-failed">
               {refusal}
@@ -246,10 +270,14 @@ function refusalsOf({ answer }: Check): string[] {
 }
 
 /** What a resolution does, in words. */
-function outcome(conflict: Conflict, plan: Plan, { answer, error }: Check): string {
+function outcome(conflict: Conflict, plan: Plan, { answer, error }: Check, isWhole: boolean): string {
+  if (plan.open.length > 0 && isWhole) return "No side is chosen yet.";
   if (plan.open.length > 0)
     return plan.open.length === 1 ? "One field is not chosen yet." : `${plan.open.length} fields are not chosen yet.`;
-  if (plan.resolution === "use_pems") return "Nothing is sent: PEMS keeps its values, and the edit is given up.";
+  if (plan.resolution === "use_pems") {
+    const isMore = conflict.fields.some((field) => !field.conflict);
+    return `Nothing is sent: PEMS keeps its values, and the ${isMore ? "whole " : ""}edit is given up.`;
+  }
   if (!answer) return error ? "What will be sent could not be read. It is checked again when you resolve." : "";
   if (answer.operation === "delete") return "PEMS is asked to delete the record.";
   const theirs = new Map(conflict.fields.map(({ field, theirs }) => [field, theirs as Value]));
@@ -257,7 +285,7 @@ function outcome(conflict: Conflict, plan: Plan, { answer, error }: Check): stri
     const field = fieldOf(name);
     return `${field.label} ${valueText(field, to)}${theirs.has(name) ? ` (PEMS has ${valueText(field, theirs.get(name))})` : ""}`;
   });
-  if (conflict.fields.some(({ hidden }) => hidden)) changes.push("prices that you may not see");
+  if (answer.sendsHidden) changes.push("prices that you may not see");
   return changes.length > 0
     ? `Sent to PEMS: ${changes.join("; ")}.`
     : "Nothing is sent: PEMS has these values already.";

@@ -19,6 +19,8 @@ type Props = {
   moved: boolean;
   /** Why the service would refuse the chosen value. */
   errors: string[];
+  /** Why no side can be chosen for this field alone. */
+  locked?: string;
   onPick: (pick: Pick) => void;
   onEdit: (open: boolean) => void;
   onFault: (fault: string | undefined) => void;
@@ -34,6 +36,7 @@ export function Sides({
   isEdited,
   moved,
   errors,
+  locked,
   onPick,
   onEdit,
   onFault,
@@ -59,6 +62,7 @@ export function Sides({
         role="radiogroup"
         aria-labelledby={`field-${field.field}`}
         aria-describedby={errors.length > 0 ? `errors-${field.field}` : undefined}
+        aria-disabled={locked ? true : undefined}
         className="contents"
         onFocus={onFocus}
       >
@@ -72,11 +76,13 @@ export function Sides({
               key={side}
               role="radio"
               aria-checked={chosen === side}
+              aria-disabled={locked ? true : undefined}
+              title={locked}
               aria-label={`${SIDE_NAMES[side]}: ${text}${change ? `, ${change}` : ""}`}
               data-side={side}
               tabIndex={isCurrent && (chosen ?? "ours") === side ? 0 : -1}
               onClick={() => onPick({ side })}
-              className={`m-1 flex cursor-pointer items-start gap-2 rounded-md border px-3 py-2 ${chosen === side ? "border-link bg-chosen ring-1 ring-link" : "border-line hover:bg-hover"}`}
+              className={`m-1 flex items-start gap-2 rounded-md border px-3 py-2 ${locked ? "cursor-not-allowed" : "cursor-pointer"} ${chosen === side ? "border-link bg-chosen ring-1 ring-link" : `border-line ${locked ? "" : "hover:bg-hover"}`}`}
             >
               <span
                 aria-hidden="true"
@@ -132,7 +138,7 @@ export function Sides({
               <Button
                 kind="quiet"
                 aria-label={`Write another value for ${known.label}`}
-                reason={field.hidden ? "You may not see prices" : undefined}
+                reason={locked}
                 tip="Write another value (e)"
                 onClick={() => onEdit(true)}
               >

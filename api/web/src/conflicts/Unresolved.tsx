@@ -10,17 +10,17 @@ type Props = { conflict: Conflict; resolution: Resolution; onNext?: () => void; 
 /** An open conflict: what moved while it was shown, why it was not resolved, and its resolver. */
 export function Unresolved({ conflict, resolution, onNext, inDialog }: Props) {
   const may = useMay();
-  const { picks, setPicks, plan, check, record, moved, pending, error, resolve } = resolution;
+  const { picks, setPicks, plan, check, record, moved, isRefused, pending, error, resolve } = resolution;
   return (
     <>
-      {moved.length > 0 && (
+      {(moved.length > 0 || (isRefused && !pending)) && (
         <p
           role="alert"
           className={`rounded border border-attention-line bg-attention-back px-3 py-2 text-attention ${inDialog ? "" : "mx-4 mb-2"}`}
         >
-          The record moved while this {inDialog ? "window" : "page"} was open:{" "}
-          {moved.map((name) => fieldOf(name).label).join(", ")}. What is below is the new state; look at it and choose
-          again.
+          {moved.length > 0
+            ? `The record moved while this ${inDialog ? "window" : "page"} was open: ${moved.map((name) => fieldOf(name).label).join(", ")}. What is below is the new state; look at it and choose again.`
+            : "It was not resolved: the record moved meanwhile, in no value that is shown here. Resolve it again if your choice still holds."}
         </p>
       )}
       {error !== undefined && <Failed title="It was not resolved" error={error} />}

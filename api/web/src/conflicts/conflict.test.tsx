@@ -31,13 +31,13 @@ const conflict = (fields: Conflict["fields"]): Conflict => ({
 const rate = field("monthlyRate", 12500, 13000, 11000);
 const model = field("model", "LTM 1100", "LTM 1300", "LTM 1200");
 const contract = field("contract", "C-1", "C-2", "C-1", false);
+const hidden = { ...field("monthlyRate", null, null, null), hidden: true };
 
 describe("A resolution", () => {
   it("sends the edit as it is when yours is picked everywhere", () => {
     expect(planOf(conflict([rate, contract]), { monthlyRate: { side: "ours" } })).toEqual({
       resolution: "use_local",
       open: [],
-      unknown: [],
     });
   });
 
@@ -50,15 +50,21 @@ describe("A resolution", () => {
     expect(plan).toMatchObject({ resolution: "merge", mergedData: { monthlyRate: 11000 } });
   });
 
-  it("is no merge of values that the user may not see: they would be cleared", () => {
-    const hidden = { ...field("monthlyRate", null, null, null), hidden: true };
-    expect(
-      planOf(conflict([hidden, model]), { monthlyRate: { side: "ours" }, model: { side: "theirs" } }),
-    ).toMatchObject({
+  it("is of one side where the user may not see a price in conflict, which can't be merged", () => {
+    const of = (rate: "base" | "ours" | "theirs", other: "ours" | "theirs") =>
+      planOf(conflict([hidden, model, contract]), { monthlyRate: { side: rate }, model: { side: other } });
+    expect(of("ours", "ours")).toEqual({ resolution: "use_local", open: [] });
+    expect(of("theirs", "theirs")).toEqual({ resolution: "use_pems", open: [] });
+    expect(of("ours", "theirs").open).toEqual(["monthlyRate", "model"]);
+    expect(of("base", "ours").open).toEqual(["monthlyRate", "model"]);
+  });
+
+  it("is a merge where the price that the user may not see does not conflict", () => {
+    const picks: Picks = { model: { side: "base" } };
+    expect(planOf(conflict([{ ...hidden, conflict: false }, model]), picks)).toMatchObject({
       resolution: "merge",
-      unknown: ["monthlyRate"],
+      mergedData: { model: "LTM 1100" },
     });
-    expect(planOf(conflict([hidden]), { monthlyRate: { side: "ours" } }).unknown).toEqual([]);
   });
 
   it("is a merge with base or a value of one's own, and null clears a field", () => {
@@ -114,6 +120,16 @@ function Shown({
 }
 
 describe("The resolver", () => {
+  const refused = {
+    sends: { monthlyRate: 13000 },
+    sendsHidden: false,
+    errors: [{ field: "monthlyRate", code: "TOO_HIGH", message: "is above 12,900.00" }],
+    missingPermissions: ["perm_EditForecast"],
+    operation: "update",
+    cost: 100,
+    costAfter: 112.5,
+  };
+
   it("is driven by arrows, and Enter resolves once every field is chosen", async () => {
     const user = userEvent.setup();
     const resolve = vi.fn();
@@ -163,12 +179,7 @@ describe("The resolver", () => {
   });
 
   it("hides prices from those who may not see them", () => {
-    render(
-      <Shown
-        onResolve={() => undefined}
-        fields={[{ ...rate, base: null as never, ours: null as never, theirs: null as never, hidden: true }]}
-      />,
-    );
+    render(<Shown onResolve={() => undefined} fields={[hidden]} />);
     expect(screen.getAllByRole("radio").map((radio) => radio.textContent)).toEqual([
       "Basehidden",
       "Yourshidden",
@@ -176,15 +187,27 @@ describe("The resolver", () => {
     ]);
   });
 
-  const refused = {
-    sends: { monthlyRate: 13000 },
-    sendsHidden: false,
-    errors: [{ field: "monthlyRate", code: "TOO_HIGH", message: "is above 12,900.00" }],
-    missingPermissions: ["perm_EditForecast"],
-    operation: "update",
-    cost: 100,
-    costAfter: 112.5,
-  };
+  it("offers one side for all fields where a price can't be seen, and says why", async () => {
+    const user = userEvent.setup();
+    const resolve = vi.fn();
+    const check = { answer: { ...refused, errors: [], missingPermissions: [], sendsHidden: true }, isCurrent: true };
+    render(<Shown onResolve={resolve} fields={[hidden, model, contract]} check={check} />);
+    expect(screen.getByText(/no field can be chosen by itself/)).toBeTruthy();
+    const radio = screen.getByRole("radio", { name: "PEMS: LTM 1200" });
+    expect(radio.getAttribute("aria-disabled")).toBe("true");
+    await user.click(radio);
+    await user.keyboard("{ArrowRight}e{Enter}");
+    expect(radio.getAttribute("aria-checked")).toBe("false");
+    expect(screen.queryByRole("textbox")).toBeNull();
+    expect(resolve).not.toHaveBeenCalled();
+    expect(screen.getByText(/^Take yours or PEMS in every field/).getAttribute("aria-live")).toBe("polite");
+    await user.keyboard("y");
+    expect(screen.getByText(/^Sent to PEMS: Monthly rate 13,000.00.*; prices that you may not see\.$/)).toBeTruthy();
+    await user.keyboard("p");
+    expect(screen.getByText("Nothing is sent: PEMS keeps its values, and the whole edit is given up.")).toBeTruthy();
+    await user.keyboard("{Enter}");
+    expect(resolve).toHaveBeenCalledWith({ resolution: "use_pems", open: [] });
+  });
 
   it("says at the field why the service would refuse it, announces it, and does not resolve it", async () => {
     const resolve = vi.fn();

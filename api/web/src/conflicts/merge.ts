@@ -15,9 +15,12 @@ export type Plan = {
   mergedData?: Values;
   /** Fields in conflict that nothing was chosen for yet. */
   open: string[];
-  /** Fields whose values the user may not see, so that they can't be merged. */
-  unknown: string[];
 };
+
+/** Whether one side is taken in every field: a price that the user may not see can't be merged. */
+export function isWholeOnly(conflict: Conflict): boolean {
+  return conflict.fields.some((field) => field.conflict && field.hidden);
+}
 
 /** The value that a pick gives a field. */
 export function pickedValue(field: Conflict["fields"][number], pick: Pick): Value {
@@ -26,7 +29,8 @@ export function pickedValue(field: Conflict["fields"][number], pick: Pick): Valu
 
 /**
  * What follows from the picks. Yours everywhere sends the edit as it is; PEMS' everywhere gives it up if nothing else is
- * in it; anything else is a merge. Fields of the edit that do not conflict are sent in any case but the second.
+ * in it; anything else is a merge. Fields of the edit that do not conflict are sent in any case but the second. Where
+ * nothing can be merged, PEMS' gives the whole edit up, and a mixture is no choice.
  */
 export function planOf(conflict: Conflict, picks: Picks): Plan {
   const inConflict = conflict.fields.filter((field) => field.conflict);
@@ -36,14 +40,15 @@ export function planOf(conflict: Conflict, picks: Picks): Plan {
     return pick ? [{ field, pick }] : [];
   });
   const every = (side: Side) => picked.every(({ pick }) => "side" in pick && pick.side === side);
-  if (every("ours")) return { resolution: "use_local", open, unknown: [] };
-  if (every("theirs") && inConflict.length === conflict.fields.length)
-    return { resolution: "use_pems", open, unknown: [] };
+  const isWhole = isWholeOnly(conflict);
+  if (every("ours")) return { resolution: "use_local", open };
+  if (every("theirs") && (isWhole || inConflict.length === conflict.fields.length))
+    return { resolution: "use_pems", open };
+  if (isWhole) return { resolution: "use_local", open: inConflict.map(({ field }) => field) };
   const mergedData = Object.fromEntries(
     picked.map(({ field, pick }) => [field.field, pickedValue(field, pick) ?? null]),
   );
-  const unknown = inConflict.filter(({ hidden }) => hidden).map(({ field }) => field);
-  return { resolution: "merge", mergedData, open, unknown };
+  return { resolution: "merge", mergedData, open };
 }
 
 /** The picks that still hold after the record has moved: those of fields whose values are as they were. */

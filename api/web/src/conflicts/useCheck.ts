@@ -17,7 +17,7 @@ export type Check = {
 export function useCheck(conflict: Conflict | undefined, plan: Plan | undefined): Check {
   const api = useApi();
   const conflictId = conflict?.conflictId ?? "";
-  const isWhole = plan !== undefined && plan.open.length === 0 && plan.unknown.length === 0;
+  const isWhole = plan !== undefined && plan.open.length === 0;
   const chosen = isWhole ? JSON.stringify({ resolution: plan.resolution, mergedData: plan.mergedData }) : "";
   const settled = useDebounced(chosen);
   const query = useQuery({

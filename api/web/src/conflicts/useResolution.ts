@@ -38,6 +38,7 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
   });
   const [picks, setPicks] = useState<Picks>({});
   const [moved, setMoved] = useState<string[]>([]);
+  const [isRefused, setRefused] = useState(false);
   const [pending, setPending] = useState(false);
   const [error, setError] = useState<unknown>();
   const shown = useRef<Conflict>(undefined);
@@ -51,6 +52,7 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
       setPicks((picks) => stillValid(picks, before, conflict));
     }
     if (conflict && before?.conflictId !== conflict.conflictId) {
+      setRefused(false);
       setPicks({});
       setMoved([]);
     }
@@ -81,6 +83,7 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
     if (!plan) return;
     const { resolution, mergedData } = plan;
     setPending(true);
+    setRefused(false);
     setError(undefined);
     try {
       const { jobId, appliedChanges } = await api.send("post", `${PATH}/resolve`, {
@@ -96,8 +99,10 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
       });
       onResolved(jobId);
     } catch (failure) {
-      if (failure instanceof ApiError && failure.code === "moved_on") await query.refetch();
-      else setError(failure);
+      if (failure instanceof ApiError && failure.code === "moved_on") {
+        setRefused(true);
+        await query.refetch();
+      } else setError(failure);
     } finally {
       setPending(false);
     }
@@ -112,6 +117,8 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
     plan,
     check,
     moved,
+    /** It was not resolved, since the record had moved. */
+    isRefused,
     pending,
     error,
     resolve,
