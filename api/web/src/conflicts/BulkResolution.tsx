@@ -1,11 +1,11 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { idempotencyKey } from "../api/client";
 import { CACHE, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
 import type { components } from "../api/schema";
 import { useMe } from "../frame/me";
+import { JobLink } from "../history/JobLink";
 import { fieldOf } from "../plan/fields";
 import { Answered } from "../widgets/Answered";
 import { Confirm } from "../widgets/Confirm";
@@ -66,9 +66,7 @@ export function BulkResolution({ filter, onClose }: { filter: Filter; onClose: (
         link: (
           <span className="flex gap-2">
             {result.jobIds.map((jobId) => (
-              <Link key={jobId} to="/history/$jobId" params={{ jobId }} className="link">
-                Job {jobId}
-              </Link>
+              <JobLink key={jobId} jobId={jobId} />
             ))}
           </span>
         ),

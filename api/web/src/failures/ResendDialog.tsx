@@ -1,9 +1,9 @@
 import { useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { idempotencyKey } from "../api/client";
 import { CACHE, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
+import { JobLink } from "../history/JobLink";
 import { codeText } from "../plan/status";
 import { Answered } from "../widgets/Answered";
 import { Choice } from "../widgets/Choice";
@@ -54,9 +54,7 @@ export function ResendDialog({ filter, onClose }: { filter: Filter; onClose: () 
         link: (
           <span className="flex gap-2">
             {result.jobIds.map((jobId) => (
-              <Link key={jobId} to="/history/$jobId" params={{ jobId }} className="link">
-                Follow job {jobId}
-              </Link>
+              <JobLink key={jobId} jobId={jobId} />
             ))}
           </span>
         ),

@@ -9,7 +9,7 @@ import { useView } from "../frame/view";
 import { Button } from "../widgets/Button";
 import { Confirm } from "../widgets/Confirm";
 import { tell, tellError } from "../widgets/toasts";
-import { stopJob } from "./stop";
+import { controlPermission, stopJob } from "./stop";
 
 /** What may be done with a job: stop and continue it, undo it, roll it back. Only what applies is offered. */
 export function JobActions({ job }: { job: JobProgress }) {
@@ -20,7 +20,8 @@ export function JobActions({ job }: { job: JobProgress }) {
   const [{ org }] = useView();
   const [isUndoing, setUndoing] = useState(false);
   const path = { jobId: job.jobId };
-  const locked = may(job.userId === me.userId ? "perm_Sync" : "perm_ManageSettings", job.organizationId);
+  const isOwn = job.userId === me.userId;
+  const locked = may(controlPermission(job.kind, isOwn), job.organizationId);
   const goOn = async () => {
     try {
       await api.send("post", "/api/pems/jobs/{jobId}/continue", { path });
@@ -59,7 +60,10 @@ export function JobActions({ job }: { job: JobProgress }) {
         </Button>
       )}
       {job.inverses.includes("undo") && (
-        <Button reason={locked} onClick={() => setUndoing(true)}>
+        <Button
+          reason={may(isOwn ? "perm_Sync" : "perm_ManageSettings", job.organizationId)}
+          onClick={() => setUndoing(true)}
+        >
           Undo…
         </Button>
       )}

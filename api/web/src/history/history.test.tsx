@@ -1,5 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
-import { screen, waitFor, within } from "@testing-library/react";
+import { cleanup, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { reading, useApi } from "../api/context";
@@ -39,6 +39,25 @@ it("a job is stopped and continued, and what is shown of it follows at once", as
   await userEvent.click(await screen.findByRole("button", { name: "Stop" }));
   await userEvent.click(await screen.findByRole("button", { name: "Continue" }));
   expect(await screen.findByRole("button", { name: "Stop" })).toBeTruthy();
+});
+
+it.each([
+  ["edit", "perm_SaveDraft", ME.userId],
+  ["requeue", "perm_Sync", ME.userId],
+  ["edit", "perm_ManageSettings", "usr_other"],
+])("a job of kind %s is stopped with %s", async (kind, permission, userId) => {
+  const me = (permissions: string[]) => ({ ...ME, organizations: [{ ...ME.organizations[0], permissions }] }) as Me;
+  const { api } = serviceOf({});
+  const job = { ...JOB, kind, userId, state: "running" } as unknown as JobProgress;
+  const isLocked = async (permissions: string[]) => {
+    await show(<JobActions job={job} />, { api, me: me(permissions) });
+    const locked = screen.getByRole("button", { name: "Stop" }).getAttribute("aria-disabled");
+    cleanup();
+    return locked === "true";
+  };
+  const all = ["perm_SaveDraft", "perm_Sync", "perm_ManageSettings"];
+  expect(await isLocked([permission])).toBe(false);
+  expect(await isLocked(all.filter((other) => other !== permission))).toBe(true);
 });
 
 describe("A rollback", () => {

@@ -3,6 +3,12 @@ import type { Api } from "../api/client";
 import { readsBelow } from "../api/context";
 import { tell, tellError } from "../widgets/toasts";
 
+/** The permission that stops and continues a job. */
+export function controlPermission(kind: string, isOwn: boolean): string {
+  if (!isOwn) return "perm_ManageSettings";
+  return kind === "edit" ? "perm_SaveDraft" : "perm_Sync";
+}
+
 /** Stops a bulk job, and says so. Its page continues it. */
 export async function stopJob(api: Api, cache: QueryClient, jobId: string): Promise<void> {
   try {

@@ -1,10 +1,10 @@
 import { keepPreviousData, useQuery, useQueryClient } from "@tanstack/react-query";
-import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { idempotencyKey } from "../api/client";
 import { CACHE, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
 import type { DraftFault, EditPreview, MyOrganization, RecordEdit, Value } from "../api/types";
+import { JobLink } from "../history/JobLink";
 import { stopJob } from "../history/stop";
 import { amountText, differenceText } from "../plan/amount";
 import { Entry } from "../plan/Entry";
@@ -100,11 +100,7 @@ export function BulkEditDialog({ kind, organization, selection, count, onClose }
             invalid > 0 ? `${invalid.toLocaleString()} are not valid yet` : "",
             "Review and commit them when they are ready",
           ].filter(Boolean),
-          link: (
-            <Link to="/history/$jobId" params={{ jobId }} className="link">
-              Follow job {jobId}
-            </Link>
-          ),
+          link: <JobLink jobId={jobId} />,
           action: waiting > 0 ? { label: "Stop", run: () => void stopJob(api, cache, jobId) } : undefined,
         },
       );

@@ -1,8 +1,8 @@
-import { Link } from "@tanstack/react-router";
 import { type ReactNode, useState } from "react";
 import { errorLines } from "../api/problem";
 import type { MyOrganization, RecordRow } from "../api/types";
 import { useMe } from "../frame/me";
+import { JobLink } from "../history/JobLink";
 import { differenceText } from "../plan/amount";
 import { CostChange } from "../plan/CostChange";
 import { counted, countText } from "../plan/count";
@@ -304,10 +304,6 @@ function report(verdicts: Verdict[]): void {
   tell(`${counted(verdicts.length, "draft", "drafts")} committed`, {
     tone: isWorse ? "info" : "done",
     lines: [...counts].map(([verdict, count]) => `${countText(count)} ${OUTCOMES[verdict] ?? verdict}`),
-    link: jobId ? (
-      <Link to="/history/$jobId" params={{ jobId }} className="link">
-        Follow job {jobId}
-      </Link>
-    ) : undefined,
+    link: jobId && <JobLink jobId={jobId} />,
   });
 }

@@ -5,7 +5,7 @@ import { reading, useApi } from "../api/context";
 import type { JobProgress } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { Progress } from "../history/Progress";
-import { stopJob } from "../history/stop";
+import { controlPermission, stopJob } from "../history/stop";
 import { Button } from "../widgets/Button";
 import { draftsKey } from "./selection";
 
@@ -53,7 +53,10 @@ function RunningEdit({ jobId }: { jobId: string }) {
       <div className="min-w-32 grow">
         <Progress job={job} slim />
       </div>
-      <Button reason={may("perm_Sync", job.organizationId)} onClick={() => void stopJob(api, cache, jobId)}>
+      <Button
+        reason={may(controlPermission("edit", true), job.organizationId)}
+        onClick={() => void stopJob(api, cache, jobId)}
+      >
         Stop
       </Button>
     </div>

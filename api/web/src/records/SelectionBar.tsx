@@ -1,6 +1,8 @@
 import { useState } from "react";
 import type { MyOrganization } from "../api/types";
 import { useMay } from "../frame/me";
+import { JobLink } from "../history/JobLink";
+import { counted } from "../plan/count";
 import { Button } from "../widgets/Button";
 import { Confirm } from "../widgets/Confirm";
 import { tell, tellError } from "../widgets/toasts";
@@ -47,11 +49,13 @@ export function SelectionBar({
       const number = (word: string) => verdicts.filter(({ verdict }) => verdict === word).length;
       const [back, waiting] = [number("withdrawn"), number("waiting")];
       const left = verdicts.length - back - waiting;
-      tell(`${back.toLocaleString()} ${back === 1 ? "change is a draft" : "changes are drafts"} again`, {
+      const jobId = verdicts.find(({ verdict }) => verdict === "waiting")?.jobId;
+      tell(`${counted(back, "change is a draft", "changes are drafts")} again`, {
         lines: [
-          waiting ? `${waiting.toLocaleString()} follow in the background; you may close this page` : "",
-          left ? `${left.toLocaleString()} were sent already, or are not yours` : "",
+          waiting ? `${counted(waiting, "follows", "follow")} in the background; you may close this page` : "",
+          left ? `${counted(left, "was sent already, or is not yours", "were sent already, or are not yours")}` : "",
         ].filter(Boolean),
+        link: jobId && <JobLink jobId={jobId} />,
       });
       onChanged();
     } catch (error) {

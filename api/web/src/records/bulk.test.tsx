@@ -212,6 +212,8 @@ describe("The bar of a selection", () => {
     );
     await userEvent.click(await screen.findByRole("button", { name: "Withdraw 2" }));
     await screen.findByText("1 change is a draft again");
+    expect(screen.getByText("1 was sent already, or is not yours")).toBeTruthy();
+    expect(screen.queryByRole("link", { name: /Follow job/, hidden: true })).toBeNull();
     expect(asked("POST /api/pfa-data/withdraw")).toEqual([
       { organizationId: "org_RIO", filter: { pfa_ids: ["1", "2"] } },
     ]);
@@ -233,6 +235,18 @@ describe("The bar of a selection", () => {
         { organizationId: "org_RIO", filter: { category: "Crane" } },
       ]),
     );
+  });
+
+  it("leads to the job that withdraws what can't be withdrawn at once", async () => {
+    const verdicts = [
+      { modificationId: "a", verdict: "withdrawn", jobId: "14" },
+      { modificationId: "b", verdict: "waiting", jobId: "14" },
+    ];
+    await bar({}, { "POST /api/pfa-data/withdraw": () => ({ verdicts }) });
+    await userEvent.click(await screen.findByRole("button", { name: "Withdraw 2" }));
+    await screen.findByText("1 follows in the background; you may close this page");
+    const link = screen.getByRole("link", { name: "Follow job 14", hidden: true });
+    expect(link.getAttribute("href")).toBe("/history/14");
   });
 
   it("does not change more records than are selected by their ids", async () => {
