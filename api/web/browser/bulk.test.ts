@@ -54,7 +54,7 @@ describe("An edit of all records that match", () => {
       await selectAll();
       await page.getByRole("button", { name: "Withdraw 1,200…" }).click();
       await page
-        .getByRole("alertdialog", { name: "Withdraw what waits" })
+        .getByRole("alertdialog", { name: "Withdraw queued changes" })
         .getByRole("button", { name: "Withdraw 1,200", exact: true })
         .click();
       await page.getByText("200 changes are drafts again").waitFor(LONG);

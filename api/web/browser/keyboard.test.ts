@@ -88,7 +88,7 @@ describe("By keyboard alone", () => {
     await page.keyboard.press("/");
     await page.keyboard.type("pfa:86");
     await page.keyboard.press("Enter");
-    await page.getByText("1 records").waitFor();
+    await page.getByText("1 record", { exact: true }).waitFor();
     await page.getByRole("grid").focus();
     // The active cell is that of the category, one further the class.
     await page.keyboard.press("ArrowRight");

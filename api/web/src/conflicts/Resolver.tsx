@@ -161,15 +161,19 @@ export function Resolver({
         </Button>
         <span className="hidden items-center gap-1.5 text-xs text-secondary md:flex">
           <kbd className="key">↑</kbd>
-          <kbd className="key">↓</kbd> field <kbd className="key">←</kbd>
-          <kbd className="key">→</kbd> side <kbd className="key">{KEYS.editField.keys}</kbd> other value
+          <kbd className="key">↓</kbd> field
+          {!isWhole && (
+            <>
+              <kbd className="key">←</kbd>
+              <kbd className="key">→</kbd> side <kbd className="key">{KEYS.editField.keys}</kbd> other value
+            </>
+          )}
         </span>
       </div>
       {isWhole && (
         <p className="px-4 pb-2 text-attention">
-          You may not see all values in conflict, so that no field can be chosen by itself. Take yours in every field,
-          and the edit is sent as it is; take PEMS, and the whole edit is given up. A user who may see prices can merge
-          them.
+          You may not see a price in conflict, so no field can be chosen by itself. Yours: the edit is sent as it is.
+          PEMS: the whole edit is given up. A user who may see prices can choose for each field.
         </p>
       )}
       <div className="border-t border-line">
@@ -232,7 +236,7 @@ export function Resolver({
           </ul>
         </details>
       )}
-      <footer className="sticky bottom-0 flex flex-wrap items-center gap-x-4 gap-y-2 bg-panel px-4 py-3">
+      <footer className="bottom-0 flex flex-wrap items-center gap-x-4 gap-y-2 bg-panel px-4 py-3 md:sticky">
         <div className={`min-w-60 grow ${check.answer && !check.isCurrent ? "text-secondary" : ""}`}>
           <p>{outcome(conflict, plan, check, isWhole)}</p>
           {refusals.map((refusal) => (

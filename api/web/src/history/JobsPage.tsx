@@ -90,9 +90,7 @@ function Jobs() {
   if (!list.data) return list.error ? <Failed error={list.error} onRetry={() => void list.refetch()} /> : <Skeleton />;
   const jobs = list.data.pages.flatMap((page) => page.jobs);
   if (jobs.length === 0)
-    return (
-      <Empty title="No job matches">A commit, a resolution, a resend or a rollback is a job, and stands here.</Empty>
-    );
+    return <Empty title="No job matches">Commits, edits, resolutions, resends and rollbacks are listed here.</Empty>;
   return (
     <TableScroll label="Jobs" className="border-t border-line">
       <table className="data-table">

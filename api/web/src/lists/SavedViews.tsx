@@ -46,7 +46,8 @@ export function SavedViews({ page }: { page: keyof typeof KEPT }) {
                 path: { page, name: current.name },
                 body: { setup: current.setup, shared: current.shared },
               })
-              .then(refresh),
+              .then(refresh)
+              .catch((error) => tellError("The view was not restored", error)),
         },
       });
     } catch (error) {
@@ -83,8 +84,12 @@ export function SavedViews({ page }: { page: keyof typeof KEPT }) {
       )}
       <Button
         onClick={async () => {
-          await copy(location.href);
-          tell("The link to this view is copied");
+          try {
+            await copy(location.href);
+            tell("The link to this view is copied");
+          } catch (error) {
+            tellError("The link was not copied", error);
+          }
         }}
       >
         Copy link
@@ -137,7 +142,16 @@ function SaveView({
     >
       <label className="flex flex-col gap-1">
         Name
-        <input className="field" value={name} maxLength={100} onChange={(event) => setName(event.target.value)} />
+        <input
+          autoFocus
+          className="field"
+          value={name}
+          maxLength={100}
+          onChange={(event) => setName(event.target.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Enter" && name.trim()) void save();
+          }}
+        />
       </label>
       <label className="flex items-center gap-2">
         <input type="checkbox" checked={shared} onChange={(event) => setShared(event.target.checked)} />

@@ -25,7 +25,7 @@ export function Chart({ title, lines, format, note }: ChartProps) {
         <h2 id={heading} className="font-medium">
           {title}
         </h2>
-        <Button kind="text" className="text-xs" aria-pressed={asTable} onClick={() => setAsTable(!asTable)}>
+        <Button kind="text" className="text-xs" onClick={() => setAsTable(!asTable)}>
           {asTable ? "As chart" : "As table"}
         </Button>
       </header>

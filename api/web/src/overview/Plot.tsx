@@ -73,7 +73,7 @@ export function Plot({ lines, format, title }: Omit<ChartProps, "note">) {
         style={{ height: HEIGHT }}
       />
       {lines.length > 1 && (
-        <p className="flex gap-4 text-xs">
+        <p className="flex flex-wrap gap-x-4 text-xs">
           {lines.map(({ label, colour, dashed }) => (
             <span
               key={label}

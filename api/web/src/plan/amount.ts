@@ -17,11 +17,12 @@ export function readAmount(text: string, locale?: string): number | null | undef
   const group = parts.find((part) => part.type === "group")?.value ?? ",";
   const bare = text.trim();
   if (bare === "") return null;
-  const plain = bare
-    .split(group)
-    .join("")
-    .replace(/[\s\u00a0\u202f']/g, "")
-    .replace(decimal, ".");
+  const [whole = "", ...fraction] = bare.replace(/[\s\u00a0\u202f']/g, "").split(decimal);
+  // Groups are of three digits, in some countries of two: 2,5 is not read as 25.
+  const [first, ...groups] = whole.split(group);
+  if (!groups.every(({ length }, place) => length === 3 || (length === 2 && place < groups.length - 1)))
+    return undefined;
+  const plain = [[first, ...groups].join(""), ...fraction].join(".");
   if (!/^-?\d{1,13}(\.\d{1,2})?$/.test(plain)) return undefined;
   return Number(plain);
 }

@@ -6,7 +6,9 @@ import { ApiError } from "../api/problem";
 import type { DraftFault, EditPreview, MyOrganization, RecordEdit, Value } from "../api/types";
 import { JobLink } from "../history/JobLink";
 import { stopJob } from "../history/stop";
-import { amountText, differenceText } from "../plan/amount";
+import { readAmount } from "../plan/amount";
+import { CostChange } from "../plan/CostChange";
+import { counted, countText } from "../plan/count";
 import { Entry } from "../plan/Entry";
 import { FIELDS, fieldOf, reasonLocked } from "../plan/fields";
 import { valueText } from "../plan/value";
@@ -46,15 +48,19 @@ export function BulkEditDialog({ kind, organization, selection, count, onClose }
   const [reason, setReason] = useState("");
   const [pending, setPending] = useState(false);
   const [failure, setFailure] = useState<unknown>();
-  const number = amount.trim() === "" ? Number.NaN : Number(amount.replace(",", "."));
+  const number = readAmount(amount) ?? Number.NaN;
   const fault =
     kind === "set"
       ? value === undefined
         ? "The value can't be read"
         : undefined
-      : !Number.isFinite(number) || (kind === "shift" && !Number.isInteger(number))
-        ? "Write a number"
-        : undefined;
+      : kind === "shift"
+        ? Number.isInteger(number)
+          ? undefined
+          : "Write a whole number"
+        : Number.isFinite(number)
+          ? undefined
+          : "Write a number with at most two decimals";
   const edit: RecordEdit | null = fault
     ? null
     : kind === "shift"
@@ -89,15 +95,17 @@ export function BulkEditDialog({ kind, organization, selection, count, onClose }
       const { invalid } = preview.data;
       tell(
         waiting > 0
-          ? `${changing.toLocaleString()} drafts are being saved`
-          : `${done.toLocaleString()} ${done === 1 ? "draft is" : "drafts are"} saved`,
+          ? `${countText(changing)} drafts are being saved`
+          : counted(done, "draft is saved", "drafts are saved"),
         {
           tone: invalid + failed > 0 ? "info" : "done",
           lines: [
-            waiting > 0 ? `${waiting.toLocaleString()} follow in the background; you may close this page` : "",
-            skipped > 0 ? `${skipped.toLocaleString()} have changed meanwhile and are left out` : "",
-            failed > 0 ? `${failed.toLocaleString()} could not be saved` : "",
-            invalid > 0 ? `${invalid.toLocaleString()} are not valid yet` : "",
+            waiting > 0 ? `${counted(waiting, "follows", "follow")} in the background; you may close this page` : "",
+            skipped > 0
+              ? counted(skipped, "has changed meanwhile and is left out", "have changed meanwhile and are left out")
+              : "",
+            failed > 0 ? `${countText(failed)} could not be saved` : "",
+            invalid > 0 ? counted(invalid, "is not valid yet", "are not valid yet") : "",
             "Review and commit them when they are ready",
           ].filter(Boolean),
           link: <JobLink jobId={jobId} />,
@@ -116,7 +124,7 @@ export function BulkEditDialog({ kind, organization, selection, count, onClose }
   return (
     <Dialog
       wide
-      title={`${TITLES[kind]} of ${count.toLocaleString()} ${count === 1 ? "record" : "records"}`}
+      title={`${TITLES[kind]} of ${counted(count, "record", "records")}`}
       onClose={() => onClose(false)}
       actions={
         <>
@@ -137,7 +145,7 @@ export function BulkEditDialog({ kind, organization, selection, count, onClose }
             }
             onClick={() => void start()}
           >
-            Save {changing.toLocaleString()} drafts
+            {preview.data ? `Save ${counted(changing, "draft", "drafts")}` : "Save drafts"}
           </Button>
         </>
       }
@@ -151,6 +159,7 @@ export function BulkEditDialog({ kind, organization, selection, count, onClose }
               className="field w-20"
               inputMode="numeric"
               aria-label="How far"
+              aria-invalid={fault ? true : undefined}
               value={amount}
               onChange={(event) => setAmount(event.target.value)}
             />
@@ -171,6 +180,7 @@ export function BulkEditDialog({ kind, organization, selection, count, onClose }
               className="field w-20"
               inputMode="decimal"
               aria-label="Percent"
+              aria-invalid={fault ? true : undefined}
               value={amount}
               onChange={(event) => setAmount(event.target.value)}
             />
@@ -202,13 +212,17 @@ export function BulkEditDialog({ kind, organization, selection, count, onClose }
           className="field min-w-48 grow"
           value={reason}
           maxLength={1000}
-          placeholder="Optional; it stands at each draft"
+          placeholder="Optional; saved with each draft"
           onChange={(event) => setReason(event.target.value)}
         />
       </label>
-      {fault && <p className="text-failed">{fault}</p>}
+      {fault && (
+        <p role="alert" className="text-failed">
+          {fault}
+        </p>
+      )}
       {failure !== undefined && <Failed title="Nothing was saved" error={failure} />}
-      {preview.error ? (
+      {fault ? null : preview.error ? (
         <Failed error={preview.error} onRetry={() => void preview.refetch()} />
       ) : (
         <Answered query={preview} rows={4}>
@@ -225,18 +239,18 @@ function Numbers({ preview, isCurrent }: { preview: EditPreview; isCurrent: bool
   return (
     <div aria-busy={!isCurrent} className={`flex flex-col gap-3 ${isCurrent ? "" : "text-secondary"}`}>
       <p role="status">
-        {changing.toLocaleString()} change, {(records - changing).toLocaleString()} stay as they are.
+        {counted(changing, "changes", "change")}, {counted(records - changing, "stays as it is", "stay as they are")}.
         {costBefore != null && costAfter != null && (
           <>
             {" "}
-            Forecast cost {amountText(costBefore)} → <strong className="font-medium">{amountText(costAfter)}</strong> (
-            {differenceText(costAfter - costBefore)}).
+            Forecast cost <CostChange before={costBefore} after={costAfter} />.
           </>
         )}
         {invalid > 0 && (
           <span className="text-failed">
             {" "}
-            {invalid.toLocaleString()} would not be valid: they can be saved as drafts, and not be committed.
+            {countText(invalid)} would not be valid:{" "}
+            {invalid === 1 ? "it can be saved as a draft" : "they can be saved as drafts"}, and not be committed.
           </span>
         )}
       </p>
@@ -278,7 +292,7 @@ function Numbers({ preview, isCurrent }: { preview: EditPreview; isCurrent: bool
         </div>
       )}
       {changing > sample.length && (
-        <p className="text-secondary">The first {sample.length.toLocaleString()} that change are listed.</p>
+        <p className="text-secondary">The first {countText(sample.length)} that change are listed.</p>
       )}
     </div>
   );

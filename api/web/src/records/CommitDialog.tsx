@@ -16,17 +16,17 @@ import { tell, tellError } from "../widgets/toasts";
 import { ALL, costChange, type Target, useDraftActions, useDraftSummary, useDrafts, type Verdict } from "./drafts";
 import type { Selection } from "./selection";
 
-const OUTCOMES: Record<string, string> = {
-  queued: "queued for PEMS",
-  synced: "already as in PEMS",
-  conflict: "in conflict: a person decides",
-  invalid: "not valid: still drafts",
-  forbidden: "not permitted: still drafts",
+const OUTCOMES: Record<string, [one: string, many: string]> = {
+  queued: ["queued for PEMS", "queued for PEMS"],
+  synced: ["already as in PEMS", "already as in PEMS"],
+  conflict: ["in conflict: a person decides", "in conflict: a person decides"],
+  invalid: ["not valid: still a draft", "not valid: still drafts"],
+  forbidden: ["not permitted: still a draft", "not permitted: still drafts"],
 };
 
 type Props = { organization: MyOrganization; selection?: Selection; onClose: (changed: boolean) => void };
 
-/** What the drafts of a selection (of all records, without one) change and cost, what stands against them; their commit. */
+/** What the drafts of a selection (of all records, without one) change and cost, their faults and conflicts; their commit. */
 export function CommitDialog({ organization, selection = ALL, onClose }: Props) {
   const { organizationId } = organization;
   const { instance } = useMe();
@@ -97,7 +97,7 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
       actions={
         <>
           <Button kind="danger" reason={busy} onClick={() => (isPart ? setDiscarding(true) : void discard())}>
-            Discard {countText(count)}
+            Discard {numbers && countText(count)}
             {isPart && "…"}
           </Button>
           <span className="grow" />
@@ -107,7 +107,7 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
             reason={busy ?? (committing === 0 ? "No valid draft is chosen" : undefined)}
             onClick={() => void perform()}
           >
-            Commit {countText(committing)}
+            Commit {numbers && countText(committing)}
           </Button>
         </>
       }
@@ -165,9 +165,7 @@ export function CommitDialog({ organization, selection = ALL, onClose }: Props) 
           onConfirm={() => void discard()}
           onClose={() => setDiscarding(false)}
         >
-          <p>
-            So many drafts can't be restored by an undo. What is committed, and drafts of other users, are not touched.
-          </p>
+          <p>An undo can't restore this many drafts. Committed changes and drafts of other users are not touched.</p>
         </Confirm>
       )}
     </Dialog>
@@ -216,7 +214,7 @@ function DraftTable({
             <th scope="col" className="number">
               Cost
             </th>
-            <th scope="col">Before a commit</th>
+            <th scope="col">Faults and conflicts</th>
           </tr>
         </thead>
         <tbody>
@@ -255,7 +253,7 @@ function DraftLine({ row, userId, box }: { row: RecordRow; userId: string; box: 
     <tr>
       {box && <td>{box}</td>}
       <td>{row.pfaId}</td>
-      <td className="py-1">
+      <td className="min-w-48 py-1">
         {Object.entries(row.base ?? {}).map(([name, before]) => {
           const field = fieldOf(name);
           const by = difference(field, before, row.data[name]);
@@ -268,8 +266,8 @@ function DraftLine({ row, userId, box }: { row: RecordRow; userId: string; box: 
           );
         })}
       </td>
-      <td className="number">{cost.counted ? differenceText(cost.after - cost.before) : "—"}</td>
-      <td className="py-1">
+      <td className="number">{cost.after === cost.before ? "—" : differenceText(cost.after - cost.before)}</td>
+      <td className="min-w-48 py-1">
         {row.errors?.map((fault) => (
           <span key={`${fault.field}${fault.code}`} className="block text-failed">
             {fault.field ? `${fieldOf(fault.field).label}: ` : ""}
@@ -288,7 +286,7 @@ function DraftLine({ row, userId, box }: { row: RecordRow; userId: string; box: 
           </span>
         )}
         {!row.errors?.length && !row.conflicts?.length && others.length === 0 && (
-          <span className="text-secondary">nothing stands against it</span>
+          <span className="text-secondary">none</span>
         )}
       </td>
     </tr>
@@ -301,9 +299,10 @@ function report(verdicts: Verdict[]): void {
   for (const { verdict } of verdicts) counts.set(verdict, (counts.get(verdict) ?? 0) + 1);
   const jobId = verdicts.find((verdict) => verdict.jobId)?.jobId;
   const isWorse = ["conflict", "invalid", "forbidden"].some((word) => counts.has(word));
-  tell(`${counted(verdicts.length, "draft", "drafts")} committed`, {
+  const committed = verdicts.length - (counts.get("invalid") ?? 0) - (counts.get("forbidden") ?? 0);
+  tell(committed === 0 ? "No draft was committed" : `${counted(committed, "draft", "drafts")} committed`, {
     tone: isWorse ? "info" : "done",
-    lines: [...counts].map(([verdict, count]) => `${countText(count)} ${OUTCOMES[verdict] ?? verdict}`),
+    lines: [...counts].map(([verdict, count]) => counted(count, ...(OUTCOMES[verdict] ?? [verdict, verdict]))),
     link: jobId && <JobLink jobId={jobId} />,
   });
 }

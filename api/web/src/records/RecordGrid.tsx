@@ -1,5 +1,5 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type KeyboardEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type KeyboardEvent, type RefObject, useCallback, useEffect, useMemo, useState } from "react";
 import type { MyOrganization, RecordRow, Value } from "../api/types";
 import { SelectAll } from "../lists/SelectTable";
 import { reasonLocked } from "../plan/fields";
@@ -17,6 +17,8 @@ const LEADING_WIDTHS = "36px 150px 100px";
 const COST_WIDTH = 130;
 
 type Props = {
+  /** The element that has the focus while the grid is used. */
+  ref: RefObject<HTMLDivElement | null>;
   organization: MyOrganization;
   /** The rows that were read, by their window. */
   loaded: ReadonlyMap<number, RecordRow[]>;
@@ -41,6 +43,7 @@ type Props = {
 /** Any number of records as a grid; only the rows in view are in the page. Driven by keyboard or mouse. */
 export function RecordGrid(props: Props) {
   const {
+    ref: scroll,
     organization,
     loaded,
     keys,
@@ -57,7 +60,6 @@ export function RecordGrid(props: Props) {
     onSave,
     onOpen,
   } = props;
-  const scroll = useRef<HTMLDivElement>(null);
   const [active, setActive] = useState({ row: 0, column: LEADING });
   const [editing, setEditing] = useState(false);
   const count = useMemo(() => rowCount(loaded, total, isMore), [loaded, total, isMore]);
@@ -122,10 +124,13 @@ export function RecordGrid(props: Props) {
     event.stopPropagation();
     run();
   };
-  const endEdit = useCallback((back: boolean) => {
-    setEditing(false);
-    if (back) scroll.current?.focus();
-  }, []);
+  const endEdit = useCallback(
+    (back: boolean) => {
+      setEditing(false);
+      if (back) scroll.current?.focus();
+    },
+    [scroll],
+  );
 
   return (
     <div
@@ -138,7 +143,7 @@ export function RecordGrid(props: Props) {
       aria-activedescendant={rowAt(active.row) && !editing ? cellId(active.row, active.column) : undefined}
       tabIndex={0}
       onKeyDown={press}
-      className="group/grid relative min-h-0 grow overflow-auto border-t border-line text-[13px] outline-none"
+      className="group/grid relative min-h-64 grow overflow-auto border-t border-line text-[13px] outline-none"
     >
       <div
         role="row"

@@ -1,12 +1,13 @@
 import { keepPreviousData, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
-import { useCallback, useMemo, useState } from "react";
+import { useCallback, useMemo, useRef, useState } from "react";
 import { CACHE, useApi } from "../api/context";
 import type { MyOrganization, RecordRow, Value } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { useOneOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { SavedViews } from "../lists/SavedViews";
+import { counted, countText } from "../plan/count";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
@@ -21,6 +22,7 @@ import { RecordGrid } from "./RecordGrid";
 import { RunningEdits } from "./RunningEdits";
 import { SelectionBar } from "./SelectionBar";
 import { searchOf, tokensOf } from "./tokens";
+import { useFocusKept } from "./useFocusKept";
 import { useRecordSelection } from "./useRecordSelection";
 import { useRecordWindows } from "./useRecordWindows";
 
@@ -47,6 +49,9 @@ function Records({ organization }: { organization: MyOrganization }) {
     order,
   );
   const total = useTotal(organizationId, search);
+  const bars = useRef<HTMLDivElement>(null);
+  const grid = useRef<HTMLDivElement>(null);
+  useFocusKept(bars, grid);
   const drafts = useDraftActions(organizationId);
   const [loadedTotal, setLoadedTotal] = useState<{ of: string; total: number }>();
   const asked = JSON.stringify([text, order]);
@@ -116,14 +121,14 @@ function Records({ organization }: { organization: MyOrganization }) {
           onChange={(q) => change({ q, state: undefined }, true)}
         />
         <p className="min-h-8 py-1.5 text-secondary" role="status">
-          {count === undefined ? "" : `${total.data?.atLeast ? "at least " : ""}${count.toLocaleString()} records`}
+          {count === undefined ? "" : `${total.data?.atLeast ? "at least " : ""}${counted(count, "record", "records")}`}
         </p>
         {came !== 0 && (
           <Button
             onClick={readAnew}
             tip="How many records match more or less than when the list was read; press to read it anew"
           >
-            {Math.abs(came).toLocaleString()} {came > 0 ? "new" : "fewer"}
+            {countText(Math.abs(came))} {came > 0 ? "new" : "fewer"}
           </Button>
         )}
         {error && loaded.size > 0 && (
@@ -132,21 +137,23 @@ function Records({ organization }: { organization: MyOrganization }) {
           </Button>
         )}
       </div>
-      <RunningEdits organizationId={organizationId} onEnded={changed} />
-      {isSearch || selected.size > 0 ? (
-        <SelectionBar
-          organization={organization}
-          selection={selection}
-          isSearch={isSearch}
-          count={isSearch ? (count ?? 0) : selected.size}
-          total={count ?? 0}
-          onSelectSearch={selectSearch}
-          onClear={clear}
-          onChanged={changed}
-        />
-      ) : (
-        <DraftBar organization={organization} onChanged={changed} />
-      )}
+      <div ref={bars} className="shrink-0">
+        <RunningEdits organizationId={organizationId} onEnded={changed} />
+        {isSearch || selected.size > 0 ? (
+          <SelectionBar
+            organization={organization}
+            selection={selection}
+            isSearch={isSearch}
+            count={isSearch ? (count ?? 0) : selected.size}
+            total={count ?? 0}
+            onSelectSearch={selectSearch}
+            onClear={clear}
+            onChanged={changed}
+          />
+        ) : (
+          <DraftBar organization={organization} onChanged={changed} />
+        )}
+      </div>
       {error && loaded.size === 0 ? (
         <Failed error={error} onRetry={() => void reload()} />
       ) : loaded.size === 0 && search.faults.length === 0 ? (
@@ -159,6 +166,7 @@ function Records({ organization }: { organization: MyOrganization }) {
         />
       ) : (
         <RecordGrid
+          ref={grid}
           organization={organization}
           loaded={loaded}
           keys={keys}

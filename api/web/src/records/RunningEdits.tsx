@@ -6,6 +6,7 @@ import type { JobProgress } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { Progress } from "../history/Progress";
 import { controlPermission, stopJob } from "../history/stop";
+import { counted, countText } from "../plan/count";
 import { Button } from "../widgets/Button";
 import { draftsKey } from "./selection";
 
@@ -48,12 +49,13 @@ function RunningEdit({ jobId }: { jobId: string }) {
         Edit {jobId}
       </Link>
       <span>
-        {done.toLocaleString()} of {(done + waiting + skipped + failed).toLocaleString()} drafts are saved
+        {countText(done)} of {counted(done + waiting + skipped + failed, "draft is saved", "drafts are saved")}
       </span>
       <div className="min-w-32 grow">
         <Progress job={job} slim />
       </div>
       <Button
+        aria-label={`Stop edit ${jobId}`}
         reason={may(controlPermission("edit", true), job.organizationId)}
         onClick={() => void stopJob(api, cache, jobId)}
       >

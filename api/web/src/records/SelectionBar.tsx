@@ -1,10 +1,11 @@
-import { useState } from "react";
+import { useRef, useState } from "react";
 import type { MyOrganization } from "../api/types";
 import { useMay } from "../frame/me";
 import { JobLink } from "../history/JobLink";
-import { counted } from "../plan/count";
+import { counted, countText } from "../plan/count";
 import { Button } from "../widgets/Button";
 import { Confirm } from "../widgets/Confirm";
+import { Icon } from "../widgets/icons";
 import { tell, tellError } from "../widgets/toasts";
 import { BulkEditDialog } from "./BulkEditDialog";
 import { CommitDialog } from "./CommitDialog";
@@ -39,6 +40,7 @@ export function SelectionBar({
   const may = useMay();
   const drafts = useDraftActions(organizationId);
   const [dialog, setDialog] = useState<"shift" | "rate" | "set" | "commit" | "withdraw" | null>(null);
+  const what = useRef<HTMLSpanElement>(null);
   const isTooMany = !isSearch && count > MAX_IDS;
   const counts = useStateCounts(organizationId, selection, !isTooMany);
   const [withDraft = 0, queued = 0] = isTooMany ? [] : [counts.data?.get("draft"), counts.data?.get("queued")];
@@ -65,7 +67,7 @@ export function SelectionBar({
   const locked =
     may("perm_SaveDraft", organizationId) ??
     (isTooMany
-      ? `Only ${MAX_IDS.toLocaleString()} records are changed when they are selected one by one: select all that match, or fewer`
+      ? `Only ${countText(MAX_IDS)} records are changed when they are selected one by one: select all that match, or fewer`
       : undefined);
   const financial = organization.permissions.includes("perm_ViewFinancials") ? undefined : "You may not see prices";
   const close = (changed: boolean) => {
@@ -78,12 +80,19 @@ export function SelectionBar({
       aria-label="Selected records"
       className="flex min-h-10 flex-wrap items-center gap-2 border-t border-line bg-chosen px-4 py-1"
     >
-      <span className="font-medium">
-        {isSearch ? `All ${count.toLocaleString()} that match` : `${count.toLocaleString()} selected`}
+      <span ref={what} tabIndex={-1} className="font-medium outline-none">
+        {isSearch ? `All ${countText(count)} that match` : `${countText(count)} selected`}
       </span>
       {!isSearch && total > count && (
-        <Button kind="text" onClick={onSelectSearch}>
-          Select all {total.toLocaleString()} that match
+        <Button
+          kind="text"
+          onClick={() => {
+            // The button goes; what is selected now is read out, and the next Tab reaches what can be done with it.
+            what.current?.focus();
+            onSelectSearch();
+          }}
+        >
+          Select all {countText(total)} that match
         </Button>
       )}
       <Button reason={locked} onClick={() => setDialog("shift")}>
@@ -97,13 +106,19 @@ export function SelectionBar({
       </Button>
       {withDraft > 0 && (
         <Button kind="primary" reason={may("perm_Sync", organizationId)} onClick={() => setDialog("commit")}>
-          Commit {withDraft.toLocaleString()}…
+          Commit {countText(withDraft)}…
         </Button>
       )}
       {queued > 0 && (
         <Button onClick={() => (isSearch ? setDialog("withdraw") : void withdraw())}>
-          Withdraw {queued.toLocaleString()}
+          Withdraw {countText(queued)}
           {isSearch && "…"}
+        </Button>
+      )}
+      {counts.error && !counts.data && (
+        <Button onClick={() => void counts.refetch()} tip={counts.error.message}>
+          <Icon name="warning" size={14} className="text-failed" /> Drafts and queued changes could not be counted: try
+          again
         </Button>
       )}
       <span className="grow" />
@@ -112,14 +127,14 @@ export function SelectionBar({
       </Button>
       {dialog === "withdraw" && (
         <Confirm
-          title="Withdraw what waits"
-          action={`Withdraw ${queued.toLocaleString()}`}
+          title="Withdraw queued changes"
+          action={`Withdraw ${countText(queued)}`}
           onConfirm={() => void withdraw()}
           onClose={() => setDialog(null)}
         >
           <p>
-            The queued changes of {queued.toLocaleString()} records become drafts of their authors again. What is being
-            sent goes on. Other records are not touched.
+            The queued changes of {counted(queued, "record", "records")} become drafts of their authors again. Changes
+            that are being sent are not stopped, and other records are not touched.
           </p>
         </Confirm>
       )}

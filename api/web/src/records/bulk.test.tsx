@@ -1,5 +1,6 @@
-import { act, renderHook, screen, waitFor, within } from "@testing-library/react";
+import { act, render, renderHook, screen, waitFor, within } from "@testing-library/react";
 import userEvent from "@testing-library/user-event";
+import { useRef } from "react";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import type { LiveEvent, MyOrganization, RecordRow } from "../api/types";
 import { ME, Surroundings, serviceOf, show } from "../harness";
@@ -11,6 +12,7 @@ import { rowCount } from "./RecordGrid";
 import { RunningEdits } from "./RunningEdits";
 import { SelectionBar } from "./SelectionBar";
 import type { Selection } from "./selection";
+import { useFocusKept } from "./useFocusKept";
 import { useRecordSelection } from "./useRecordSelection";
 import { useRecordWindows } from "./useRecordWindows";
 
@@ -227,7 +229,7 @@ describe("The bar of a selection", () => {
     );
     expect(screen.getByText("All 60,000 that match")).toBeTruthy();
     await userEvent.click(await screen.findByRole("button", { name: "Withdraw 2…" }));
-    const dialog = await screen.findByRole("alertdialog", { name: "Withdraw what waits" });
+    const dialog = await screen.findByRole("alertdialog", { name: "Withdraw queued changes" });
     expect(asked("POST /api/pfa-data/withdraw")).toEqual([]);
     await userEvent.click(within(dialog).getByRole("button", { name: "Withdraw 2" }));
     await waitFor(() =>
@@ -302,7 +304,7 @@ describe("A commit", () => {
     });
     await show(<CommitDialog organization={ORGANIZATION} onClose={() => undefined} />, { api });
     const alert = await screen.findByRole("alert");
-    await userEvent.click(screen.getByRole("button", { name: "Commit 0" }));
+    await userEvent.click(screen.getByRole("button", { name: "Commit" }));
     expect(asked(COMMIT)).toEqual([]);
     await userEvent.click(within(alert).getByRole("button", { name: "Try again" }));
     expect(await screen.findByRole("button", { name: "Commit 1,200" })).toBeTruthy();
@@ -311,14 +313,22 @@ describe("A commit", () => {
   it("of drafts that are all listed is one of those that are not left out", async () => {
     const { api, asked } = serviceOf({
       [SEARCH]: () => ({ records: [draft("1"), draft("2"), row("3")] }),
-      [COMMIT]: () => ({ verdicts: [] }),
+      [COMMIT]: () => ({ verdicts: [{ modificationId: "m2", verdict: "invalid" }] }),
     });
-    await show(<CommitDialog organization={ORGANIZATION} onClose={() => undefined} />, { api });
+    await show(
+      <>
+        <CommitDialog organization={ORGANIZATION} onClose={() => undefined} />
+        <Toasts />
+      </>,
+      { api },
+    );
     await userEvent.click(await screen.findByRole("checkbox", { name: "Commit the draft of record 1" }));
     await userEvent.click(screen.getByRole("button", { name: "Commit 1" }));
     await waitFor(() =>
       expect(asked(COMMIT)).toEqual([{ organizationId: "org_RIO", pfaIds: ["2"], skipInvalid: true }]),
     );
+    await screen.findByText("No draft was committed");
+    expect(screen.getByText("1 not valid: still a draft")).toBeTruthy();
   });
 });
 
@@ -351,6 +361,26 @@ describe("The bar of drafts", () => {
   });
 });
 
+it("the grid gets the focus when the button that has it goes", async () => {
+  function Page({ isShown }: { isShown: boolean }) {
+    const [bars, grid] = [useRef<HTMLDivElement>(null), useRef<HTMLDivElement>(null)];
+    useFocusKept(bars, grid);
+    return (
+      <>
+        <div ref={bars}>{isShown && <button type="button">Stop</button>}</div>
+        <div ref={grid} role="grid" tabIndex={0} />
+      </>
+    );
+  }
+  const { rerender } = render(<Page isShown />);
+  rerender(<Page isShown={false} />);
+  rerender(<Page isShown />);
+  expect(document.activeElement).toBe(document.body);
+  screen.getByRole("button").focus();
+  rerender(<Page isShown={false} />);
+  await waitFor(() => expect(document.activeElement).toBe(screen.getByRole("grid")));
+});
+
 it("an edit that runs shows its progress, and the rows are read anew when it has ended", async () => {
   let running = true;
   const { api } = serviceOf({
@@ -371,7 +401,7 @@ it("an edit that runs shows its progress, and the rows are read anew when it has
   await screen.findByText("400 of 1,200 drafts are saved");
   expect(screen.getByRole("progressbar").getAttribute("aria-valuetext")).toBe("400 of 1,200");
   expect(ended).not.toHaveBeenCalled();
-  await userEvent.click(screen.getByRole("button", { name: "Stop" }));
+  await userEvent.click(screen.getByRole("button", { name: "Stop edit 12" }));
   await waitFor(() => expect(ended).toHaveBeenCalledOnce());
 });
 

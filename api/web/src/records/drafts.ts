@@ -29,7 +29,7 @@ const MOST_PAGES = 5;
 /** Drafts of all records. */
 export const ALL: Selection = { filter: {} };
 
-/** How many drafts the user has of selected records, what stands against them, and what they cost. */
+/** How many drafts the user has of selected records, how many are not valid or would be conflicts, and their cost. */
 export function useDraftSummary(organizationId: string, { filter, search } = ALL, enabled = true) {
   const api = useApi();
   return useQuery({
