@@ -101,7 +101,7 @@ describe("The mounted components", () => {
     await dialog.getByRole("button", { name: "Roll back 1…" }).click();
     await page.getByRole("textbox", { name: "Reason" }).fill("It was the wrong crane");
     await page.getByRole("button", { name: "Roll back 1", exact: true }).click();
-    await page.getByText("1 records are being rolled back").waitFor();
+    await page.getByText("1 record is being rolled back").waitFor();
     await api().until<{ states: string[] }>(
       "/api/pfa-data/records/143?organizationId=RIO",
       ({ states }) => states.join() === "synced",

@@ -8,6 +8,7 @@ import { JOB_STATES } from "../../src/history/kinds";
 import { Progress } from "../../src/history/Progress";
 import { More } from "../../src/lists/More";
 import { usePages } from "../../src/lists/usePages";
+import { countText } from "../../src/plan/count";
 import { fieldOf } from "../../src/plan/fields";
 import { statusOf } from "../../src/plan/status";
 import { valueText } from "../../src/plan/value";
@@ -96,7 +97,7 @@ function JobRows({
           </Button>
         </td>
         <td>{JOB_STATES[job.state] ?? job.state}</td>
-        <td className="number">{job.records.toLocaleString()}</td>
+        <td className="number">{countText(job.records)}</td>
         <td>{job.userName}</td>
         <td>
           <Time at={job.createdAt} />

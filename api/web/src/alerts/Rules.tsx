@@ -4,6 +4,7 @@ import { CACHE, reading, useApi } from "../api/context";
 import { errorLines } from "../api/problem";
 import type { AlertRule } from "../api/types";
 import { useCodeOf, useMay, useMe } from "../frame/me";
+import { countText } from "../plan/count";
 import { codeText } from "../plan/status";
 import { Answered } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
@@ -44,7 +45,7 @@ export function Rules() {
                   <td>{rule.organizationId ? codeOf(rule.organizationId) : "all"}</td>
                   <td className={rule.enabled ? "" : "text-secondary"}>{rule.enabled ? rule.severity : "off"}</td>
                   <td className="number">
-                    {rule.threshold.toLocaleString()} {rule.unit}
+                    {countText(rule.threshold)} {rule.unit}
                   </td>
                   <td>{rule.holdFor}</td>
                   <td className="max-w-lg min-w-64 py-1">{rule.meaning}</td>

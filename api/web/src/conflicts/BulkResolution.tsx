@@ -6,6 +6,7 @@ import { ApiError } from "../api/problem";
 import type { components } from "../api/schema";
 import { useMe } from "../frame/me";
 import { JobLink } from "../history/JobLink";
+import { counted, countText } from "../plan/count";
 import { fieldOf } from "../plan/fields";
 import { Answered } from "../widgets/Answered";
 import { Confirm } from "../widgets/Confirm";
@@ -50,18 +51,19 @@ export function BulkResolution({ filter, onClose }: { filter: Filter; onClose: (
               }),
             ),
           );
-          tell(
-            `${results.reduce((sum, { undone, waiting }) => sum + undone + waiting, 0).toLocaleString()} conflicts are open again`,
-          );
+          const open = results.reduce((sum, { undone, waiting }) => sum + undone + waiting, 0);
+          tell(counted(open, "conflict is open again", "conflicts are open again"));
           void cache.invalidateQueries({ queryKey: [CACHE] });
         } catch (error) {
           tellError("It could not be undone", error);
         }
       };
-      tell(`${result.resolved.toLocaleString()} conflicts are resolved`, {
+      tell(counted(result.resolved, "conflict is resolved", "conflicts are resolved"), {
         lines: [
-          result.waiting ? `${result.waiting.toLocaleString()} follow in the background; you may close this page` : "",
-          result.refused ? `${result.refused.toLocaleString()} stay open` : "",
+          result.waiting
+            ? `${counted(result.waiting, "follows", "follow")} in the background; you may close this page`
+            : "",
+          result.refused ? counted(result.refused, "stays open", "stay open") : "",
         ].filter(Boolean),
         link: (
           <span className="flex gap-2">
@@ -83,7 +85,7 @@ export function BulkResolution({ filter, onClose }: { filter: Filter; onClose: (
   return (
     <Confirm
       title="Resolve several conflicts"
-      action={`Resolve ${count.toLocaleString()}`}
+      action={`Resolve ${countText(count)}`}
       pending={pending}
       blocked={preview.data ? (count === 0 ? "None can be resolved in this way" : undefined) : "It is being counted"}
       danger={resolution === "use_local"}
@@ -113,17 +115,18 @@ export function BulkResolution({ filter, onClose }: { filter: Filter; onClose: (
         {(data) => (
           <div className="rounded-md bg-panel p-3">
             <p>
-              <strong className="font-medium">{data.conflicts.toLocaleString()} conflicts</strong> of{" "}
-              {data.records.toLocaleString()} records. {data.sends.toLocaleString()} send a change to PEMS.
+              <strong className="font-medium">{counted(data.conflicts, "conflict", "conflicts")}</strong> of{" "}
+              {counted(data.records, "record", "records")}. {counted(data.sends, "sends", "send")} a change to PEMS.
             </p>
             {data.refused > 0 && (
               <p className="text-attention">
-                {data.refused.toLocaleString()} can't be resolved in this way and stay open.
+                {countText(data.refused)} can't be resolved in this way and {data.refused === 1 ? "stays" : "stay"}{" "}
+                open.
               </p>
             )}
             <p className="text-secondary">
               {Object.entries(data.byField)
-                .map(([field, number]) => `${fieldOf(field).label}: ${Number(number).toLocaleString()}`)
+                .map(([field, number]) => `${fieldOf(field).label}: ${countText(Number(number))}`)
                 .join(" · ")}
             </p>
             <p className="text-secondary">

@@ -12,6 +12,7 @@ import { SavedViews } from "../lists/SavedViews";
 import { SelectRow, SelectTable } from "../lists/SelectTable";
 import { usePages } from "../lists/usePages";
 import { useSelection } from "../lists/useSelection";
+import { countText } from "../plan/count";
 import { FIELDS, fieldOf } from "../plan/fields";
 import { codeText } from "../plan/status";
 import { valueText } from "../plan/value";
@@ -121,12 +122,12 @@ function OpenConflicts() {
         role="toolbar"
         aria-label="Conflicts"
       >
-        <span>{total >= 10_000 ? "At least 10,000" : total.toLocaleString()} open</span>
+        <span>{total >= 10_000 ? `At least ${countText(10_000)}` : countText(total)} open</span>
         {chosen.length > 0 ? (
           <>
-            <span className="font-medium">{chosen.length.toLocaleString()} selected</span>
+            <span className="font-medium">{countText(chosen.length)} selected</span>
             <Button reason={locked} onClick={() => setBulk("selected")}>
-              Resolve {chosen.length.toLocaleString()}…
+              Resolve {countText(chosen.length)}…
             </Button>
             <Button kind="quiet" onClick={clear}>
               Select none
@@ -143,7 +144,7 @@ function OpenConflicts() {
             }
             onClick={() => setBulk("all")}
           >
-            Resolve all {total.toLocaleString()} that match…
+            Resolve all {countText(total)} that match…
           </Button>
         )}
       </div>

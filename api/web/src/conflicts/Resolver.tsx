@@ -4,6 +4,7 @@ import { KEYS, keyText, useKeys } from "../frame/keys";
 import { needs } from "../frame/me";
 import { amountText, differenceText } from "../plan/amount";
 import { costOf } from "../plan/cost";
+import { counted } from "../plan/count";
 import { fieldOf } from "../plan/fields";
 import { sentence } from "../plan/status";
 import { valueText } from "../plan/value";
@@ -215,9 +216,11 @@ export function Resolver({
       {agreeing.length > 0 && (
         <details className="border-b border-line px-4 py-2">
           <summary className="cursor-pointer text-secondary">
-            {agreeing.length === 1
-              ? "1 more field of the edit does not conflict"
-              : `${agreeing.length} more fields of the edit do not conflict`}
+            {counted(
+              agreeing.length,
+              "more field of the edit does not conflict",
+              "more fields of the edit do not conflict",
+            )}
           </summary>
           <ul className="py-1">
             {agreeing.map(({ field, ours, theirs, hidden }) => (
@@ -276,8 +279,7 @@ function refusalsOf({ answer }: Check): string[] {
 /** What a resolution does, in words. */
 function outcome(conflict: Conflict, plan: Plan, { answer, error }: Check, isWhole: boolean): string {
   if (plan.open.length > 0 && isWhole) return "No side is chosen yet.";
-  if (plan.open.length > 0)
-    return plan.open.length === 1 ? "One field is not chosen yet." : `${plan.open.length} fields are not chosen yet.`;
+  if (plan.open.length > 0) return `${counted(plan.open.length, "field is", "fields are")} not chosen yet.`;
   if (plan.resolution === "use_pems") {
     const isMore = conflict.fields.some((field) => !field.conflict);
     return `Nothing is sent: PEMS keeps its values, and the ${isMore ? "whole " : ""}edit is given up.`;

@@ -4,6 +4,7 @@ import { idempotencyKey } from "../api/client";
 import { CACHE, reading, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
 import type { Conflict, WholeRecord } from "../api/types";
+import { counted } from "../plan/count";
 import { tell, tellError } from "../widgets/toasts";
 import { movedFields, type Picks, planOf, stillValid } from "./merge";
 import { useCheck } from "./useCheck";
@@ -94,7 +95,7 @@ export function useResolution(conflictId: string, { onResolved, onReopened }: Op
       void cache.invalidateQueries({ queryKey: [CACHE] });
       const sends = Object.keys(appliedChanges).length;
       tell(`Conflict of record ${conflict?.pfaId} is resolved`, {
-        lines: [sends ? `${sends} ${sends === 1 ? "field is" : "fields are"} sent to PEMS` : "Nothing is sent"],
+        lines: [sends ? counted(sends, "field is sent to PEMS", "fields are sent to PEMS") : "Nothing is sent"],
         action: { label: "Undo", run: () => void undo(jobId) },
       });
       onResolved(jobId);

@@ -10,6 +10,7 @@ import { More } from "../lists/More";
 import { SelectRow, SelectTable } from "../lists/SelectTable";
 import { usePages } from "../lists/usePages";
 import { useSelection } from "../lists/useSelection";
+import { countText } from "../plan/count";
 import { fieldOf } from "../plan/fields";
 import { codeText } from "../plan/status";
 import { valueText } from "../plan/value";
@@ -70,15 +71,15 @@ export function DeadLetters({ organizationId, code }: { organizationId?: string;
         aria-label="Failed changes"
         className="flex min-h-10 flex-wrap items-center gap-2 border-y border-line bg-panel px-4 py-1"
       >
-        <span>{total >= 10_000 ? "At least 10,000" : total.toLocaleString()} failed for good</span>
-        {chosen.length > 0 && <span className="font-medium">{chosen.length.toLocaleString()} selected</span>}
+        <span>{total >= 10_000 ? `At least ${countText(10_000)}` : countText(total)} failed for good</span>
+        {chosen.length > 0 && <span className="font-medium">{countText(chosen.length)} selected</span>}
         {count > 0 && (
           <>
             <Button reason={everyReason} onClick={() => setDialog({ kind: "resend", filter: target })}>
-              Resend {count.toLocaleString()}…
+              Resend {countText(count)}…
             </Button>
             <Button kind="danger" reason={everyReason} onClick={() => setDialog({ kind: "discard", filter: target })}>
-              Discard {count.toLocaleString()}…
+              Discard {countText(count)}…
             </Button>
           </>
         )}

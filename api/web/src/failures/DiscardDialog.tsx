@@ -3,6 +3,7 @@ import { useState } from "react";
 import { CACHE, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
 import { useMe } from "../frame/me";
+import { counted, countText } from "../plan/count";
 import { codeText } from "../plan/status";
 import { Answered } from "../widgets/Answered";
 import { Confirm } from "../widgets/Confirm";
@@ -38,7 +39,7 @@ export function DiscardDialog({ filter, onClose }: { filter: Filter; onClose: ()
           tellError("It could not be undone", error);
         }
       };
-      tell(`${(result.discarded + result.waiting).toLocaleString()} changes are discarded`, {
+      tell(counted(result.discarded + result.waiting, "change is discarded", "changes are discarded"), {
         action: { label: "Undo", run: () => void undo() },
       });
       void cache.invalidateQueries({ queryKey: [CACHE] });
@@ -53,7 +54,7 @@ export function DiscardDialog({ filter, onClose }: { filter: Filter; onClose: ()
     <Confirm
       danger
       title="Discard failed changes"
-      action={`Discard ${count.toLocaleString()}`}
+      action={`Discard ${countText(count)}`}
       reasonLength={1}
       pending={pending}
       blocked={!preview.data ? "They are being counted" : count === 0 ? "None is selected" : undefined}
@@ -64,10 +65,10 @@ export function DiscardDialog({ filter, onClose }: { filter: Filter; onClose: ()
       <Answered query={preview} rows={2}>
         {(data) => (
           <p>
-            <strong className="font-medium">{data.deadLetters.toLocaleString()} changes</strong> of{" "}
-            {data.records.toLocaleString()} records are given up (
+            <strong className="font-medium">{counted(data.deadLetters, "change", "changes")}</strong> of{" "}
+            {counted(data.records, "record", "records")} {data.deadLetters === 1 ? "is" : "are"} given up (
             {Object.entries(data.byCode)
-              .map(([code, number]) => `${Number(number).toLocaleString()} ${codeText(code).toLowerCase()}`)
+              .map(([code, number]) => `${countText(Number(number))} ${codeText(code).toLowerCase()}`)
               .join(", ")}
             ). The records in PEMS, and other changes, are not touched.
           </p>

@@ -6,6 +6,7 @@ import { useCodeOf } from "../frame/me";
 import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { SavedViews } from "../lists/SavedViews";
+import { countText } from "../plan/count";
 import { codeText } from "../plan/status";
 import { Answered, Empty } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
@@ -92,12 +93,12 @@ function Case({ failure, isChosen, onChoose }: { failure: Failure; isChosen: boo
       </div>
       <dl className="grid grid-cols-[auto_auto] gap-x-4 text-[13px]">
         <dt className="text-secondary">Failed for good</dt>
-        <dd className="text-right font-medium">{failure.openDeadLetters.toLocaleString()}</dd>
+        <dd className="text-right font-medium">{countText(failure.openDeadLetters)}</dd>
         <dt className="text-secondary">Being tried again</dt>
-        <dd className="text-right">{failure.failingAttempts.toLocaleString()}</dd>
+        <dd className="text-right">{countText(failure.failingAttempts)}</dd>
         <dt className="text-secondary">Last hour</dt>
         <dd className="text-right" title={TRENDS[failure.trend as keyof typeof TRENDS]}>
-          {failure.lastHour.toLocaleString()} {failure.trend === "up" ? "↑" : failure.trend === "down" ? "↓" : "→"}
+          {countText(failure.lastHour)} {failure.trend === "up" ? "↑" : failure.trend === "down" ? "↓" : "→"}
           <span className="sr-only">, {TRENDS[failure.trend as keyof typeof TRENDS]}</span>
         </dd>
         <dt className="text-secondary">Last seen</dt>

@@ -4,6 +4,7 @@ import { idempotencyKey } from "../api/client";
 import { CACHE, useApi } from "../api/context";
 import { ApiError } from "../api/problem";
 import { JobLink } from "../history/JobLink";
+import { counted, countText } from "../plan/count";
 import { codeText } from "../plan/status";
 import { Answered } from "../widgets/Answered";
 import { Choice } from "../widgets/Choice";
@@ -45,11 +46,15 @@ export function ResendDialog({ filter, onClose }: { filter: Filter; onClose: () 
         header: { "Idempotency-Key": idempotencyKey() },
         body,
       });
-      tell(`${(result.requeued + result.waiting).toLocaleString()} changes are sent again`, {
+      tell(counted(result.requeued + result.waiting, "change is sent again", "changes are sent again"), {
         lines: [
-          result.waiting ? `${result.waiting.toLocaleString()} wait for their stage; you may close this page` : "",
-          result.conflicts ? `${result.conflicts.toLocaleString()} are conflicts now` : "",
-          result.refused ? `${result.refused.toLocaleString()} could not be sent and stay here` : "",
+          result.waiting
+            ? `${counted(result.waiting, "waits for its stage", "wait for their stage")}; you may close this page`
+            : "",
+          result.conflicts ? counted(result.conflicts, "is a conflict now", "are conflicts now") : "",
+          result.refused
+            ? counted(result.refused, "could not be sent and stays here", "could not be sent and stay here")
+            : "",
         ].filter(Boolean),
         link: (
           <span className="flex gap-2">
@@ -70,7 +75,7 @@ export function ResendDialog({ filter, onClose }: { filter: Filter; onClose: () 
   return (
     <Confirm
       title="Resend failed changes"
-      action={`Resend ${count.toLocaleString()}`}
+      action={`Resend ${countText(count)}`}
       pending={pending}
       blocked={!preview.data ? "They are being counted" : count === 0 ? "None is selected" : undefined}
       onConfirm={() => void perform()}
@@ -80,17 +85,18 @@ export function ResendDialog({ filter, onClose }: { filter: Filter; onClose: () 
         {(data) => (
           <>
             <p>
-              <strong className="font-medium">{data.deadLetters.toLocaleString()} changes</strong> of{" "}
-              {data.records.toLocaleString()} records are sent as they are:{" "}
+              <strong className="font-medium">{counted(data.deadLetters, "change", "changes")}</strong> of{" "}
+              {counted(data.records, "record", "records")}{" "}
+              {data.deadLetters === 1 ? "is sent as it is" : "are sent as they are"}:{" "}
               {Object.entries(data.byCode)
-                .map(([code, number]) => `${Number(number).toLocaleString()} ${codeText(code).toLowerCase()}`)
+                .map(([code, number]) => `${countText(Number(number))} ${codeText(code).toLowerCase()}`)
                 .join(", ")}
               .
             </p>
             {data.overtaken > 0 && (
               <p className="text-attention">
-                {data.overtaken.toLocaleString()} records have later changes: where those wrote the same field, it
-                becomes a conflict.
+                {counted(data.overtaken, "record has later changes", "records have later changes")}: where those wrote
+                the same field, it becomes a conflict.
               </p>
             )}
           </>

@@ -1,4 +1,5 @@
 import { Link } from "@tanstack/react-router";
+import { countText } from "../plan/count";
 import { Icon } from "../widgets/icons";
 import { useCounts } from "./counts";
 import { PAGES } from "./pages";
@@ -38,7 +39,7 @@ export function Rail() {
             {count > 0 && (
               <span className="absolute top-0 right-1 rounded-full bg-attention-back px-1.5 text-[11px] font-medium text-attention ring-1 ring-attention-line md:static">
                 <span className="sr-only">, </span>
-                {count.toLocaleString()}
+                {countText(count)}
                 <span className="sr-only"> waiting</span>
               </span>
             )}

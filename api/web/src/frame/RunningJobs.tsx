@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { reading, useApi } from "../api/context";
+import { counted } from "../plan/count";
 import { Icon } from "../widgets/icons";
 import { useOrganization } from "./organization";
 import { useView } from "./view";
@@ -17,7 +18,7 @@ export function RunningJobs() {
   const [first, ...others] = data?.jobs ?? [];
   if (!first) return null;
   const count = others.length + 1;
-  const words = `${count >= MOST ? "At least " : ""}${count} ${count === 1 ? "job runs" : "jobs run"}`;
+  const words = `${count >= MOST ? "At least " : ""}${counted(count, "job runs", "jobs run")}`;
   const mark = (
     <>
       <Icon name="syncing" size={14} className="turning" />

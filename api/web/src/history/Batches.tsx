@@ -3,6 +3,7 @@ import { useOrganization } from "../frame/organization";
 import { useView } from "../frame/view";
 import { More } from "../lists/More";
 import { usePages } from "../lists/usePages";
+import { countText } from "../plan/count";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { durationText } from "../widgets/clock";
 import { TableScroll } from "../widgets/TableScroll";
@@ -50,7 +51,7 @@ export function Batches() {
             <tr key={batch.batchId}>
               <td>{batch.batchId}</td>
               <td>{codeOf(batch.organizationId)}</td>
-              <td className="number">{batch.records.toLocaleString()}</td>
+              <td className="number">{countText(batch.records)}</td>
               <td>{batch.step === "read" ? "read first" : "sent"}</td>
               <td>{batch.relay}</td>
               <td>

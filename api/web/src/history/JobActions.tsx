@@ -6,6 +6,7 @@ import { CACHE, readsBelow, useApi } from "../api/context";
 import type { JobProgress } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { useView } from "../frame/view";
+import { counted, countText } from "../plan/count";
 import { Button } from "../widgets/Button";
 import { Confirm } from "../widgets/Confirm";
 import { tell, tellError } from "../widgets/toasts";
@@ -39,8 +40,10 @@ export function JobActions({ job }: { job: JobProgress }) {
         header: { "Idempotency-Key": idempotencyKey() },
         body: { reason },
       });
-      tell(`${(result.undone + result.waiting).toLocaleString()} undone`, {
-        lines: result.leftAsIs ? [`${result.leftAsIs.toLocaleString()} were sent already, and stay`] : [],
+      tell(`${countText(result.undone + result.waiting)} undone`, {
+        lines: result.leftAsIs
+          ? [counted(result.leftAsIs, "was sent already, and stays", "were sent already, and stay")]
+          : [],
       });
       void cache.invalidateQueries({ queryKey: [CACHE] });
     } catch (error) {

@@ -4,6 +4,7 @@ import { reading, useApi } from "../api/context";
 import type { JobProgress } from "../api/types";
 import { useCodeOf } from "../frame/me";
 import { useView } from "../frame/view";
+import { counted } from "../plan/count";
 import { Answered } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
@@ -45,8 +46,8 @@ export function JobPage() {
               <div className="flex flex-col gap-2 px-4">
                 <p>
                   Started by <strong className="font-medium">{job.userName}</strong> <Time at={job.createdAt} /> in{" "}
-                  {codeOf(job.organizationId)}, with {job.records.toLocaleString()}{" "}
-                  {job.records === 1 ? "record" : "records"}. {JOB_STATES[job.state] ?? job.state}.
+                  {codeOf(job.organizationId)}, with {counted(job.records, "record", "records")}.{" "}
+                  {JOB_STATES[job.state] ?? job.state}.
                   {job.originJobId && (
                     <>
                       {" "}

@@ -6,6 +6,7 @@ import { FilterBar } from "../lists/FilterBar";
 import { More } from "../lists/More";
 import { SavedViews } from "../lists/SavedViews";
 import { usePages } from "../lists/usePages";
+import { countText } from "../plan/count";
 import { Empty, Failed, Skeleton } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
 import { Page } from "../widgets/Page";
@@ -125,7 +126,7 @@ function Jobs() {
                 <JobKind kind={job.kind} />
               </td>
               <td>{codeOf(job.organizationId)}</td>
-              <td className="number">{job.records.toLocaleString()}</td>
+              <td className="number">{countText(job.records)}</td>
               <td className={job.state === "stopped" ? "text-attention" : ""}>{JOB_STATES[job.state] ?? job.state}</td>
               <td>{job.userName}</td>
               <td>

@@ -1,4 +1,5 @@
 import type { JobProgress } from "../api/types";
+import { countText } from "../plan/count";
 
 type Part = { label: string; count: number; colour: string };
 
@@ -17,7 +18,7 @@ export function Progress({ job, slim }: { job: JobProgress; slim?: boolean }) {
         aria-valuemin={0}
         aria-valuemax={total}
         aria-valuenow={done}
-        aria-valuetext={`${done.toLocaleString()} of ${total.toLocaleString()}`}
+        aria-valuetext={`${countText(done)} of ${countText(total)}`}
         className="flex h-2 overflow-hidden rounded-full bg-hover"
       >
         {parts.map(({ label, count, colour }) => (
@@ -31,7 +32,7 @@ export function Progress({ job, slim }: { job: JobProgress; slim?: boolean }) {
             .map(({ label, count, colour }) => (
               <span key={label} className="flex items-center gap-1.5">
                 <span aria-hidden="true" className={`size-2 rounded-full ${colour || "bg-hover"}`} />
-                {count.toLocaleString()} {label}
+                {countText(count)} {label}
               </span>
             ))}
         </p>

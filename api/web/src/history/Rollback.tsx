@@ -6,6 +6,7 @@ import { ApiError } from "../api/problem";
 import type { JobProgress } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { differenceText } from "../plan/amount";
+import { counted, countText } from "../plan/count";
 import { codeText } from "../plan/status";
 import { Answered } from "../widgets/Answered";
 import { Button } from "../widgets/Button";
@@ -38,8 +39,9 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
         header: { "Idempotency-Key": idempotencyKey() },
         body,
       });
-      tell(`${(result.queued + result.withdrawn + result.waiting).toLocaleString()} records are being rolled back`, {
-        lines: result.blocked ? [`${result.blocked.toLocaleString()} are left out`] : [],
+      const rolled = result.queued + result.withdrawn + result.waiting;
+      tell(counted(rolled, "record is being rolled back", "records are being rolled back"), {
+        lines: result.blocked ? [counted(result.blocked, "is left out", "are left out")] : [],
       });
       void cache.invalidateQueries({ queryKey: [CACHE] });
       onDone(result.jobId);
@@ -56,7 +58,7 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
     <Answered query={preview} rows={8}>
       {(data) => {
         const rolled = data.restores + data.withdraws;
-        const label = `Roll back ${rolled.toLocaleString()}${data.blocked ? `, leave out ${data.blocked.toLocaleString()}` : ""}`;
+        const label = `Roll back ${countText(rolled)}${data.blocked ? `, leave out ${countText(data.blocked)}` : ""}`;
         const locked =
           may("perm_ManageSettings", organizationId) ?? (rolled === 0 ? "Nothing can be rolled back" : undefined);
         return (
@@ -64,15 +66,21 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
             <div className="flex flex-wrap items-start gap-x-6 gap-y-3 px-4">
               <div className="min-w-72 grow">
                 <p>
-                  <strong className="font-medium">{data.restores.toLocaleString()}</strong> records get their values
-                  from before the job, in PEMS too; {data.withdraws.toLocaleString()} queued changes become drafts of
-                  their authors again; {data.blocked.toLocaleString()} are left as they are.
+                  <strong className="font-medium">{countText(data.restores)}</strong>{" "}
+                  {data.restores === 1 ? "record gets its values" : "records get their values"} from before the job, in
+                  PEMS too;{" "}
+                  {counted(
+                    data.withdraws,
+                    "queued change becomes a draft of its author",
+                    "queued changes become drafts of their authors",
+                  )}{" "}
+                  again; {counted(data.blocked, "is left as it is", "are left as they are")}.
                 </p>
                 {data.blocked > 0 && (
                   <p className="text-attention">
                     Left out:{" "}
                     {Object.entries(data.byReason)
-                      .map(([code, count]) => `${codeText(code).toLowerCase()} ${Number(count).toLocaleString()}`)
+                      .map(([code, count]) => `${codeText(code).toLowerCase()} ${countText(Number(count))}`)
                       .join(", ")}
                     .
                   </p>
@@ -105,8 +113,12 @@ export function Rollback({ jobId, batchId, onCancel, onDone }: Props) {
                 onClose={() => setConfirming(false)}
               >
                 <p>
-                  {data.restores.toLocaleString()} records are written to PEMS again with their values from before the
-                  job. Records that changed since, and all records outside of the job, are not touched.
+                  {counted(
+                    data.restores,
+                    "record is written to PEMS again with its values",
+                    "records are written to PEMS again with their values",
+                  )}{" "}
+                  from before the job. Records that changed since, and all records outside of the job, are not touched.
                 </p>
               </Confirm>
             )}

@@ -1,4 +1,5 @@
 import type { Notification } from "../api/types";
+import { counted, countText } from "../plan/count";
 import { codeText } from "../plan/status";
 
 const TONES: Record<string, "done" | "failed" | "info"> = {
@@ -19,7 +20,7 @@ export function toneOf({ kind }: Notification): "done" | "failed" | "info" {
 
 /** A notification in a sentence. What is alike is one sentence with its number. */
 export function wordsOf({ kind, number, code, pfaIds }: Notification): string {
-  const records = number === 1 && pfaIds[0] ? `record ${pfaIds[0]}` : `${number.toLocaleString()} changes`;
+  const records = number > 1 ? `${countText(number)} changes` : pfaIds[0] ? `record ${pfaIds[0]}` : "a record";
   const cause = code ? codeText(code) : "";
   const sentences: Record<string, string> = {
     synced: number === 1 ? `Your edit of ${records} is in PEMS` : `${records} of yours are in PEMS`,
@@ -29,12 +30,10 @@ export function wordsOf({ kind, number, code, pfaIds }: Notification): string {
     conflict: number === 1 ? `Your edit of ${records} conflicts with PEMS` : `${records} of yours conflict with PEMS`,
     failed: `${number === 1 ? `Your edit of ${records}` : `${records} of yours`} failed for good${cause ? `: ${cause}` : ""}`,
     resolved:
-      number === 1
-        ? `The conflict of ${records} is resolved`
-        : `${number.toLocaleString()} conflicts of yours are resolved`,
+      number === 1 ? `The conflict of ${records} is resolved` : `${countText(number)} conflicts of yours are resolved`,
     withdrawn: number === 1 ? `Your edit of ${records} was withdrawn` : `${records} of yours were withdrawn`,
-    dead_letters: `${number.toLocaleString()} ${number === 1 ? "change has" : "changes have"} failed for good${cause ? `: ${cause}` : ""}`,
-    alert: `Alert: ${cause}${number > 1 ? ` (${number.toLocaleString()} times)` : ""}`,
+    dead_letters: `${counted(number, "change has", "changes have")} failed for good${cause ? `: ${cause}` : ""}`,
+    alert: `Alert: ${cause}${number > 1 ? ` (${countText(number)} times)` : ""}`,
     alert_resolved: `Resolved: ${cause}`,
     credentials: `Credentials: ${cause || "something has changed"}`,
   };

@@ -2,14 +2,14 @@ import { useMemo } from "react";
 import type { Kpi } from "../api/types";
 import { useCodeOf } from "../frame/me";
 import { useOrganization } from "../frame/organization";
+import { countText } from "../plan/count";
 import { durationText } from "../widgets/clock";
 import { Chart, type Line } from "./Chart";
 import { seriesOf } from "./figures";
 import { forecastSeries, forecastText, useForecasts } from "./forecast";
 
-const perMinute = (value: number) =>
-  (value / 60 < 10 ? Math.round(value / 6) / 10 : Math.round(value / 60)).toLocaleString();
-const count = (value: number) => Math.round(value).toLocaleString();
+const perMinute = (value: number) => countText(value / 60 < 10 ? Math.round(value / 6) / 10 : Math.round(value / 60));
+const count = (value: number) => countText(Math.round(value));
 
 /** Throughput, latency and queue over time; of the queue also what is expected. */
 export function Charts({ kpis, milliseconds }: { kpis: Kpi[]; milliseconds: number }) {

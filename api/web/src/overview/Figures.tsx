@@ -1,6 +1,7 @@
 import { Link } from "@tanstack/react-router";
 import type { SyncStatus } from "../api/types";
 import { useView, type View } from "../frame/view";
+import { countText } from "../plan/count";
 import { durationText } from "../widgets/clock";
 import { Icon, type IconName } from "../widgets/icons";
 
@@ -18,7 +19,7 @@ type Figure = {
 export function Figures({ status, oldest }: { status: SyncStatus; oldest: number | null }) {
   const [{ org }] = useView();
   const conflicts = status.organizations.reduce((sum, { conflicts }) => sum + conflicts, 0);
-  const number = (value: number) => value.toLocaleString();
+  const number = (value: number) => countText(value);
   const figures: Figure[] = [
     {
       label: "Queued",

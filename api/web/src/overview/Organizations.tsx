@@ -4,6 +4,7 @@ import { CACHE, useApi } from "../api/context";
 import type { OrganizationStatus, SyncStatus } from "../api/types";
 import { useMay, useMe } from "../frame/me";
 import { useView } from "../frame/view";
+import { counted, countText } from "../plan/count";
 import { codeText } from "../plan/status";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
@@ -77,11 +78,11 @@ export function Organizations({ status }: { status: SyncStatus }) {
                   </span>
                 </td>
                 <td>{drain?.sentence ?? "—"}</td>
-                <td className="number">{row.totalQueued.toLocaleString()}</td>
-                <td className="number">{row.processing.toLocaleString()}</td>
-                <td className="number">{row.completed.toLocaleString()}</td>
-                <td className={`number ${row.conflicts ? "text-attention" : ""}`}>{row.conflicts.toLocaleString()}</td>
-                <td className={`number ${row.failed ? "text-failed" : ""}`}>{row.failed.toLocaleString()}</td>
+                <td className="number">{countText(row.totalQueued)}</td>
+                <td className="number">{countText(row.processing)}</td>
+                <td className="number">{countText(row.completed)}</td>
+                <td className={`number ${row.conflicts ? "text-attention" : ""}`}>{countText(row.conflicts)}</td>
+                <td className={`number ${row.failed ? "text-failed" : ""}`}>{countText(row.failed)}</td>
                 <td>{row.lastSyncAt ? <Time at={row.lastSyncAt} /> : "—"}</td>
                 <td className="text-right whitespace-nowrap">
                   <OrganizationActions row={row} onPause={() => setPausing(row)} />
@@ -117,7 +118,7 @@ function OrganizationActions({ row, onPause }: { row: OrganizationStatus; onPaus
         body: { organizationId: row.organizationId },
       });
       const waiting = organizations.reduce((sum, organization) => sum + organization.waiting, 0);
-      tell(`Sending goes on for ${code}: ${waiting.toLocaleString()} changes wait`, {
+      tell(`Sending goes on for ${code}: ${counted(waiting, "change waits", "changes wait")}`, {
         action: { label: "Pause again", run: onPause },
       });
       refresh();
@@ -133,7 +134,7 @@ function OrganizationActions({ row, onPause }: { row: OrganizationStatus; onPaus
       tell(
         result.health
           ? `Nothing is sent now: ${result.health.replaceAll("_", " ")}`
-          : `${result.queuedCount.toLocaleString()} changes of ${code} are sent first`,
+          : counted(result.queuedCount, `change of ${code} is sent first`, `changes of ${code} are sent first`),
       );
       refresh();
     } catch (error) {

@@ -2,6 +2,7 @@ import { useQueryClient } from "@tanstack/react-query";
 import { useState } from "react";
 import { CACHE, useApi } from "../api/context";
 import { useMe } from "../frame/me";
+import { counted } from "../plan/count";
 import { Choice } from "../widgets/Choice";
 import { Confirm } from "../widgets/Confirm";
 import { tell, tellError } from "../widgets/toasts";
@@ -73,8 +74,8 @@ export function PauseDialog({
       onClose={onClose}
     >
       <p>
-        Changes of {code} wait until sending goes on; {waiting.toLocaleString()} wait now. Users can go on to edit and
-        commit. What PEMS is writing now ends as it does. Other organizations are not touched.
+        Changes of {code} wait until sending goes on; {counted(waiting, "waits", "wait")} now. Users can go on to edit
+        and commit. What PEMS is writing now ends as it does. Other organizations are not touched.
       </p>
       <Choice label="Stop" value={extent} options={EXTENTS} onChange={setExtent} />
       {extent === "" ? (

@@ -3,6 +3,7 @@ import { Link } from "@tanstack/react-router";
 import { reading, useApi } from "../api/context";
 import { useOrganization } from "../frame/organization";
 import { useView, type View } from "../frame/view";
+import { counted } from "../plan/count";
 import { Icon, type IconName } from "../widgets/icons";
 
 type Line = { icon: IconName; tone: string; text: string; to: string; search?: View };
@@ -27,7 +28,7 @@ export function Plant() {
     lines.push({
       icon: "syncing",
       tone: alive === 0 ? "text-failed" : silent > 0 ? "text-attention" : "text-good",
-      text: `${alive} ${alive === 1 ? "relay" : "relays"} alive${silent > 0 ? `, ${silent} silent` : ""}`,
+      text: `${counted(alive, "relay", "relays")} alive${silent > 0 ? `, ${silent} silent` : ""}`,
       to: "/administration",
       search: { tab: "relays" },
     });
@@ -48,8 +49,7 @@ export function Plant() {
     lines.push({
       icon: "alerts",
       tone: raised.length === 0 ? "text-good" : isCritical ? "text-failed" : "text-attention",
-      text:
-        raised.length === 0 ? "No open alerts" : `${raised.length} open ${raised.length === 1 ? "alert" : "alerts"}`,
+      text: raised.length === 0 ? "No open alerts" : counted(raised.length, "open alert", "open alerts"),
       to: "/alerts",
     });
   }
@@ -77,5 +77,5 @@ export function perSecond(interval: string): string {
   const [hours = 0, minutes = 0, seconds = 0] = interval.split(":").map(Number);
   const length = hours * 3600 + minutes * 60 + seconds;
   if (!(length > 0)) return `one request each ${interval}`;
-  return `${(Math.round(10 / length) / 10).toLocaleString()} requests a second`;
+  return `${counted(Math.round(10 / length) / 10, "request", "requests")} a second`;
 }

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { reading, useApi } from "../api/context";
 import type { DrainForecast } from "../api/types";
+import { countText } from "../plan/count";
 import { sentence } from "../plan/status";
 import type { Series } from "./figures";
 
@@ -48,5 +49,5 @@ export function forecastText(forecasts: DrainForecast[], codeOf: (organizationId
     .slice(0, MOST_SENTENCES)
     .map(({ organizationId, sentence }) => `${codeOf(organizationId)}: ${sentence}.`);
   const more = queues.length - said.length;
-  return [...said, more > 0 && `And ${more.toLocaleString()} more.`].filter(Boolean).join(" ");
+  return [...said, more > 0 && `And ${countText(more)} more.`].filter(Boolean).join(" ");
 }

@@ -1,4 +1,4 @@
-/** A whole number in the form of the locale. */
+/** A number that is not an amount, in the form of the locale. */
 export function countText(count: number, locale?: string): string {
   return new Intl.NumberFormat(locale).format(count);
 }

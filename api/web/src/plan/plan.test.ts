@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { differenceText, readAmount, sumOf } from "./amount";
 import { costOf } from "./cost";
+import { counted } from "./count";
 import { dayOf, daysBetween, dayText, momentOf } from "./day";
 import { fieldOf, reasonLocked } from "./fields";
 import { difference, isSame, valueText } from "./value";
@@ -42,6 +43,15 @@ describe("An amount", () => {
     expect(sumOf([0.1, 0.2, 0.3])).toBe(0.6);
     expect(differenceText(-12.5, "en-US")).toBe("−12.50");
   });
+});
+
+it("a number stands with the word for one or for many", () => {
+  expect([0, 1, 1200].map((count) => counted(count, "draft", "drafts", "en-US"))).toEqual([
+    "0 drafts",
+    "1 draft",
+    "1,200 drafts",
+  ]);
+  expect(counted(1200, "draft", "drafts", "de-DE")).toBe("1.200 drafts");
 });
 
 describe("The cost of a record", () => {

@@ -1,5 +1,6 @@
 import type { Value } from "../api/types";
 import { amountText } from "./amount";
+import { counted } from "./count";
 import { dayOf, daysBetween, dayText } from "./day";
 import type { Field } from "./fields";
 
@@ -18,7 +19,7 @@ export function difference(field: Field, from: Value, to: Value, locale?: string
     const [start, end] = [dayOf(from), dayOf(to)];
     if (!start || !end || start === end) return null;
     const days = daysBetween(start, end);
-    return `${days > 0 ? "+" : "−"}${Math.abs(days)} ${Math.abs(days) === 1 ? "day" : "days"}`;
+    return `${days > 0 ? "+" : "−"}${counted(Math.abs(days), "day", "days", locale)}`;
   }
   if (field.type === "amount" && typeof from === "number" && typeof to === "number" && from !== to) {
     const unit = field.name === "monthlyRate" ? " a month" : "";

@@ -1,6 +1,7 @@
 import { useQuery } from "@tanstack/react-query";
 import { useEffect, useId, useRef, useState } from "react";
 import { CACHE, useApi } from "../api/context";
+import { countText } from "../plan/count";
 import { FIELDS } from "../plan/fields";
 import { Button } from "../widgets/Button";
 import { Icon } from "../widgets/icons";
@@ -95,9 +96,7 @@ export function FilterBox({ organizationId, text, faults, onChange }: Props) {
               className={`flex cursor-pointer justify-between gap-4 px-3 py-1 ${index === chosen ? "bg-chosen" : "hover:bg-hover"}`}
             >
               <span className="truncate">{suggestion.label}</span>
-              {suggestion.count !== undefined && (
-                <span className="text-secondary">{suggestion.count.toLocaleString()}</span>
-              )}
+              {suggestion.count !== undefined && <span className="text-secondary">{countText(suggestion.count)}</span>}
             </div>
           ))}
         </div>

@@ -1,4 +1,5 @@
 import { useSyncExternalStore } from "react";
+import { countText } from "../plan/count";
 
 const STEPS: [number, Intl.RelativeTimeFormatUnit][] = [
   [60, "second"],
@@ -20,13 +21,15 @@ export function relativeTime(at: number, now: number, locale?: string): string {
   return "";
 }
 
+const TENTHS = new Intl.NumberFormat(undefined, { minimumFractionDigits: 1, maximumFractionDigits: 1 });
+
 /** A duration in short words: 0.4 s, 3 min, 2 h. */
 export function durationText(seconds: number): string {
   if (seconds < 0.995) return `${Math.round(seconds * 1000)} ms`;
-  if (seconds < 60) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
+  if (seconds < 60) return `${seconds < 10 ? TENTHS.format(seconds) : Math.round(seconds)} s`;
   if (seconds < 3600) return `${Math.round(seconds / 60)} min`;
-  if (seconds < 172_800) return `${Math.round(seconds / 360) / 10} h`;
-  return `${Math.round(seconds / 86_400)} days`;
+  if (seconds < 172_800) return `${countText(Math.round(seconds / 360) / 10)} h`;
+  return `${countText(Math.round(seconds / 86_400))} days`;
 }
 
 /** A time of day in the zone of the viewer. */
