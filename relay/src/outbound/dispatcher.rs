@@ -16,13 +16,17 @@ use tracing::{error, info, warn};
 use super::batch::Outbound;
 use crate::{calls::Batch, jobs::Jobs, upkeep::Upkeep};
 
-/// Shortest wait for a change that is due: a due change that can't be claimed is locked by another transaction.
+/// Wait before a claim that failed for a passing reason is made again.
 const MIN_PAUSE: Duration = Duration::from_millis(50);
+
+/// Waits for what is due and could not be claimed, one after the other: its slot has just come near, or another relay claims
+/// it at this moment.
+const MISSED_PAUSES: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), MIN_PAUSE];
 
 /// Shortest time from a claim that found nothing to the next one: under a steady load, each commit wakes the relay.
 const CALM: Duration = Duration::from_millis(20);
 
-/// Wait for a change that is due when it could not be claimed three times: its record is kept locked by another session.
+/// Wait for a change that is due when it could not be claimed after these: its record is kept locked by another session.
 const LOCKED_PAUSE: Duration = Duration::from_secs(1);
 
 /// A lease lasts longer than the request timeout by at least this; a request can be started within that time.
@@ -89,15 +93,16 @@ impl Dispatcher {
                 // Due, and not to be claimed: another relay claims it at this moment, a sweep is due, or another session holds
                 // the record.
                 Ok(Some(Duration::ZERO)) => {
-                    missed += 1;
-                    if missed > 1 {
+                    let pause = MISSED_PAUSES.get(missed).copied().unwrap_or(LOCKED_PAUSE);
+                    if pause >= MIN_PAUSE {
                         self.upkeep.sweep_soon();
                     }
-                    if missed > 2 { LOCKED_PAUSE } else { MIN_PAUSE }
+                    missed += 1;
+                    pause
                 }
                 Ok(due) => {
                     missed = 0;
-                    due.map_or(poll_interval, |due| due.clamp(MIN_PAUSE, poll_interval.max(MIN_PAUSE)))
+                    due.map_or(poll_interval, |due| due.min(poll_interval))
                 }
                 Err(error) => self.outage.begin(error).unwrap_or(poll_interval),
             };
