@@ -192,7 +192,7 @@ async fn edits_of_different_fields_all_go_through() -> Result<()> {
 }
 
 #[tokio::test]
-async fn an_author_may_overwrite_the_own_queued_edit_and_nobody_elses() -> Result<()> {
+async fn an_author_overwrites_the_own_queued_edit_and_no_other() -> Result<()> {
     let scenario = Scenario::new().await?;
     let application = scenario.application();
     let first = application.draft(EDITOR, RIO, "1", json!({"monthlyRate": 100})).await?;

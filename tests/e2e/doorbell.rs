@@ -197,7 +197,7 @@ async fn a_killed_worker_is_replaced_and_a_crashed_server_has_its_doorbell_back(
 
 /// A session keeps a database from being dropped, renamed or copied, and Postgres gives it 5 s to end.
 #[tokio::test]
-async fn a_worker_is_in_nobodys_way() -> Result<()> {
+async fn a_worker_blocks_no_other_session() -> Result<()> {
     let cluster = preloaded(Options::default()).await?;
     let admin = cluster.server().connect("postgres").await?;
     let (database, mut client) = attached(cluster.server()).await?;

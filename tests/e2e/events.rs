@@ -133,7 +133,7 @@ async fn everybody_hears_what_happens_in_their_organizations_and_nothing_else() 
 /// Writers whose transactions end in another order than they began, two instances of the API, and a listener that comes
 /// back at every single event.
 #[tokio::test]
-async fn whoever_comes_back_hears_every_event_once() -> Result<()> {
+async fn a_listener_that_comes_back_gets_every_event_once() -> Result<()> {
     let scenario = Scenario::empty().await?;
     let first = Api::start(&scenario, &["--rate-limit", "100000"]).await?;
     let second = Api::start(&scenario, &["--rate-limit", "100000"]).await?;

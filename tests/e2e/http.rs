@@ -14,7 +14,7 @@ use crate::support::api::{Api, now, problem, token};
 use crate::support::scenario::Scenario;
 
 #[tokio::test]
-async fn a_user_who_asks_too_fast_is_told_when_to_come_again_and_nobody_else_is() -> Result<()> {
+async fn a_user_who_requests_too_fast_is_answered_when_to_retry_and_others_are_served() -> Result<()> {
     let scenario = Scenario::empty().await?;
     let api = Api::start(&scenario, &["--rate-limit", "5"]).await?;
     let mut answers = Vec::new();
@@ -167,7 +167,7 @@ async fn the_service_waits_for_its_database_and_stops_when_it_is_told() -> Resul
 
 /// A client that begins to read a long answer and takes no more of it does not keep the service from stopping.
 #[tokio::test]
-async fn an_answer_that_nobody_takes_does_not_keep_the_service() -> Result<()> {
+async fn an_answer_that_is_not_read_does_not_hold_the_service() -> Result<()> {
     let scenario = Scenario::new().await?;
     let long = "insert into pfa_sync_private.pfa_audit_log (event_type, organization_id, error_message) \
                 select 'COMMITTED', 'org_RIO_173', repeat('x', 8000) from generate_series(1, 8000)";

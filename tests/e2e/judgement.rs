@@ -107,7 +107,7 @@ async fn every_field_asks_for_its_own_permission() -> Result<()> {
 #[case::inactive_administrator(r#"update users set role = 'admin', "isActive" = false"#)]
 #[case::no_member(r#"delete from user_organizations"#)]
 #[tokio::test]
-async fn whoever_lost_access_may_nothing(#[case] change: &str) -> Result<()> {
+async fn a_user_without_access_may_do_nothing(#[case] change: &str) -> Result<()> {
     let scenario = Scenario::new().await?;
     scenario.client.execute(change, &[]).await?;
     let error = scenario.edit("1", json!({"model": "X"})).await.unwrap_err();

@@ -98,7 +98,7 @@ async fn a_resolved_conflict_reaches_pems() -> Result<()> {
 
 /// A record that PEMS refuses does not hold up the others of its batch.
 #[tokio::test]
-async fn one_poison_record_blocks_nobody() -> Result<()> {
+async fn a_record_that_pems_refuses_blocks_no_other() -> Result<()> {
     let stack = Stack::new(20).await?;
     stack.scenario.ingest(&[testbed::application::pems_record("RIO", "999")]).await?;
     for id in (1..=20).map(|id| id.to_string()).chain(["999".to_owned()]) {

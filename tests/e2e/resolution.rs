@@ -264,7 +264,7 @@ async fn bulk_resolution_does_what_was_previewed_or_nothing() -> Result<()> {
 
 /// Discarding the edits of other users needs the permission to resolve, in bulk as one by one.
 #[tokio::test]
-async fn nobody_gives_up_others_edits_in_bulk_without_the_right_to_resolve() -> Result<()> {
+async fn edits_of_others_are_given_up_in_bulk_with_the_right_to_resolve_alone() -> Result<()> {
     let (scenario, modifications) = disputed(&["1"]).await?;
     let digest: String =
         scenario.value("select digest from pfa_sync.preview_resolution('{\"organization\": \"RIO\"}', 'use_pems')").await?;

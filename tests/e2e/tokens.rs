@@ -26,7 +26,7 @@ fn claims() -> Value {
 }
 
 #[tokio::test]
-async fn published_keys_let_in_whom_they_sign_and_nobody_else() -> Result<()> {
+async fn published_keys_admit_the_tokens_that_they_sign_and_no_others() -> Result<()> {
     let scenario = Scenario::empty().await?;
     let (rsa, elliptic, foreign) = (Signer::rs256("a")?, Signer::es256("b")?, Signer::es256("b")?);
     let file = NamedTempFile::new()?;

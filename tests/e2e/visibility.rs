@@ -265,7 +265,7 @@ async fn settings_of_an_organization_are_its_own() -> Result<()> {
 
 /// A session that names another user than the one it acts for, or none, is refused.
 #[tokio::test]
-async fn the_api_acts_for_the_user_of_its_session_and_for_nobody_else() -> Result<()> {
+async fn the_api_acts_for_the_user_of_its_session_alone() -> Result<()> {
     let scenario = Scenario::new().await?;
     for (acts, names) in [("usr_viewer", "'usr_admin'"), ("", "'usr_admin'"), ("usr_viewer", "null")] {
         let session = acting(&scenario, acts).await?;

@@ -1,5 +1,4 @@
--- Notifications: what users are told about their own changes, and administrators about what needs them. They are made
--- from the log, after the fact: a commit writes nothing for them. Unread ones of the same kind, cause and organization
+-- Notifications: to users about their own changes, to administrators about what needs them. They are made from the log, after the fact: a commit writes nothing for them. Unread ones of the same kind, cause and organization
 -- are one row with a count.
 
 create table notification (
@@ -55,7 +54,7 @@ as $$
 $$;
 
 -- What the log has between two snapshots for users: one row for each user and entry.
-create function told_by_log(told pg_snapshot, upto pg_snapshot)
+create function notified_by_log(notified pg_snapshot, upto pg_snapshot)
     returns table (user_id text, organization_id text, kind text, code text, pfa_id text, alert_id bigint,
                    job_id bigint, at timestamptz)
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -67,7 +66,7 @@ declare
 begin
     return query
     with entries as materialized (
-        select e.* from log_between(told, upto, epoch) e
+        select e.* from log_between(notified, upto, epoch) e
          where e.event_type in ('SYNCED', 'STORED_DIFFERENTLY', 'CONFLICT_DETECTED', 'CONFLICT_RESOLVED', 'DEAD_LETTER',
                                 'WITHDRAWN', 'ALERT_RAISED', 'ALERT_RESOLVED', 'CREDENTIALS_REFUSED',
                                 'CREDENTIALS_ROTATED')),
@@ -137,20 +136,20 @@ begin
         return 0;
     end if;
     if here.origin <> database_identity() then
-        -- Of before a restore, all was told by the database that the data are of.
+        -- What happened before a restore was notified by the database that the data come from.
         update notification_position set origin = database_identity(), notified = pg_current_snapshot();
         return 0;
     end if;
     upto := next_position(here.notified, 20000);
-    with told as materialized (
+    with notice as materialized (
         select t.user_id, t.organization_id, t.kind, t.code, count(*) as number,
                (array_agg(distinct t.pfa_id) filter (where t.pfa_id is not null))[:20] as pfa_ids,
                max(t.alert_id) as alert_id, max(t.job_id) as job_id, min(t.at) as first_at, max(t.at) as last_at
-          from told_by_log(here.notified, upto) t group by 1, 2, 3, 4),
+          from notified_by_log(here.notified, upto) t group by 1, 2, 3, 4),
     -- A resolved alert closes the notification that it was raised.
     closed as (
         update notification n set read_at = now()
-          from told t
+          from notice t
          where t.kind = 'alert_resolved' and n.read_at is null and n.kind = 'alert' and n.user_id = t.user_id
            and n.code = t.code and n.organization_id is not distinct from t.organization_id),
     stored as (
@@ -158,7 +157,7 @@ begin
                                        first_at, last_at)
         select t.user_id, t.organization_id, t.kind, t.code, t.number, coalesce(t.pfa_ids, '{}'), t.alert_id, t.job_id,
                t.first_at, t.last_at
-          from told t
+          from notice t
             on conflict (user_id, coalesce(organization_id, ''), kind, code) where read_at is null
             do update set number = n.number + excluded.number, last_at = excluded.last_at,
                           alert_id = coalesce(excluded.alert_id, n.alert_id),

@@ -158,6 +158,8 @@ as $$
 #variable_conflict use_column
 declare
     judged judgement := judgements[1];
+    -- One for all: a row's id is in its key, too.
+    seed   uuid := gen_random_uuid();
 begin
     if job is null then
         insert into sync_job (kind, organization_id, user_id, records)
@@ -169,13 +171,13 @@ begin
     end if;
     with queued as (
         insert into pfa_write_queue (job_id, organization_id, mirror_id, modification_id, pfa_id, operation, author,
-                                     reason, payload, base, accepted, base_version, content, head)
+                                     reason, payload, base, accepted, base_version, content, head, idempotency_seed)
         select job, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation,
                j.author, j.reason, j.delta, j.base, nullif(j.seen, j.base), j.base_version,
                coalesce(j.content,
                         (select content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) from modification m
                           where m.modification_id = j.modification_id)),
-               (select q.id from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head) is null
+               (select q.id from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head) is null, seed
           from unnest(judgements) j
         returning id, job_id, organization_id, author, pfa_id, modification_id, payload)
     -- Written from the rows at hand, without reading them again as log_changes() would.

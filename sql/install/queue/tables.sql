@@ -106,7 +106,7 @@ comment on column pfa_write_queue.fencing_token is
 comment on column pfa_write_queue.request is
     'the fields of the last or coming request';
 comment on column pfa_write_queue.idempotency_seed is
-    'what no other row has, in this database or in one restored from it: idempotency_key() begins with it';
+    'what no row of another commit has, in this database or in one restored from it, for idempotency_key()';
 comment on column pfa_write_queue.sent_at is
     'a request was sent then and its outcome is not known: it is reconciled before another one is sent';
 comment on column pfa_write_queue.outage_at is

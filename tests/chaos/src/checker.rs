@@ -157,7 +157,7 @@ fn writes(facts: &Facts, history: &History, found: &mut Found) {
             }
         }
     }
-    for (id, version) in history.written_by_nobody(facts) {
+    for (id, version) in history.written_before_their_end(facts) {
         found.add(Promise::NothingUnsaid, format!("PEMS applied queue {id} as version {version}, and no such row has ended"));
     }
     for doubled in &history.doubled {

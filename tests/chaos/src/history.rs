@@ -93,7 +93,7 @@ impl<'a> History<'a> {
     }
 
     /// Applied queue rows that have not ended, with the version they made.
-    pub fn written_by_nobody(&self, facts: &Facts) -> Vec<(i64, i64)> {
+    pub fn written_before_their_end(&self, facts: &Facts) -> Vec<(i64, i64)> {
         let all = self.versions.keys().flat_map(|key| self.ours(key));
         all.filter(|(id, _)| !facts.ended.contains_key(id)).collect()
     }
