@@ -1,5 +1,5 @@
-import type { Page } from "playwright-core";
-import { afterAll, beforeAll, describe, it } from "vitest";
+import type { Locator, Page } from "playwright-core";
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { api, expectAccessible, expectNoSidewaysScroll, go, open, untilLive, withBrowser } from "./support/pages";
 import { editInPems, fault } from "./support/pems";
 import type { User } from "./support/service";
@@ -179,6 +179,24 @@ describe("Every page", () => {
       await expectAccessible(page, "structure");
     }
   }, 120_000);
+
+  it("has what is done with drafts in reach of a window of 320 px, and of the keyboard afterwards", async () => {
+    const page = await open("/records?org=RIO", { width: 320, height: 640 });
+    const grid = page.getByRole("grid", { name: "Records" });
+    const hasFocus = (locator: Locator) => locator.evaluate((element) => element === document.activeElement);
+    const commit = page.getByRole("button", { name: "Review and commit…" });
+    await commit.click();
+    await page
+      .getByRole("dialog", { name: /^Commit \d/ })
+      .getByRole("button", { name: "Cancel" })
+      .click();
+    await expect.poll(() => hasFocus(commit)).toBe(true);
+    await page.getByRole("checkbox", { name: "Select record 1", exact: true }).check();
+    await page.getByRole("button", { name: /^Select all \d+ that match/ }).press("Enter");
+    await expect.poll(() => hasFocus(page.getByText(/^All \d+ that match/))).toBe(true);
+    await page.getByRole("button", { name: "Select none" }).press("Enter");
+    await expect.poll(() => hasFocus(grid)).toBe(true);
+  });
 
   it("keeps the rules while a window is open", async () => {
     const page = await open("/records?org=RIO");

@@ -82,6 +82,7 @@ describe("A cost engineer", () => {
     await page.getByRole("button", { name: "Shift dates…" }).click();
     const dialog = page.getByRole("dialog", { name: "Shift dates of 10 records" });
     await dialog.getByRole("textbox", { name: "How far" }).fill("14");
+    await dialog.getByText("Forecast end: Dec 31, 2026 → Jan 14, 2027").first().waitFor();
     await dialog.getByText("10 change, 0 stay as they are.").waitFor();
     await picture(page, "records-bulk");
     await dialog.getByRole("button", { name: "Save 10 drafts", exact: true }).click();

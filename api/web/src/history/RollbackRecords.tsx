@@ -51,6 +51,8 @@ function RecordLine({ record }: { record: RollbackRecord }) {
   const [label, tone] = ACTIONS[record.action] ?? [record.action, ""];
   const [now, after] = [record.current, record.restored].map((values) => (values ?? {}) as Values);
   const fields = Object.keys({ ...now, ...after });
+  // What is left out keeps its cost.
+  const cost = record.action === "restore" ? record.restoredCost : null;
   const lines = (values: Values | undefined, strong?: boolean) =>
     fields.map((name) => (
       <span key={name} className={`block ${strong ? "font-medium" : ""}`}>
@@ -70,16 +72,21 @@ function RecordLine({ record }: { record: RollbackRecord }) {
             : "as now"}
       </td>
       <td className="number">
-        {record.restoredCost == null ? "—" : amountText(record.restoredCost)}
-        {record.restoredCost != null && record.currentCost != null && record.restoredCost !== record.currentCost && (
-          <span className="block text-xs text-secondary">
-            {differenceText(record.restoredCost - record.currentCost)}
-          </span>
+        {cost == null ? "—" : amountText(cost)}
+        {cost != null && record.currentCost != null && cost !== record.currentCost && (
+          <span className="block text-xs text-secondary">{differenceText(cost - record.currentCost)}</span>
         )}
       </td>
       <td className="py-1">
         {record.cause && codeText(record.cause)}
-        {record.detail && <span className="block text-secondary">{record.detail}</span>}
+        {record.detail && (
+          <span className="block text-secondary">
+            {record.detail
+              .split(", ")
+              .map((part) => fieldOf(part).label)
+              .join(", ")}
+          </span>
+        )}
         {record.changedByName && (
           <span className="block text-secondary">
             by {record.changedByName} {record.since && <Time at={record.since} />}
