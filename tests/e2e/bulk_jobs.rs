@@ -267,6 +267,12 @@ async fn a_large_withdrawal_goes_on_without_its_caller() -> Result<()> {
         .await?;
     let verdicts: Vec<(String, i64)> = verdicts.iter().map(|r| (r.get(0), r.get(1))).collect();
     assert_eq!(verdicts, [("waiting".to_owned(), 100), ("withdrawn".to_owned(), 200)]);
+    // Who takes back the own changes needs no permission for it, nor to stop that.
+    let sync = format!(r#"update user_organizations set "perm_Sync" = false where "userId" = '{EDITOR}'"#);
+    scenario.client.batch_execute(&sync).await?;
+    let session = scenario.acting(EDITOR).await?;
+    let own = "select pfa_sync.stop_job(max(job_id), 'wait'), pfa_sync.continue_job(max(job_id)) from pfa_sync.bulk_jobs";
+    session.execute(own, &[]).await?;
     assert_eq!(run(&scenario).await?, 1);
     assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.queue").await?, 0);
     scenario.check().await

@@ -125,7 +125,7 @@ pub(super) struct DraftSummary {
     cost_after: Option<Value>,
 }
 
-/// How many drafts of the caller a search finds, what stands against them, and what they cost
+/// How many drafts of the caller a search finds, how many a commit would refuse or make conflicts, and their cost
 #[utoipa::path(post, operation_id = "summarizeDrafts", path = "/api/pfa-data/drafts/summary", tag = "edits", request_body = SummaryRequest, responses((status = OK, body = DraftSummary)))]
 pub(super) async fn summary(caller: Caller, Body(wanted): Body<SummaryRequest>) -> Result<Json<DraftSummary>, Problem> {
     let query = "select * from pfa_sync.draft_summary($1, coalesce($2::jsonb, '{}'), $3)";

@@ -42,7 +42,8 @@ begin
     end if;
     perform require_permission(actor, job.organization_id,
                                case when job.user_id <> actor then 'perm_ManageSettings'
-                                    when job.kind = 'edit' then 'perm_SaveDraft' else 'perm_Sync' end);
+                                    when job.kind = 'edit' then 'perm_SaveDraft'
+                                    when job.kind = 'withdraw' then 'perm_Read' else 'perm_Sync' end);
     perform from bulk_job b where b.job_id = controlled_job.job_id for update;
     return job;
 end

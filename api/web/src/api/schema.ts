@@ -1102,7 +1102,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** How many drafts of the caller a search finds, what stands against them, and what they cost */
+        /** How many drafts of the caller a search finds, how many a commit would refuse or make conflicts, and their cost */
         post: operations["summarizeDrafts"];
         delete?: never;
         options?: never;

@@ -44,6 +44,7 @@ it("a job is stopped and continued, and what is shown of it follows at once", as
 it.each([
   ["edit", "perm_SaveDraft", ME.userId],
   ["requeue", "perm_Sync", ME.userId],
+  ["withdraw", "perm_Read", ME.userId],
   ["edit", "perm_ManageSettings", "usr_other"],
 ])("a job of kind %s is stopped with %s", async (kind, permission, userId) => {
   const me = (permissions: string[]) => ({ ...ME, organizations: [{ ...ME.organizations[0], permissions }] }) as Me;
@@ -55,7 +56,7 @@ it.each([
     cleanup();
     return locked === "true";
   };
-  const all = ["perm_SaveDraft", "perm_Sync", "perm_ManageSettings"];
+  const all = ["perm_Read", "perm_SaveDraft", "perm_Sync", "perm_ManageSettings"];
   expect(await isLocked([permission])).toBe(false);
   expect(await isLocked(all.filter((other) => other !== permission))).toBe(true);
 });

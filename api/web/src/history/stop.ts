@@ -6,7 +6,7 @@ import { tell, tellError } from "../widgets/toasts";
 /** The permission that stops and continues a job. */
 export function controlPermission(kind: string, isOwn: boolean): string {
   if (!isOwn) return "perm_ManageSettings";
-  return kind === "edit" ? "perm_SaveDraft" : "perm_Sync";
+  return { edit: "perm_SaveDraft", withdraw: "perm_Read" }[kind] ?? "perm_Sync";
 }
 
 /** Stops a bulk job, and says so. Its page continues it. */
