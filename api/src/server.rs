@@ -64,6 +64,7 @@ pub async fn serve(settings: &Settings) -> Result<()> {
         hub: hub.clone(),
         rights_interval: settings.rights_interval,
         ready: Arc::new(Cached::new(READY_MAX_AGE)),
+        standing: Arc::default(),
         stop: stop.clone(),
     };
 

@@ -51,7 +51,7 @@ const SURFACE: &str = "
     function find_batches a - i d        function find_conflicts a - i d      function find_dead_letters a - i d
     function find_resolved_conflicts a - i d                                  function user_names a - i d
     function saved_view_users a - i d    relation resolved_conflicts a - i d  relation saved_views a - i d
-    function cost a r i d
+    function cost a r i d                function status_of_all - - i -       function status_from - - i -
     function record_ids a - i -          function preview_edit a - i -        function edit_records a - i -
     function withdraw_records a - i -    function check_resolution a - i -    function draft_summary a - i -
     function define_pems a - i -         function assign_pems a - i -         function retire_pems a - i -

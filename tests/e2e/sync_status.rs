@@ -122,3 +122,36 @@ async fn another_word_is_refused_with_those_that_there_are(#[case] query: &str) 
     assert!(detail.contains("pending") || detail.contains("no_relay"), "{detail}");
     Ok(())
 }
+
+/// What is made once for all users shows each of them what their own status would.
+#[tokio::test]
+async fn each_user_is_shown_a_part_of_one_state() -> Result<()> {
+    let scenario = prepared().await?;
+    let held = "update pfa_sync_private.sync_organization set held_since = now(), hold_reason = 'PEMS said: 401 after 12500.00' where organization_id = $1; ";
+    scenario.client.batch_execute(&held.replace("$1", "'org_HARBOUR_7'")).await?;
+    let prices = r#"update user_organizations set "perm_ViewFinancials" = false where "userId" = 'usr_viewer'"#;
+    scenario.client.batch_execute(prices).await?;
+    let mut seen = Vec::new();
+    for user in ["usr_viewer", "usr_editor", "usr_second", "usr_admin"] {
+        let session = scenario.acting(user).await?;
+        for filters in ["null, null, null", "'RIO', null, null", "null, 'pending', null", "null, null, 'held'"] {
+            let own = format!("select coalesce(jsonb_agg(s), '[]') from pfa_sync.status({}) s", named(filters));
+            let part =
+                format!("select coalesce(jsonb_agg(s), '[]') from pfa_sync.status_from(pfa_sync.status_of_all(), {filters}) s");
+            let [own, part]: [Value; 2] =
+                [session.query_one(&own, &[]).await?.get(0), session.query_one(&part, &[]).await?.get(0)];
+            assert_eq!(own, part, "{user}: {filters}");
+            seen.push(part.to_string());
+        }
+    }
+    assert!(seen[0].contains("after #") && !seen[0].contains("12500"), "{}", seen[0]);
+    assert!(seen[4].contains("12500"), "{}", seen[4]);
+    assert!(!seen[8].contains("HARBOUR"), "{}", seen[8]);
+    Ok(())
+}
+
+/// The filters of status() by their names: organization, status, health.
+fn named(filters: &str) -> String {
+    let names = ["organization", "status", "health_code"];
+    names.iter().zip(filters.split(", ")).map(|(name, value)| format!("{name} => {value}")).collect::<Vec<_>>().join(", ")
+}

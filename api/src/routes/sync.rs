@@ -1,6 +1,11 @@
 //! The state of synchronisation, by organization and by record, and its priority.
 
-use axum::{Json, extract::Path};
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
@@ -13,7 +18,15 @@ use crate::{
         problem::Problem,
     },
     id::Id,
+    session::{NO_USER, Sessions},
+    state::AppState,
 };
+
+/// Where all organizations stand; `None` = the database does not say, and the caller's own query will say why.
+async fn standing(sessions: &Sessions) -> Option<Arc<Value>> {
+    let rows = sessions.rows(NO_USER, None, "select pfa_sync.status_of_all() as standing", &[]).await.ok()?;
+    Some(Arc::new(rows.into_iter().next()?["standing"].take()))
+}
 
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -98,13 +111,14 @@ struct StatusRow {
     figures: SyncFigures,
 }
 
+/// The query of a status. STANDING = the call that returns where organizations stand.
 const STATUS: &str = "\
     with figures as materialized ( \
         select s.organization_id, s.code as organization_code, s.conflicts, s.queued as total_queued, s.processing, s.completed, \
                s.failed, s.avg_sync_seconds as avg_sync_time, s.last_sync_at, s.next_sync_at, \
                case s.severity when 'critical' then 'unhealthy' when 'warning' then 'degraded' else 'healthy' end as health, \
                s.health as health_code, s.health_reason, c.rank \
-          from pfa_sync.status($1, $2, $3::text::timestamptz, $4::text::timestamptz, $5) s \
+          from STANDING s \
           join pfa_sync.causes c on c.kind = 'health' and c.code = s.health) \
     select f.* from figures f \
     union all \
@@ -120,9 +134,27 @@ const STATUS: &str = "\
 ///
 /// The figures of the organizations that the filters select: their sum, and each organization.
 #[utoipa::path(get, operation_id = "getSyncStatus", path = "/api/pems/sync-status", tag = "sync", params(Period), responses((status = OK, body = SyncStatus)))]
-pub(super) async fn status(caller: Caller, Parameters(period): Parameters<Period>) -> Result<Json<SyncStatus>, Problem> {
+pub(super) async fn status(
+    caller: Caller,
+    State(state): State<AppState>,
+    Parameters(period): Parameters<Period>,
+) -> Result<Json<SyncStatus>, Problem> {
     let Period { organization_id, status, health_code, start_date, end_date } = period;
-    let rows: Vec<StatusRow> = caller.rows(STATUS, &[&organization_id, &status, &start_date, &end_date, &health_code]).await?;
+    let standing = match (&start_date, &end_date) {
+        (None, None) => state.standing.get(standing(&caller.access.sessions)).await,
+        _ => None,
+    };
+    let rows: Vec<StatusRow> = match standing {
+        Some(standing) => {
+            let query = STATUS.replace("STANDING", "pfa_sync.status_from($1, $2, $3, $4)");
+            caller.rows(&query, &[&*standing, &organization_id, &status, &health_code]).await?
+        }
+        None => {
+            let call = "pfa_sync.status($1, $2, $3::text::timestamptz, $4::text::timestamptz, $5)";
+            let query = STATUS.replace("STANDING", call);
+            caller.rows(&query, &[&organization_id, &status, &start_date, &end_date, &health_code]).await?
+        }
+    };
     let (mut total, mut organizations) = (None, Vec::with_capacity(rows.len()));
     for StatusRow { organization_id, organization_code, conflicts, figures } in rows {
         match organization_id {

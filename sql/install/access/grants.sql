@@ -38,7 +38,8 @@ begin
         set_alert_channel(text, text, text, text, boolean, text), remove_alert_channel(bigint, text),
         mark_read(bigint[], text)
         to pfa_sync_application, pfa_sync_api;
-    grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int)
+    grant execute on function begin_idempotent(text, text), finish_idempotent(text, jsonb), events_of_all(text, int),
+        status_of_all(), status_from(jsonb, text, text, text)
         to pfa_sync_api;
     grant execute on function
         status(text, text, timestamptz, timestamptz, text), health(text), timeline(text, text), attempts(bigint),

@@ -187,6 +187,50 @@ begin
 end
 $$;
 
+-- The state of an organization, and what to do about it; without an organization, of all of them.
+create type health_finding as (
+    organization_id text,
+    code            text,
+    severity        text,
+    reason          text,
+    since           timestamptz,
+    action          text
+);
+
+-- The worst state of each organization, whoever may see it.
+create function worst_findings() returns health_finding[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    hint text;
+begin
+    begin
+        perform ensure_sending();
+    exception when sqlstate 'PF004' or sqlstate 'PF005' or sqlstate 'PF009' then
+        get stacked diagnostics hint = pg_exception_hint;
+        return array(
+            select row(null, c.code, c.severity, sqlerrm, null, coalesce(nullif(hint, ''), c.action))::health_finding
+              from cause c where c.code = 'not_attached');
+    end;
+    return array(
+        select distinct on (f.organization_id)
+               row(f.organization_id, f.code, c.severity, coalesce(f.reason, c.meaning), f.since,
+                   c.action)::health_finding
+          from health_findings() f
+          join cause c on c.code = f.code
+         order by f.organization_id, c.rank);
+end
+$$;
+
+-- The reason of a state, as the session may see it: PEMS' own words may quote prices.
+create function finding_reason(code text, reason text, organization_id text) returns text
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return masked(reason, code <> 'held' or organization_id = any (priced_organizations()));
+end
+$$;
+
 -- The worst state of each organization.
 create function pfa_sync.health(organization text default null)
     returns table (organization_id text, code text, severity text, reason text, since timestamptz, action text)
@@ -195,32 +239,23 @@ create function pfa_sync.health(organization text default null)
 as $$
 #variable_conflict use_column
 declare
+    findings          health_finding[] := worst_findings();
+    of_all            boolean := findings[1].code = 'not_attached';
     only_organization text;
     visible           text[];
-    hint              text;
 begin
-    begin
-        perform ensure_sending();
-    exception when sqlstate 'PF004' or sqlstate 'PF005' or sqlstate 'PF009' then
-        get stacked diagnostics hint = pg_exception_hint;
-        return query
-            select null::text, c.code, c.severity, sqlerrm, null::timestamptz, coalesce(nullif(hint, ''), c.action)
-              from cause c where c.code = 'not_attached';
-        return;
-    end;
-    only_organization := organization_of(organization);
-    visible := visible_organizations();
+    if of_all is not true then
+        only_organization := organization_of(organization);
+        visible := visible_organizations();
+    end if;
     return query
-        select distinct on (f.organization_id) f.organization_id, f.code, c.severity,
-               -- PEMS' own words may quote prices.
-               masked(coalesce(f.reason, c.meaning),
-                      f.code <> 'held' or f.organization_id = any (priced_organizations())),
-               f.since, c.action
-          from health_findings() f
-          join cause c on c.code = f.code
-         where f.organization_id = any (visible)
-           and (only_organization is null or f.organization_id = only_organization)
-         order by f.organization_id, c.rank;
+        select f.organization_id, f.code, f.severity, finding_reason(f.code, f.reason, f.organization_id), f.since,
+               f.action
+          from unnest(findings) f
+         where of_all
+            or f.organization_id = any (visible)
+               and (only_organization is null or f.organization_id = only_organization)
+         order by f.organization_id;
 end
 $$;
 comment on function pfa_sync.health(text) is

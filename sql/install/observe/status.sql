@@ -5,48 +5,48 @@ create function is_healthy(health text) returns boolean
     language sql immutable security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$ select health in ('ok', 'waiting_for_resolution') $$;
 
--- What waits, what ended in the time asked for, how long it took.
+-- Where an organization stands.
+create type organization_status as (
+    organization_id   text,
+    code              text,
+    queued            bigint,
+    processing        bigint,
+    completed         bigint,
+    failed            bigint,
+    conflicts         bigint,
+    avg_sync_seconds  numeric,
+    last_sync_at      timestamptz,
+    next_sync_at      timestamptz,
+    wake              text,
+    health            text,
+    oldest_waiting_at timestamptz,
+    severity          text,
+    health_reason     text,
+    counted_at        timestamptz
+);
+
+-- Where all organizations stand, whoever may see them: what waits, what ended in a time, how long it took.
 -- health is the code of health(). A long queue is healthy: it drains at PEMS' pace.
-create function pfa_sync.status(organization text default null, status text default null,
-                                since timestamptz default null, until timestamptz default null,
-                                health_code text default null)
-    returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint,
-                   conflicts bigint, avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz,
-                   wake text, health text, oldest_waiting_at timestamptz, severity text, health_reason text,
-                   counted_at timestamptz)
+create function status_of_organizations(begins timestamptz, ends timestamptz) returns organization_status[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set row_security = off
 as $$
-#variable_conflict use_column
-declare
-    only_organization text;
-    visible text[];
-    begins timestamptz := coalesce(since, now() - interval '1 day');
-    ends   timestamptz := coalesce(until, 'infinity');
 begin
-    perform ensure_bound();
-    perform require_word('status', status, array['pending', 'processing', 'completed', 'failed']);
-    perform require_word('health_code', health_code,
-                         array(select c.code from cause c where c.kind = 'health' order by c.rank));
-    only_organization := organization_of(organization);
-    visible := visible_organizations();
-    return query
-    with found as materialized (
-        select f.organization_id, f.code, f.severity, f.reason from pfa_sync.health(organization) f),
-    dead as (
-        select d.organization_id, count(*) as failed from pfa_write_queue_dlq d
-         where d.status = 'open' and d.failed_at >= begins and d.failed_at <= ends group by 1),
-    open as (
-        select c.organization_id, count(*) as conflicts
-          from pfa_sync_conflict c where c.status = 'unresolved' group by 1),
-    whole as (
-        select s.organization_id, o.code,
-               case when l.waiting < count_bound() then l.waiting else greatest(l.waiting, n.waiting) end as queued,
-               l.processing, coalesce(e.completed, 0) as completed, coalesce(d.failed, 0) as failed,
-               coalesce(c.conflicts, 0) as conflicts, e.seconds, e.last_at,
-               case when may_send(s) then l.next_at end as next_at, wake_in_force() as wake,
-               h.code as health, l.oldest_at, h.severity, h.reason,
-               case when l.waiting >= count_bound() then coalesce(n.counted_at, '-infinity') end as counted_at
+    return array(
+        with found as materialized (
+            select f.organization_id, f.code, f.severity, f.reason from unnest(worst_findings()) f),
+        dead as (
+            select d.organization_id, count(*) as failed from pfa_write_queue_dlq d
+             where d.status = 'open' and d.failed_at >= begins and d.failed_at <= ends group by 1),
+        open as (
+            select c.organization_id, count(*) as conflicts
+              from pfa_sync_conflict c where c.status = 'unresolved' group by 1)
+        select row(s.organization_id, o.code,
+                   case when l.waiting < count_bound() then l.waiting else greatest(l.waiting, n.waiting) end,
+                   l.processing, coalesce(e.completed, 0), coalesce(d.failed, 0), coalesce(c.conflicts, 0), e.seconds,
+                   e.last_at, case when may_send(s) then l.next_at end, wake_in_force(), h.code, l.oldest_at,
+                   h.severity, h.reason,
+                   case when l.waiting >= count_bound() then coalesce(n.counted_at, '-infinity') end)
+                   ::organization_status
           from listed_organizations() s
          cross join lateral live_changes_of(s.organization_id, 'infinity') l
           left join queue_count n on n.organization_id = s.organization_id
@@ -60,15 +60,56 @@ begin
               where a.organization_id = s.organization_id and a.status = 'completed'
                 and a.completed_at >= begins and a.completed_at <= ends) e
           left join dead d on d.organization_id = s.organization_id
-          left join open c on c.organization_id = s.organization_id)
-    select w.* from whole w
-     where w.organization_id = any (visible)
-       and (only_organization is null or w.organization_id = only_organization)
-       and (status.status is null
-            or case status.status when 'pending' then w.queued when 'processing' then w.processing
-                                  when 'completed' then w.completed else w.failed end > 0)
-       and (health_code is null or w.health = health_code)
-     order by w.code, w.organization_id;
+          left join open c on c.organization_id = s.organization_id);
+end
+$$;
+
+-- Of these, those that the session may see and that are asked for.
+create function visible_status(standing organization_status[], organization text, status text, health_code text)
+    returns setof organization_status
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    only_organization text;
+    visible           text[];
+begin
+    perform ensure_bound();
+    perform require_word('status', status, array['pending', 'processing', 'completed', 'failed']);
+    perform require_word('health_code', health_code,
+                         array(select c.code from cause c where c.kind = 'health' order by c.rank));
+    only_organization := organization_of(organization);
+    visible := visible_organizations();
+    return query
+        select w.organization_id, w.code, w.queued, w.processing, w.completed, w.failed, w.conflicts,
+               w.avg_sync_seconds, w.last_sync_at, w.next_sync_at, w.wake, w.health, w.oldest_waiting_at, w.severity,
+               finding_reason(w.health, w.health_reason, w.organization_id), w.counted_at
+          from unnest(standing) w
+         where w.organization_id = any (visible)
+           and (only_organization is null or w.organization_id = only_organization)
+           and (visible_status.status is null
+                or case visible_status.status when 'pending' then w.queued when 'processing' then w.processing
+                                              when 'completed' then w.completed else w.failed end > 0)
+           and (health_code is null or w.health = health_code)
+         order by w.code, w.organization_id;
+end
+$$;
+
+create function pfa_sync.status(organization text default null, status text default null,
+                                since timestamptz default null, until timestamptz default null,
+                                health_code text default null)
+    returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint,
+                   conflicts bigint, avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz,
+                   wake text, health text, oldest_waiting_at timestamptz, severity text, health_reason text,
+                   counted_at timestamptz)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    perform ensure_bound();
+    return query
+        select * from visible_status(
+            status_of_organizations(coalesce(since, now() - interval '1 day'), coalesce(until, 'infinity')),
+            organization, status, health_code);
 end
 $$;
 comment on function pfa_sync.status(text, text, timestamptz, timestamptz, text) is
@@ -79,6 +120,40 @@ comment on function pfa_sync.status(text, text, timestamptz, timestamptz, text) 
     'and queued is the number that maintain() counted then (-infinity: not yet). Ended changes are those between '
     'since and until, by default of the last day. status: only organizations with changes that are pending, '
     'processing, completed or failed; health_code: only those with this health. PF001: another word.';
+
+-- For a service that answers many users at once: the state is made once, and each user is shown a part of it.
+
+create function pfa_sync.status_of_all() returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    perform ensure_bound();
+    return to_jsonb(status_of_organizations(now() - interval '1 day', 'infinity'));
+end
+$$;
+comment on function pfa_sync.status_of_all() is
+    'API: where all organizations stand, as status() says it by default, whoever may see them: to be shown to users by '
+    'status_from() alone.';
+
+create function pfa_sync.status_from(standing jsonb, organization text default null, status text default null,
+                                     health_code text default null)
+    returns table (organization_id text, code text, queued bigint, processing bigint, completed bigint, failed bigint,
+                   conflicts bigint, avg_sync_seconds numeric, last_sync_at timestamptz, next_sync_at timestamptz,
+                   wake text, health text, oldest_waiting_at timestamptz, severity text, health_reason text,
+                   counted_at timestamptz)
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    return query
+        select * from visible_status(
+            array(select s from jsonb_populate_recordset(null::organization_status, standing) s),
+            organization, status, health_code);
+end
+$$;
+comment on function pfa_sync.status_from(jsonb, text, text, text) is
+    'API: of what status_of_all() returned, what the user of the session may see, as status() returns it.';
 
 create view pfa_sync.queue with (security_barrier) as
     select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation,
