@@ -188,7 +188,7 @@ async fn metrics_tell_of_the_queue_and_of_the_last_pull() -> Result<()> {
 
 /// Writes go on while a long pull reads, and the pull goes on while there is much to write.
 #[tokio::test]
-async fn pulls_and_writes_keep_each_other_from_nothing() -> Result<()> {
+async fn pulls_and_writes_take_turns() -> Result<()> {
     let stack = Stack::new(60).await?;
     stack.pull_every("1 hour", "1 day").await?;
     for id in 1..=20 {

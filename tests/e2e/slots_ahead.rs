@@ -30,6 +30,28 @@ async fn a_claim_leaves_what_has_its_slot_far_ahead() -> Result<()> {
     scenario.check().await
 }
 
+/// Requests that take slots one by one, such as the reads of a pull, hold the next slot at all times: a claim takes its turn.
+#[tokio::test]
+async fn a_claim_takes_its_turn_among_reads() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    scenario.client.batch_execute("select pfa_sync.set('slot_interval', '60 s'), pfa_sync.sweep()").await?;
+    for id in ["1", "2", "3"] {
+        scenario.edit(id, json!({"model": "X"})).await?;
+    }
+    let claim = "select wait_ms from pfa_sync.claim('relay-1', max_records => 1, ahead => '1 s')";
+    let due = "select pfa_sync.next_due_ms(ahead => '1 s')";
+    let read = "select pfa_sync.take_slots('default', 1)";
+    for turn in 0..2_i32 {
+        scenario.client.execute(read, &[]).await?;
+        assert_eq!(scenario.value::<f64>(due).await?, 0.0, "{turn}");
+        let wait: f64 = scenario.client.query_one(claim, &[]).await?.get(0);
+        assert!(wait > 55_000.0, "{turn}: after the read, not before it: {wait} ms");
+        assert!(scenario.client.query(claim, &[]).await?.is_empty(), "{turn}: one turn");
+        assert!(scenario.value::<f64>(due).await? > 55_000.0, "{turn}");
+    }
+    scenario.check().await
+}
+
 /// The slots of one PEMS keep no other waiting.
 #[tokio::test]
 async fn a_claim_finds_the_organization_whose_pems_is_free() -> Result<()> {

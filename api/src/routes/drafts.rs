@@ -52,6 +52,9 @@ pub(super) struct SavedDraft {
 pub(super) async fn save(caller: Caller, Body(draft): Body<DraftRequest>) -> Result<Json<SavedDraft>, Problem> {
     let query = "select * from pfa_sync.save_draft($1, null, $2, $3, $4, $5, $6)";
     let DraftRequest { organization_id, pfa_id, delta, reason, session_id, remove } = draft;
+    if delta.is_null() {
+        return Err(Problem::new("invalid", "delta is an object of changed fields, {} for none."));
+    }
     Ok(Json(caller.row(query, &[&organization_id, &pfa_id, &delta, &reason, &session_id, &remove]).await?))
 }
 
@@ -61,7 +64,7 @@ pub(super) struct DraftsRequest {
     /// By id or code.
     organization_id: String,
     /// Edits of different records.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(max_items = 1000)]
     drafts: Vec<RecordDraft>,
     session_id: Option<String>,
 }

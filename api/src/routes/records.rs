@@ -73,9 +73,9 @@ pub(super) struct Record {
     conflicts: Option<Value>,
     reason: Option<String>,
     /// The users with a change of the record.
-    #[serde(serialize_with = "camel_keys_if_any")]
+    #[serde(serialize_with = "camel_keys")]
     #[schema(value_type = Vec<Object>)]
-    authors: Option<Value>,
+    authors: Value,
     conflict_id: Option<Id>,
     dead_letter_id: Option<Id>,
     #[serde(skip_serializing)]

@@ -54,7 +54,7 @@ begin
                masked(j.base, $10), j.errors,
                masked(conflict_values(j.conflicts, j.base, j.delta, j.seen), $10), j.reason,
                coalesce(p.states, '{synced}'),
-               (select jsonb_agg(user_in_json(a, u.name) order by u.name, a)
+               (select coalesce(jsonb_agg(user_in_json(a, u.name) order by u.name, a), '[]')
                   from unnest(p.authors) a left join users u on u.user_id = a),
                (select max(s.id) from pfa_sync_conflict s
                  where s.modification_id = any (p.in_conflict) and s.status = 'unresolved'),

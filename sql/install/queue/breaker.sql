@@ -5,18 +5,22 @@
 --   half-open  then one relay claims one record at a time, until an answer closes it or a failure opens it for longer
 
 create table pems (
-    pems       text        not null,
-    next_slot  timestamptz not null default '-infinity',
-    failures   int         not null default 0,
-    opened_at  timestamptz,
-    closed_at  timestamptz,
-    open_until timestamptz,
-    probe_at   timestamptz,
+    pems         text        not null,
+    next_slot    timestamptz not null default '-infinity',
+    slot_claimed boolean     not null default true,
+    failures     int         not null default 0,
+    opened_at    timestamptz,
+    closed_at    timestamptz,
+    open_until   timestamptz,
+    probe_at     timestamptz,
     constraint pems_pkey primary key (pems),
     constraint pems_open check ((opened_at is null) = (open_until is null))
 );
 comment on table pems is
     'One row per PEMS: its next free request slot, and its circuit breaker. Locked last in every transaction.';
+comment on column pems.slot_claimed is
+    'whether the last slot was granted with a claim; no: a request took it by itself, and a claim may be made early, '
+    'so that reads do not keep writes from their turn';
 comment on column pems.failures is 'requests in a row that brought no answer or a 5xx';
 comment on column pems.closed_at is 'when it closed last: what waited before is not overdue';
 comment on column pems.open_until is 'nothing is claimed before; null = the breaker is closed';

@@ -78,7 +78,7 @@ begin
         return;
     end if;
     if kind = 'send' then
-        wait := (select w from take_slots(chosen.pems, 1) w);
+        wait := (select w from grant_slots(chosen.pems, 1, true) w);
     end if;
     if wait is distinct from 0 then
         request_timeout := null;
@@ -283,7 +283,7 @@ begin
       from (select greatest(least(h.scheduled_at, l.lease_until), near.at) as at, s.pems
               from sync_organization s
               left join pems w on w.pems = s.pems
-             cross join lateral (select w.next_slot - next_due_ms.ahead) near (at)
+             cross join lateral (select case when w.slot_claimed then w.next_slot - next_due_ms.ahead end) near (at)
               left join lateral (
                   select min(q.scheduled_at) as scheduled_at
                     from priority_levels(s) n

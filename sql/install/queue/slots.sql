@@ -3,25 +3,25 @@
 -- Takes the next n request slots of a PEMS; how long to wait for each, in milliseconds, ascending.
 -- The slot row is locked last in every transaction. clock_timestamp(), because now() is the transaction's start and
 -- would bunch requests.
-create function pfa_sync.take_slots(pems text, n int) returns setof double precision
+-- claimed: with a claim.
+create function grant_slots(pems text, n int, claimed boolean) returns setof double precision
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-    set row_security = off
 as $$
 declare
     pace  interval := slot_interval_of(pems);
     first timestamptz;
 begin
-    perform require_between('n', n, 1, 1000);
-    perform from pems p where p.pems = take_slots.pems for update;
+    perform from pems p where p.pems = grant_slots.pems for update;
     if not found then
-        raise exception 'there is no PEMS %', take_slots.pems
+        raise exception 'there is no PEMS %', grant_slots.pems
             using errcode = 'PF008', hint = 'attach() creates the one called default, define_pems() others.';
     end if;
     update pems p
-       set next_slot = case when p.next_slot > clock_timestamp() + setting('retry_after_max')::interval
+       set slot_claimed = claimed,
+           next_slot = case when p.next_slot > clock_timestamp() + setting('retry_after_max')::interval
                             then clock_timestamp()
                             else greatest(p.next_slot, clock_timestamp()) end + n * pace
-     where p.pems = take_slots.pems
+     where p.pems = grant_slots.pems
     returning p.next_slot - n * pace into first;
     return query
         select greatest(0, 1000 * extract(epoch from first + i * pace - c.at))::double precision
@@ -29,12 +29,23 @@ begin
          order by i;
 end
 $$;
+
+create function pfa_sync.take_slots(pems text, n int) returns setof double precision
+    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    set row_security = off
+as $$
+begin
+    perform require_between('n', n, 1, 1000);
+    return query select * from grant_slots(pems, n, false);
+end
+$$;
 comment on function pfa_sync.take_slots(text, int) is
     'Relay: takes the next n request slots of a PEMS. Returns the milliseconds to wait for each, ascending. '
     'n: 1 to 1000. PF001: another n; PF008: no such PEMS.';
 
--- Whether the next slot of a PEMS is due within a time; ahead null = always. A slot further ahead than any wait that
--- PEMS may ask for comes from a clock that was corrected: take_slots() resets it.
+-- Whether a claim may be made for the next slot of a PEMS: it is due within a time (ahead null = any), or a request that
+-- took its slot by itself was the last one. A slot further ahead than any wait that PEMS may ask for comes from a
+-- clock that was corrected: take_slots() resets it.
 create function slot_is_near(pems text, at timestamptz, ahead interval) returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
@@ -42,7 +53,8 @@ begin
     return ahead is null
         or exists (select from pems p
                     where p.pems = slot_is_near.pems
-                      and (p.next_slot <= at + ahead or p.next_slot > at + setting('retry_after_max')::interval));
+                      and (not p.slot_claimed or p.next_slot <= at + ahead
+                           or p.next_slot > at + setting('retry_after_max')::interval));
 end
 $$;
 
