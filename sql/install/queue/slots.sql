@@ -43,8 +43,8 @@ comment on function pfa_sync.take_slots(text, int) is
     'Relay: takes the next n request slots of a PEMS. Returns the milliseconds to wait for each, ascending. '
     'n: 1 to 1000. PF001: another n; PF008: no such PEMS.';
 
--- Whether a claim may be made for the next slot of a PEMS: it is due within a time (ahead null = any), or a request that
--- took its slot by itself was the last one. A slot further ahead than any wait that PEMS may ask for comes from a
+-- Whether a claim may be made for the next slot of a PEMS: it is due within a time (ahead null = any), or a request
+-- that took its slot by itself was the last one. A slot further ahead than any wait that PEMS may ask for comes from a
 -- clock that was corrected: take_slots() resets it.
 create function slot_is_near(pems text, at timestamptz, ahead interval) returns boolean
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
