@@ -145,15 +145,21 @@ create function pfa_sync.status_from(standing jsonb, organization text default n
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
+declare
+    known organization_status[];
 begin
-    return query
-        select * from visible_status(
-            array(select s from jsonb_populate_recordset(null::organization_status, standing) s),
-            organization, status, health_code);
+    perform require_objects('standing', standing);
+    begin
+        known := array(select s from jsonb_populate_recordset(null::organization_status, standing) s);
+    exception when data_exception then
+        raise exception 'standing is what status_of_all() returned: %', sqlerrm using errcode = 'PF001';
+    end;
+    return query select * from visible_status(known, organization, status, health_code);
 end
 $$;
 comment on function pfa_sync.status_from(jsonb, text, text, text) is
-    'API: of what status_of_all() returned, what the user of the session may see, as status() returns it.';
+    'API: of what status_of_all() returned, what the user of the session may see, as status() returns it. PF001: it is '
+    'something else, or another word.';
 
 create view pfa_sync.queue with (security_barrier) as
     select q.id as queue_id, q.organization_id, q.pfa_id, q.modification_id, q.author, q.operation,

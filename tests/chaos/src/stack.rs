@@ -44,13 +44,13 @@ const SET_UP: &str = r#"
            pfa_sync.set('breaker_delay', '100 ms'), pfa_sync.set('breaker_delay_max', '1 s');
     create schema chaos;
     create table chaos.slot (at timestamptz not null);
-    -- Only take_slots grants; a 429 moves the next slot out and grants none.
+    -- Only grant_slots grants; a 429 moves the next slot out and grants none.
     create function chaos.granted() returns trigger language plpgsql security definer as $$
     declare
         callers text;
     begin
         get diagnostics callers = pg_context;
-        if callers like '%take_slots(%' then
+        if callers like '%grant_slots(%' then
             insert into chaos.slot values (new.next_slot - interval '10.5 ms');
         end if;
         return null;
