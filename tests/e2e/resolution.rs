@@ -66,7 +66,7 @@ async fn a_check_says_what_the_resolution_does() -> Result<()> {
         let refused = check(resolution, merged.clone()).await.unwrap_err();
         assert_eq!(refusal(&refused).0, "PF001", "{resolution} {merged:?}");
     }
-    // One who may read alone is told what is missing, and sees no price.
+    // The check names the permission that a reader lacks, and shows no price.
     let prices = r#"update user_organizations set "perm_ViewFinancials" = false where "userId" = 'usr_viewer'"#;
     scenario.client.batch_execute(prices).await?;
     let viewer = scenario.acting("usr_viewer").await?;

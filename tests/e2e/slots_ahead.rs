@@ -6,7 +6,7 @@ use testbed::application::{EDITOR, HARBOUR, RIO};
 
 use crate::support::{scenario::Scenario, stack::Stack, tenants::two_tenants};
 
-/// An organization whose slot lies further ahead is left, and the time until it is near is told.
+/// An organization whose slot lies further ahead is left, and next_due_ms() says when the slot is near.
 #[tokio::test]
 async fn a_claim_leaves_what_has_its_slot_far_ahead() -> Result<()> {
     let scenario = Scenario::new().await?;

@@ -174,13 +174,22 @@ pub(super) async fn resolve(
     Ok(Json(answer.map_err(|problem| if seen.is_some() { problem.of_precondition() } else { problem })?))
 }
 
+/// What a change asks PEMS for.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "UPPERCASE")]
+enum Operation {
+    Update,
+    /// The record is only discontinued.
+    Delete,
+}
+
 /// What a resolution would do.
 #[derive(Deserialize, Serialize, ToSchema)]
 #[serde(rename_all(serialize = "camelCase"))]
 #[schema(rename_all = "camelCase")]
 pub(super) struct ResolutionCheck {
-    /// `UPDATE` or `DELETE`.
-    operation: Option<String>,
+    /// What PEMS would be asked for.
+    operation: Option<Operation>,
     /// What would be sent to PEMS; empty: nothing, PEMS holds these values.
     #[schema(value_type = Object)]
     sends: Value,

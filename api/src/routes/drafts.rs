@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use tokio_postgres::types::ToSql;
 use utoipa::ToSchema;
 
+use super::records::no_filter;
 use crate::{
     auth::caller::Caller,
     http::{body::Body, idempotency::Idempotent, problem::Problem},
@@ -105,8 +106,9 @@ pub(super) struct SummaryRequest {
     /// By id or code.
     organization_id: String,
     /// As of a search; absent: of all records.
-    #[schema(value_type = Option<Object>)]
-    filter: Option<Value>,
+    #[serde(default = "no_filter")]
+    #[schema(value_type = Object)]
+    filter: Value,
     search: Option<String>,
 }
 
@@ -131,7 +133,7 @@ pub(super) struct DraftSummary {
 /// How many drafts of the caller a search finds, how many a commit would refuse or make conflicts, and their cost
 #[utoipa::path(post, operation_id = "summarizeDrafts", path = "/api/pfa-data/drafts/summary", tag = "edits", request_body = SummaryRequest, responses((status = OK, body = DraftSummary)))]
 pub(super) async fn summary(caller: Caller, Body(wanted): Body<SummaryRequest>) -> Result<Json<DraftSummary>, Problem> {
-    let query = "select * from pfa_sync.draft_summary($1, coalesce($2::jsonb, '{}'), $3)";
+    let query = "select * from pfa_sync.draft_summary($1, $2, $3)";
     Ok(Json(caller.row(query, &[&wanted.organization_id, &wanted.filter, &wanted.search]).await?))
 }
 

@@ -2,9 +2,10 @@
 
 use axum::Json;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::records::no_filter;
 use crate::{
     auth::caller::Caller,
     http::{
@@ -62,10 +63,6 @@ pub(super) struct EditPreviewRequest {
     search: Option<String>,
     #[schema(value_type = RecordEdit)]
     edit: Value,
-}
-
-fn no_filter() -> Value {
-    json!({})
 }
 
 /// What an edit would make of the records.

@@ -138,7 +138,8 @@ pub(super) struct RecordSearch {
     limit: Option<i64>,
 }
 
-fn no_filter() -> Value {
+/// The filter of a search that has none: it finds all records.
+pub(super) fn no_filter() -> Value {
     json!({})
 }
 

@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// Where all organizations stand; `None` = the database does not say, and the caller's own query will say why.
-async fn standing(sessions: &Sessions) -> Option<Arc<Value>> {
+async fn read_standing(sessions: &Sessions) -> Option<Arc<Value>> {
     let rows = sessions.rows(NO_USER, None, "select pfa_sync.status_of_all() as standing", &[]).await.ok()?;
     Some(Arc::new(rows.into_iter().next()?["standing"].take()))
 }
@@ -141,7 +141,7 @@ pub(super) async fn status(
 ) -> Result<Json<SyncStatus>, Problem> {
     let Period { organization_id, status, health_code, start_date, end_date } = period;
     let standing = match (&start_date, &end_date) {
-        (None, None) => state.standing.get(standing(&caller.access.sessions)).await,
+        (None, None) => state.standing.get(read_standing(&caller.access.sessions)).await,
         _ => None,
     };
     let rows: Vec<StatusRow> = match standing {

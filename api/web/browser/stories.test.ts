@@ -88,7 +88,7 @@ describe("A cost engineer", () => {
     await dialog.getByRole("button", { name: "Save 10 drafts", exact: true }).click();
     await page.getByRole("button", { name: "Commit 10…" }).click();
     await page.getByRole("button", { name: "Commit 10", exact: true }).click();
-    // The edit has told of its job, too.
+    // The message of the edit has a link to its job, too.
     await page
       .getByRole("alertdialog")
       .filter({ hasText: "10 drafts committed" })

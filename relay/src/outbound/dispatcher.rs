@@ -24,7 +24,7 @@ const MIN_PAUSE: Duration = Duration::from_millis(50);
 const MISSED_PAUSES: [Duration; 3] = [Duration::from_millis(5), Duration::from_millis(20), MIN_PAUSE];
 
 /// Shortest time from a claim that found nothing to the next one: under a steady load, each commit wakes the relay.
-const CALM: Duration = Duration::from_millis(20);
+const CLAIM_GAP: Duration = Duration::from_millis(20);
 
 /// Wait for a change that is due when it could not be claimed after these: its record is kept locked by another session.
 const LOCKED_PAUSE: Duration = Duration::from_secs(1);
@@ -78,13 +78,13 @@ impl Dispatcher {
         let stop = self.outbound.stop.clone();
         let mut pause = Duration::ZERO;
         let mut missed = 0;
-        let mut calm_until = Instant::now();
+        let mut claim_from = Instant::now();
         loop {
             // The Notify stores a wake that arrives during the work, so none is lost between claiming and waiting.
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                () = self.wake.notified() => sleep_until(calm_until).await,
+                () = self.wake.notified() => sleep_until(claim_from).await,
                 () = sleep(pause) => {}
             }
             self.jobs.look_soon();
@@ -106,7 +106,7 @@ impl Dispatcher {
                 }
                 Err(error) => self.outage.begin(error).unwrap_or(poll_interval),
             };
-            calm_until = Instant::now() + CALM;
+            claim_from = Instant::now() + CLAIM_GAP;
         }
         self.in_flight.close();
         self.in_flight.wait().await;

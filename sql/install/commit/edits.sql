@@ -118,8 +118,7 @@ as $$
       from unnest(pfa_ids, deltas) p (pfa_id, delta)
 $$;
 
--- What an edit would make of the records that a search finds, and a digest that edit_records() takes. How many records
--- one edit may find at most is bounded by facet_bound(), as lists are.
+-- What an edit would make of the records that a search finds, and a digest that edit_records() takes.
 create function pfa_sync.preview_edit(organization text, edit jsonb, filter jsonb default '{}',
                                       search text default null, user_id text default null)
     returns table (records bigint, changing bigint, invalid bigint, cost_before numeric, cost_after numeric,

@@ -197,7 +197,7 @@ create type health_finding as (
     action          text
 );
 
--- The worst state of each organization, whoever may see it.
+-- The worst state of each organization, for callers that show a user those that this user may see.
 create function worst_findings() returns health_finding[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$

@@ -25,7 +25,8 @@ create type organization_status as (
     counted_at        timestamptz
 );
 
--- Where all organizations stand, whoever may see them: what waits, what ended in a time, how long it took.
+-- Where all organizations stand, of which visible_status() shows a part: what waits, what ended in a time, how long it
+-- took.
 -- health is the code of health(). A long queue is healthy: it drains at PEMS' pace.
 create function status_of_organizations(begins timestamptz, ends timestamptz) returns organization_status[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -133,8 +134,8 @@ begin
 end
 $$;
 comment on function pfa_sync.status_of_all() is
-    'API: where all organizations stand, as status() says it by default, whoever may see them: to be shown to users by '
-    'status_from() alone.';
+    'API: where all organizations stand, as status() says it by default. It is shown to users by status_from() alone, '
+    'which leaves out what a user may not see.';
 
 create function pfa_sync.status_from(standing jsonb, organization text default null, status text default null,
                                      health_code text default null)

@@ -2349,6 +2349,11 @@ export interface components {
              */
             unread: number;
         };
+        /**
+         * @description What a change asks PEMS for.
+         * @enum {string}
+         */
+        Operation: "UPDATE" | "DELETE";
         OrganizationStatus: components["schemas"]["SyncFigures"] & {
             /**
              * Format: int64
@@ -2673,8 +2678,7 @@ export interface components {
             errors: Record<string, unknown>[];
             /** @description The permissions for lack of which it would be refused. */
             missingPermissions: string[];
-            /** @description `UPDATE` or `DELETE`. */
-            operation?: string | null;
+            operation?: components["schemas"]["Operation"] | null;
             /** @description What would be sent to PEMS; empty: nothing, PEMS holds these values. */
             sends: Record<string, unknown>;
             /** @description Whether prices would be sent besides that the user may not see. */
@@ -2936,7 +2940,7 @@ export interface components {
         /** @description Selects drafts of the caller by a search of their records. */
         SummaryRequest: {
             /** @description As of a search; absent: of all records. */
-            filter?: Record<string, unknown> | null;
+            filter?: Record<string, unknown>;
             /** @description By id or code. */
             organizationId: string;
             search?: string | null;

@@ -285,7 +285,7 @@ function outcome(conflict: Conflict, plan: Plan, { answer, error }: Check, isWho
     return `Nothing is sent: PEMS keeps its values, and the ${isMore ? "whole " : ""}edit is given up.`;
   }
   if (!answer) return error ? "What will be sent could not be read. It is checked again when you resolve." : "";
-  if (answer.operation === "delete") return "PEMS is asked to delete the record.";
+  if (answer.operation === "DELETE") return "PEMS is asked to delete the record.";
   const theirs = new Map(conflict.fields.map(({ field, theirs }) => [field, theirs as Value]));
   const changes = Object.entries(answer.sends).map(([name, to]) => {
     const field = fieldOf(name);

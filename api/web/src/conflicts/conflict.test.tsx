@@ -125,7 +125,7 @@ describe("The resolver", () => {
     sendsHidden: false,
     errors: [{ field: "monthlyRate", code: "TOO_HIGH", message: "is above 12,900.00" }],
     missingPermissions: ["perm_EditForecast"],
-    operation: "update",
+    operation: "UPDATE" as const,
     cost: 100,
     costAfter: 112.5,
   };
@@ -207,6 +207,13 @@ describe("The resolver", () => {
     expect(screen.getByText("Nothing is sent: PEMS keeps its values, and the whole edit is given up.")).toBeTruthy();
     await user.keyboard("{Enter}");
     expect(resolve).toHaveBeenCalledWith({ resolution: "use_pems", open: [] });
+  });
+
+  it("says that PEMS would be asked to delete the record", async () => {
+    const answer = { ...refused, errors: [], missingPermissions: [], operation: "DELETE" as const };
+    render(<Shown onResolve={vi.fn()} fields={[rate]} check={{ answer, isCurrent: true }} />);
+    await userEvent.keyboard("y");
+    expect(screen.getByText("PEMS is asked to delete the record.")).toBeTruthy();
   });
 
   it("says at the field why the service would refuse it, announces it, and does not resolve it", async () => {
