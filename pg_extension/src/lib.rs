@@ -2,8 +2,10 @@
 //!
 //! Every SQL declaration stands in `sql/install`, next to the SQL that calls it: the macros generate none.
 
+mod bounds;
 mod document;
 mod doorbell;
+mod modification;
 mod record;
 mod row;
 mod rules;

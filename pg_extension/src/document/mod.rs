@@ -53,6 +53,16 @@ impl Document {
         reading::all_fields(self.bytes(), pass)
     }
 
+    /// The size of its binary form in bytes.
+    pub fn size(&self) -> usize {
+        self.bytes().len() + pg_sys::VARHDRSZ
+    }
+
+    /// Looks at each value with its depth (that of the whole is 0), and at the text of each number, until one is found.
+    pub fn find(&self, mut test: impl FnMut(usize, Option<&str>) -> bool) -> bool {
+        reading::find(self.bytes(), &mut test)
+    }
+
     /// By its text: it is nested deeper than serde_json reads, or has a key that serde_json reserves.
     fn read_text(self) -> Value {
         // SAFETY: it is a jsonb; jsonb_out returns a text in the memory context of the call.

@@ -32,6 +32,15 @@ pub(super) fn fields(jsonb: &[u8], wanted: &impl Fn(&str) -> bool) -> Option<Map
     if root.header & OBJECT == 0 { None } else { root.object(DEEPEST, wanted) }
 }
 
+/// Looks at each value with its depth, and at the text of each number, until one is found.
+pub(super) fn find(jsonb: &[u8], test: &mut impl FnMut(usize, Option<&str>) -> bool) -> bool {
+    let Some(root) = Container::of(jsonb) else { return false };
+    if root.header & SCALAR != 0 {
+        return root.children().next().is_some_and(|child| child.find(0, test));
+    }
+    test(0, None) || root.find(0, test)
+}
+
 /// Whether it is an object whose fields all pass; false, too, where one is to be read by its text.
 pub(super) fn all_fields(jsonb: &[u8], pass: impl Fn(&str, &Value) -> bool) -> bool {
     let passes = |(name, value): (Child, Child)| {
@@ -68,6 +77,11 @@ impl<'a> Container<'a> {
             values.nth(count - 1);
         }
         self.children().take(count).zip(values)
+    }
+
+    fn find(&self, depth: usize, test: &mut impl FnMut(usize, Option<&str>) -> bool) -> bool {
+        let names = if self.header & OBJECT == 0 { 0 } else { (self.header & COUNT) as usize };
+        self.children().skip(names).any(|child| child.find(depth + 1, test))
     }
 
     fn value(&self, depth: usize) -> Option<Value> {
@@ -124,6 +138,12 @@ struct Child<'a> {
 }
 
 impl Child<'_> {
+    fn find(&self, depth: usize, test: &mut impl FnMut(usize, Option<&str>) -> bool) -> bool {
+        let number = if self.kind == TYPE_NUMERIC { number_text(self.bytes) } else { None };
+        test(depth, number)
+            || self.kind == TYPE_CONTAINER && Container::of(self.bytes).is_some_and(|child| child.find(depth, test))
+    }
+
     fn value(&self, depth: usize) -> Option<Value> {
         match self.kind {
             TYPE_NULL => Some(Value::Null),
@@ -138,9 +158,14 @@ impl Child<'_> {
 }
 
 fn number(numeric: &[u8]) -> Option<Value> {
+    // Parsing checks what numeric_out guarantees, but it is the only way to a number of any length.
+    number_text(numeric)?.parse().ok().map(Value::Number)
+}
+
+/// As text, in the memory context of the call.
+fn number_text(numeric: &[u8]) -> Option<&str> {
     // SAFETY: the bytes are a whole numeric, aligned as in the jsonb; numeric_out returns a text in the memory context of
     // the call.
     let text = unsafe { direct_function_call::<&CStr>(pg_sys::numeric_out, &[Some(numeric.as_ptr().into())]) };
-    // Parsing checks what numeric_out guarantees, but it is the only way to a number of any length.
-    text?.to_str().ok()?.parse().ok().map(Value::Number)
+    text?.to_str().ok()
 }

@@ -237,7 +237,7 @@ begin
          where p.pronamespace = 'pfa_sync_private'::regnamespace
            and p.proname = any (array['write_new_mirrors', 'write_mirrors', 'write_history', 'write_drafts',
                                       'write_modifications', 'write_state', 'write_synced', 'write_sync_states',
-                                      'write_foreign_queue', 'lock_modification_rows', 'lock_mirror_rows'])
+                                      'write_foreign_queue', 'lock_modification_rows', 'lock_records'])
          order by 2
     loop
         execute format('drop function pfa_sync_private.%s', owned.signature);

@@ -10,8 +10,7 @@ create function all_permissions() returns text[]
 
 -- syncStatus as it follows from syncState.
 create function sync_status_of(sync_state text) returns text
-    language sql immutable security invoker
-    return case sync_state when 'committed' then 'queued' when 'sync_error' then 'failed' else sync_state end;
+    language c immutable strict security invoker parallel safe as 'MODULE_PATHNAME', 'sync_status_of_wrapper';
 
 -- The typed copies of a record's fields that the mirror has beside data: names and types. The names are those of the
 -- fields.

@@ -31,6 +31,7 @@ begin
         select p.oid from pg_proc p
          where p.pronamespace = 'pfa_sync_private'::regnamespace
            and p.proname in (select t.function_name from application_triggers() t)
+           and p.prolang = (select l.oid from pg_language l where l.lanname = 'plpgsql')
          order by p.proname
     loop
         execute pg_get_functiondef(trigger_function);

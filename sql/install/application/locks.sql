@@ -19,13 +19,14 @@
 -- views locks nothing. So rows that are chosen by a condition are looked up, locked, and looked at again.
 
 -- Makes a function that locks rows of a table by id, as the table's owner, in the order of their ids, and returns the
--- ids of those that it locked.
+-- ids of those that it locked: those that exist and, with skip_locked, that no other session has locked.
 create function create_lock_function(name text, relation text) returns void
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     execute format($function$
-        create or replace function pfa_sync_private.%1$I(ids text[], skip_locked boolean) returns text[]
+        create or replace function pfa_sync_private.%1$I(ids text[], skip_locked boolean default false)
+            returns text[]
             language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
         as $body$
         begin
@@ -42,15 +43,15 @@ begin
 end
 $$;
 
--- Makes the functions that lock; their names.
+-- Makes the functions that lock, lock_records() among them; their names.
 create function create_lock_functions(app_schema name) returns setof name
     language plpgsql security invoker set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     perform create_lock_function('lock_modification_rows', format('%I.pfa_modification', app_schema));
     return next 'lock_modification_rows';
-    perform create_lock_function('lock_mirror_rows', format('%I.pfa_mirror', app_schema));
-    return next 'lock_mirror_rows';
+    perform create_lock_function('lock_records', format('%I.pfa_mirror', app_schema));
+    return next 'lock_records';
 end
 $$;
 
@@ -62,16 +63,6 @@ as $$
 begin
     perform ensure_bound();
     return lock_modification_rows(modification_ids, skip_locked);
-end
-$$;
-
--- Locks mirror rows by id; the ids of those that exist. skip_locked: those that another session has locked are left
--- out.
-create function lock_records(mirror_ids text[], skip_locked boolean default false) returns text[]
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    return lock_mirror_rows(mirror_ids, skip_locked);
 end
 $$;
 

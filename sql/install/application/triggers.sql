@@ -1,53 +1,38 @@
 -- The triggers on the application's modifications.
 
--- Before a row of pfa_modification is written; one function for all, since each call costs every row some microseconds:
+-- Before a row of pfa_modification is written; one function for all, in the library, since each call costs every row:
 --   the delta is within bounds: each list of records reads it
 --   the content of a committed modification stays: what is queued is what was judged
---   syncStatus follows syncState, also when it alone was set
+--   syncStatus and committedAt follow syncState, also when they alone were set
 create function modification_stamped() returns trigger
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+    language c volatile security invoker as 'MODULE_PATHNAME', 'modification_stamped_wrapper';
+
+-- Refuses a delta beyond its bounds. The trigger calls it, with three texts as the next one.
+create function refuse_delta(modification_id text, fault text, unused text) returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    raise exception 'the delta of modification % %', modification_id, fault
+        using errcode = 'PF001', hint = 'A delta has at most 64 kB, 16 levels and numbers of 30 digits.';
+end
+$$;
+
+-- Refuses the change of a committed modification. left_organization: that from which it goes to another one, where
+-- nothing else of it changes; empty: something else does.
+create function refuse_change(modification_id text, mirror_id text, left_organization text) returns void
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
-declare
-    fault text;
 begin
-    if tg_op = 'INSERT' or new.delta is distinct from old.delta then
-        fault := bound_fault(new.delta);
-        if fault is not null then
-            raise exception 'the delta of modification % %', new.id, fault
-                using errcode = 'PF001', hint = 'A delta has at most 64 kB, 16 levels and numbers of 30 digits.';
-        end if;
+    -- Rows follow an organization whose id is changed.
+    if left_organization <> '' and not organization_exists(left_organization) then
+        return;
     end if;
-    if tg_op = 'INSERT' then
-        if new."syncState" is not distinct from 'draft' then
-            return new;
-        end if;
-    else
-        if old."syncState" in ('committed', 'syncing', 'conflict') and new."syncState" <> 'draft'
-           and ((new.id, new."mirrorId", new."userId", new.delta)
-                    is distinct from (old.id, old."mirrorId", old."userId", old.delta)
-                or new."organizationId" is distinct from old."organizationId"
-                   -- Rows follow an organization whose id is changed.
-                   and organization_exists(old."organizationId")) then
-            raise exception 'an edit of record % is committed and can''t be changed',
-                            coalesce((select r.pfa_id from mirror r where r.mirror_id = old."mirrorId"), '(no pfaId)')
-                using errcode = 'PF003', detail = 'modification ' || old.id,
-                      hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; '
-                             'or commit a further modification.';
-        end if;
-        if new."syncState" is not distinct from old."syncState"
-           and new."syncStatus" is not distinct from old."syncStatus" then
-            return new;
-        end if;
-    end if;
-    new."syncStatus" := sync_status_of(new."syncState");
-    if new."syncState" = 'committed' then
-        new."committedAt" := coalesce(new."committedAt", now() at time zone 'utc');
-    elsif new."syncState" = 'draft' then
-        new."committedAt" := null;
-        new."syncError" := null;
-    end if;
-    return new;
+    raise exception 'an edit of record % is committed and can''t be changed',
+                    coalesce((select r.pfa_id from mirror r where r.mirror_id = refuse_change.mirror_id), '(no pfaId)')
+        using errcode = 'PF003', detail = 'modification ' || modification_id,
+              hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; '
+                     'or commit a further modification.';
 end
 $$;
 

@@ -150,9 +150,10 @@ begin
 end
 $$;
 
--- Writes the queue rows, the job and the log entries of judged changes of one author in one organization; the job. job
--- null = a job of the kind is made for them.
-create function insert_queue_rows(judgements judgement[], kind text, job bigint) returns bigint
+-- Writes the queue rows, the job and the log entries of judged changes; the job, where all are of one author in one
+-- organization. job null = a job of the kind is made for each author.
+create function insert_queue_rows(judgements judgement[], kind text, job bigint, of_one_author boolean)
+    returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
@@ -161,6 +162,11 @@ declare
     -- One for all: a row's id is in its key, too.
     seed   uuid := gen_random_uuid();
 begin
+    if not of_one_author then
+        perform insert_queue_rows(a.judgements, insert_queue_rows.kind, insert_queue_rows.job, true)
+           from (select array_agg(j) as judgements from unnest(judgements) j group by j.organization_id, j.author) a;
+        return null;
+    end if;
     if job is null then
         insert into sync_job (kind, organization_id, user_id, records)
             values (insert_queue_rows.kind, judged.organization_id, judged.author, cardinality(judgements))
@@ -186,22 +192,6 @@ begin
     select 'COMMITTED', q.organization_id, q.author, q.pfa_id, q.modification_id, q.id, q.job_id, q.payload, true
       from queued q;
     return job;
-end
-$$;
-
--- The same of any authors, whose job is returned where there is one.
-create function insert_queue_rows(judgements judgement[], kind text, job bigint, of_one_author boolean)
-    returns bigint
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    if of_one_author then
-        return insert_queue_rows(judgements, kind, job);
-    else
-        perform insert_queue_rows(a.judgements, insert_queue_rows.kind, insert_queue_rows.job)
-           from (select array_agg(j) as judgements from unnest(judgements) j group by j.organization_id, j.author) a;
-        return null;
-    end if;
 end
 $$;
 

@@ -5,17 +5,27 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, ensure};
 use deadpool_postgres::{Pool, PoolConfig};
 use futures_util::future::try_join_all;
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, NoTls, Statement};
 
-use super::commit::{draft, fill};
+use super::commit::{draft, fill, milliseconds};
 use super::{ROUNDS, Report, Unit};
 use testbed::cluster::{Database, Server, Template};
 
 /// Edits of a round.
-const EDITS: usize = 500;
+const EDITS: usize = 1_000;
+
+/// Edits that each session commits before a round, which are not counted: the vacuum between rounds makes PostgreSQL plan
+/// the statements of every session anew.
+const WARM_UP: usize = 2;
+
+/// Records, more than any round edits.
+const RECORDS: usize = 2_000;
 
 /// Callers that share a pool, each with one edit.
 const CALLERS: usize = 1_000;
+
+/// Sessions that are opened for two edits.
+const NEW_SESSIONS: usize = 20;
 
 const CLIENTS: [usize; 3] = [1, 16, 64];
 
@@ -28,14 +38,14 @@ const WAKES: [&str; 3] = ["auto", "notify", "off"];
 const UPDATE: &str =
     r#"update pfa_modification set "syncState" = 'committed', "updatedAt" = now() at time zone 'utc' where id = $1"#;
 
-/// Measures 500 edits, each a transaction of its own, over 1, 16 and 64 sessions: without the extension and with each way of
-/// waking, in turns; then 1,000 callers at once.
+/// Measures 1,000 edits, each a transaction of its own, over 1, 16 and 64 sessions: without the extension and with each way of
+/// waking, in turns; then the first commits of new sessions, and 1,000 callers at once.
 pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str)) -> Result<()> {
     let attached = Database::create(server, Template::Attached).await?;
     let plain = Database::create(server, Template::Attached).await?;
     let (with, without) = (attached.client().await?, plain.client().await?);
-    fill(&with, CALLERS).await?;
-    fill(&without, CALLERS).await?;
+    fill(&with, RECORDS).await?;
+    fill(&without, RECORDS).await?;
     without.batch_execute("select pfa_sync.detach()").await?;
     // A session listens, as a relay does.
     let listener = attached.client().await?;
@@ -89,8 +99,29 @@ pub async fn run(server: &Server, report: &mut Report, progress: &impl Fn(&str))
             Some("at least 0.97"),
         );
     }
+    progress("new sessions");
+    new_sessions(&attached, &with, report).await?;
     progress("1,000 callers of a pool");
     callers_of_a_pool(&attached, &with, report).await
+}
+
+/// What an application pays that opens a connection for each edit: PostgreSQL reads and plans every statement again.
+async fn new_sessions(database: &Database, owner: &Client, report: &mut Report) -> Result<()> {
+    let (mut first, mut second) = (Vec::new(), Vec::new());
+    let drafts = drafts(owner, 0, 2 * NEW_SESSIONS).await?;
+    for pair in drafts.chunks(2) {
+        let session = database.client().await?;
+        let update = session.prepare(UPDATE).await?;
+        for (id, times) in pair.iter().zip([&mut first, &mut second]) {
+            let started = Instant::now();
+            session.execute(&update, &[id]).await?;
+            times.push(milliseconds(started));
+        }
+    }
+    clear(owner).await?;
+    report.median("first edit of a new session", &first, Unit::Milliseconds, None);
+    report.median("its second edit", &second, Unit::Milliseconds, None);
+    Ok(())
 }
 
 /// As an application's requests do, 1,000 callers share a pool: all but 16 wait for a connection, and all commit.
@@ -136,12 +167,22 @@ async fn sessions(database: &Database, clients: usize) -> Result<Vec<Client>> {
     try_join_all((0..clients).map(|_| database.client())).await
 }
 
-/// Commits 500 drafts one by one over all sessions at once, and clears them away.
+/// Commits 1,000 drafts one by one over all sessions at once, and clears them away.
 async fn commits_per_second(owner: &Client, sessions: &[Client], round: usize) -> Result<f64> {
-    let drafts = drafts(owner, round, EDITS).await?;
+    let drafts = drafts(owner, round, EDITS + WARM_UP * sessions.len()).await?;
+    let (warm_up, drafts) = drafts.split_at(WARM_UP * sessions.len());
     let statements = try_join_all(sessions.iter().map(|session| session.prepare(UPDATE))).await?;
+    commit(sessions, &statements, warm_up).await?;
     let started = Instant::now();
-    try_join_all(sessions.iter().zip(&statements).enumerate().map(|(number, (session, statement))| {
+    commit(sessions, &statements, drafts).await?;
+    let rate = EDITS as f64 / started.elapsed().as_secs_f64();
+    clear(owner).await?;
+    Ok(rate)
+}
+
+/// Commits drafts one by one, each session every so many-th of them.
+async fn commit(sessions: &[Client], statements: &[Statement], drafts: &[String]) -> Result<()> {
+    try_join_all(sessions.iter().zip(statements).enumerate().map(|(number, (session, statement))| {
         let own = drafts.iter().skip(number).step_by(sessions.len());
         async move {
             for id in own {
@@ -151,9 +192,7 @@ async fn commits_per_second(owner: &Client, sessions: &[Client], round: usize) -
         }
     }))
     .await?;
-    let rate = EDITS as f64 / started.elapsed().as_secs_f64();
-    clear(owner).await?;
-    Ok(rate)
+    Ok(())
 }
 
 /// Saves drafts; their ids.

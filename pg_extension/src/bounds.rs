@@ -1,0 +1,38 @@
+//! What a delta, or one value of it, may cost to store and to list.
+
+use pgrx::prelude::*;
+
+use crate::document::Document;
+
+const LONGEST: usize = 65_536;
+const DEEPEST: usize = 16;
+/// Digits of a number before its point, and zeros right behind it.
+const DIGITS: usize = 30;
+/// Characters of a number that is the whole value.
+const LONGEST_NUMBER: usize = 62;
+
+/// Why a value is beyond its bounds. Declared and explained in `sql/install/core/bounds.sql`.
+#[pg_extern(sql = false)]
+pub fn bound_fault(value: Document) -> Option<&'static str> {
+    let mut fault = (value.size() > LONGEST).then_some("is too long");
+    if fault.is_none() {
+        value.find(|depth, number| {
+            fault = if depth > DEEPEST {
+                Some("is nested too deeply")
+            } else {
+                number.filter(|number| is_beyond_digits(number, depth)).map(|_| "has too many digits")
+            };
+            fault.is_some()
+        });
+    }
+    fault
+}
+
+fn is_beyond_digits(number: &str, depth: usize) -> bool {
+    let digits = number.trim_start_matches('-');
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let zeros = fraction.find(|digit| digit != '0');
+    whole.len() > DIGITS
+        || whole == "0" && zeros.is_some_and(|zeros| zeros >= DIGITS)
+        || depth == 0 && number.len() > LONGEST_NUMBER
+}
