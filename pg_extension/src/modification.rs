@@ -164,13 +164,14 @@ fn sync_status_of(sync_state: &str) -> &str {
 
 unsafe extern "C-unwind" {
     /// Without the guard that pgrx puts around what it declares: through that, an error would lose its SQLSTATE.
-    #[link_name = "OidFunctionCall3Coll"]
+    #[link_name = "OidFunctionCall4Coll"]
     fn call_unguarded(
         function: pg_sys::Oid,
         collation: pg_sys::Oid,
         first: pg_sys::Datum,
         second: pg_sys::Datum,
         third: pg_sys::Datum,
+        fourth: pg_sys::Datum,
     ) -> pg_sys::Datum;
 }
 
@@ -185,19 +186,40 @@ pub extern "C" fn pg_finfo_modification_stamped_wrapper() -> &'static pg_sys::Pg
 pub extern "C-unwind" fn modification_stamped_wrapper(call: pg_sys::FunctionCallInfo) -> pg_sys::Datum {
     // SAFETY: Postgres calls this function.
     let refusal = unsafe { pgrx_extern_c_guard(|| refusal(call)) };
-    if let Some(Refusal { function, texts: [first, second, third] }) = refusal {
-        // SAFETY: the function takes three texts. Its error leaves this frame, which holds nothing that needs dropping.
-        unsafe { call_unguarded(function, pg_sys::DEFAULT_COLLATION_OID, first, second, third) };
+    if let Some(Refusal { function, texts: [first, second, third, fourth] }) = refusal {
+        // SAFETY: the function takes four texts. Its error leaves this frame, which holds nothing that needs dropping.
+        unsafe { call_unguarded(function, pg_sys::DEFAULT_COLLATION_OID, first, second, third, fourth) };
     }
     // SAFETY: as above.
     unsafe { pgrx_extern_c_guard(|| stamped(call)) }
 }
 
-/// A function in SQL that says why a row is not written, and its arguments.
+/// The function in SQL that says why a row is not written, and its arguments.
 #[derive(Clone, Copy)]
 struct Refusal {
     function: pg_sys::Oid,
-    texts: [pg_sys::Datum; 3],
+    texts: [pg_sys::Datum; 4],
+}
+
+impl Refusal {
+    fn new(call: pg_sys::FunctionCallInfo, texts: [Option<&str>; 4]) -> Self {
+        let types = [pg_sys::TEXTOID; 4];
+        // SAFETY: Postgres calls with the function that runs, and the other one stands in the same schema; the cache takes
+        // a name, the types and the schema.
+        let function = unsafe {
+            let schema = pg_sys::get_func_namespace((*(*call).flinfo).fn_oid);
+            let types = pg_sys::buildoidvector(types.as_ptr(), types.len() as i32);
+            pg_sys::GetSysCacheOid(
+                pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as _,
+                pg_sys::Anum_pg_proc_oid as _,
+                c"refuse_modification".as_ptr().into(),
+                types.into(),
+                schema.into(),
+                pg_sys::Datum::null(),
+            )
+        };
+        Self { function, texts: texts.map(|text| text.unwrap_or_default().into_datum().unwrap_or(pg_sys::Datum::null())) }
+    }
 }
 
 /// What is wrong with the row that is to be written.
@@ -206,7 +228,7 @@ fn refusal(call: pg_sys::FunctionCallInfo) -> Option<Refusal> {
     if old.is_none_or(|old| !new.stores_as(&old, Column::Delta))
         && let Some(fault) = new.delta().and_then(bound_fault)
     {
-        return Some(refused_by(call, c"refuse_delta", [new.text(Column::Id), Some(fault), None]));
+        return Some(Refusal::new(call, [new.text(Column::Id), Some(fault), None, None]));
     }
     let old = old?;
     let committed = matches!(old.text(Column::SyncState), Some("committed" | "syncing" | "conflict"));
@@ -220,7 +242,7 @@ fn refusal(call: pg_sys::FunctionCallInfo) -> Option<Refusal> {
         return None;
     }
     let left = old.text(Column::OrganizationId).filter(|_| same_content);
-    Some(refused_by(call, c"refuse_change", [old.text(Column::Id), old.text(Column::MirrorId), left]))
+    Some(Refusal::new(call, [old.text(Column::Id), None, old.text(Column::MirrorId), left]))
 }
 
 /// The row to be written.
@@ -264,25 +286,6 @@ fn rows<'a>(call: pg_sys::FunctionCallInfo) -> (Option<Modification<'a>>, Modifi
     } else {
         (None, row(trigger.tg_trigtuple))
     }
-}
-
-/// A function of the trigger function's schema that takes three texts.
-fn refused_by(call: pg_sys::FunctionCallInfo, name: &CStr, texts: [Option<&str>; 3]) -> Refusal {
-    let types = [pg_sys::TEXTOID; 3];
-    // SAFETY: Postgres calls with the function that runs; the cache takes a name, the types and a schema.
-    let function = unsafe {
-        let schema = pg_sys::get_func_namespace((*(*call).flinfo).fn_oid);
-        let types = pg_sys::buildoidvector(types.as_ptr(), types.len() as i32);
-        pg_sys::GetSysCacheOid(
-            pg_sys::SysCacheIdentifier::PROCNAMEARGSNSP as _,
-            pg_sys::Anum_pg_proc_oid as _,
-            name.as_ptr().into(),
-            types.into(),
-            schema.into(),
-            pg_sys::Datum::null(),
-        )
-    };
-    Refusal { function, texts: texts.map(|text| text.unwrap_or_default().into_datum().unwrap_or(pg_sys::Datum::null())) }
 }
 
 /// A text as a value of a column of this length.

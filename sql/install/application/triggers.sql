@@ -7,29 +7,26 @@
 create function modification_stamped() returns trigger
     language c volatile security invoker as 'MODULE_PATHNAME', 'modification_stamped_wrapper';
 
--- Refuses a delta beyond its bounds. The trigger calls it, with three texts as the next one.
-create function refuse_delta(modification_id text, fault text, unused text) returns void
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    raise exception 'the delta of modification % %', modification_id, fault
-        using errcode = 'PF001', hint = 'A delta has at most 64 kB, 16 levels and numbers of 30 digits.';
-end
-$$;
-
--- Refuses the change of a committed modification. left_organization: that from which it goes to another one, where
--- nothing else of it changes; empty: something else does.
-create function refuse_change(modification_id text, mirror_id text, left_organization text) returns void
+-- Says why a row is not written. modification_stamped() calls it; an empty text stands for none. delta_fault: why the
+-- delta is beyond its bounds, else the change of a committed modification is refused. left_organization: that from which
+-- it goes to another one, where nothing else of it changes.
+create function refuse_modification(modification_id text, delta_fault text, mirror_id text, left_organization text)
+    returns void
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
     set row_security = off
 as $$
 begin
+    if delta_fault <> '' then
+        raise exception 'the delta of modification % %', modification_id, delta_fault
+            using errcode = 'PF001', hint = 'A delta has at most 64 kB, 16 levels and numbers of 30 digits.';
+    end if;
     -- Rows follow an organization whose id is changed.
     if left_organization <> '' and not organization_exists(left_organization) then
         return;
     end if;
     raise exception 'an edit of record % is committed and can''t be changed',
-                    coalesce((select r.pfa_id from mirror r where r.mirror_id = refuse_change.mirror_id), '(no pfaId)')
+                    coalesce((select r.pfa_id from mirror r where r.mirror_id = refuse_modification.mirror_id),
+                             '(no pfaId)')
         using errcode = 'PF003', detail = 'modification ' || modification_id,
               hint = 'Set it back to draft first ("syncState" = ''draft''), as long as it has not been sent; '
                      'or commit a further modification.';
