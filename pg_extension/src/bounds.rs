@@ -14,18 +14,14 @@ const LONGEST_NUMBER: usize = 62;
 /// Why a value is beyond its bounds. Declared and explained in `sql/install/core/bounds.sql`.
 #[pg_extern(sql = false)]
 pub fn bound_fault(value: Document) -> Option<&'static str> {
-    let mut fault = (value.size() > LONGEST).then_some("is too long");
-    if fault.is_none() {
-        value.find(|depth, number| {
-            fault = if depth > DEEPEST {
-                Some("is nested too deeply")
-            } else {
-                number.filter(|number| is_beyond_digits(number, depth)).map(|_| "has too many digits")
-            };
-            fault.is_some()
-        });
+    if value.size() > LONGEST {
+        return Some("is too long");
     }
-    fault
+    value.find_map(|depth, number| match number {
+        _ if depth > DEEPEST => Some("is nested too deeply"),
+        Some(number) if is_beyond_digits(number, depth) => Some("has too many digits"),
+        _ => None,
+    })
 }
 
 fn is_beyond_digits(number: &str, depth: usize) -> bool {

@@ -58,9 +58,9 @@ impl Document {
         self.bytes().len() + pg_sys::VARHDRSZ
     }
 
-    /// Looks at each value with its depth (that of the whole is 0), and at the text of each number, until one is found.
-    pub fn find(&self, mut test: impl FnMut(usize, Option<&str>) -> bool) -> bool {
-        reading::find(self.bytes(), &mut test)
+    /// What the first value yields that yields anything, by its depth (that of the whole is 0) and, of a number, its text.
+    pub fn find_map<T>(&self, yielded: impl Fn(usize, Option<&str>) -> Option<T>) -> Option<T> {
+        reading::find_map(self.bytes(), &yielded)
     }
 
     /// By its text: it is nested deeper than serde_json reads, or has a key that serde_json reserves.

@@ -32,13 +32,13 @@ pub(super) fn fields(jsonb: &[u8], wanted: &impl Fn(&str) -> bool) -> Option<Map
     if root.header & OBJECT == 0 { None } else { root.object(DEEPEST, wanted) }
 }
 
-/// Looks at each value with its depth, and at the text of each number, until one is found.
-pub(super) fn find(jsonb: &[u8], test: &mut impl FnMut(usize, Option<&str>) -> bool) -> bool {
-    let Some(root) = Container::of(jsonb) else { return false };
+/// What the first value yields that yields anything, by its depth and, of a number, its text.
+pub(super) fn find_map<T>(jsonb: &[u8], yielded: &impl Fn(usize, Option<&str>) -> Option<T>) -> Option<T> {
+    let root = Container::of(jsonb)?;
     if root.header & SCALAR != 0 {
-        return root.children().next().is_some_and(|child| child.find(0, test));
+        return root.children().next()?.find_map(0, yielded);
     }
-    test(0, None) || root.find(0, test)
+    yielded(0, None).or_else(|| root.find_map(0, yielded))
 }
 
 /// Whether it is an object whose fields all pass; false, too, where one is to be read by its text.
@@ -79,9 +79,9 @@ impl<'a> Container<'a> {
         self.children().take(count).zip(values)
     }
 
-    fn find(&self, depth: usize, test: &mut impl FnMut(usize, Option<&str>) -> bool) -> bool {
+    fn find_map<T>(&self, depth: usize, yielded: &impl Fn(usize, Option<&str>) -> Option<T>) -> Option<T> {
         let names = if self.header & OBJECT == 0 { 0 } else { (self.header & COUNT) as usize };
-        self.children().skip(names).any(|child| child.find(depth + 1, test))
+        self.children().skip(names).find_map(|child| child.find_map(depth + 1, yielded))
     }
 
     fn value(&self, depth: usize) -> Option<Value> {
@@ -138,10 +138,10 @@ struct Child<'a> {
 }
 
 impl Child<'_> {
-    fn find(&self, depth: usize, test: &mut impl FnMut(usize, Option<&str>) -> bool) -> bool {
+    fn find_map<T>(&self, depth: usize, yielded: &impl Fn(usize, Option<&str>) -> Option<T>) -> Option<T> {
         let number = if self.kind == TYPE_NUMERIC { number_text(self.bytes) } else { None };
-        test(depth, number)
-            || self.kind == TYPE_CONTAINER && Container::of(self.bytes).is_some_and(|child| child.find(depth, test))
+        let container = if self.kind == TYPE_CONTAINER { Container::of(self.bytes) } else { None };
+        yielded(depth, number).or_else(|| container?.find_map(depth, yielded))
     }
 
     fn value(&self, depth: usize) -> Option<Value> {
