@@ -8,8 +8,8 @@ create function modification_stamped() returns trigger
     language c volatile security invoker as 'MODULE_PATHNAME', 'modification_stamped_wrapper';
 
 -- Says why a row is not written. modification_stamped() calls it; an empty text stands for none. delta_fault: why the
--- delta is beyond its bounds, else the change of a committed modification is refused. left_organization: that from which
--- it goes to another one, where nothing else of it changes.
+-- delta is beyond its bounds; without one, the change of a committed modification is refused. left_organization: the
+-- one that it leaves for another, where nothing else of it changes.
 create function refuse_modification(modification_id text, delta_fault text, mirror_id text, left_organization text)
     returns void
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
