@@ -43,5 +43,6 @@ export default defineConfig({
     environment: "jsdom",
     include: ["src/**/*.test.{ts,tsx}", "package/**/*.test.tsx"],
     setupFiles: ["src/testing.ts"],
+    testTimeout: 60_000,
   },
 });
