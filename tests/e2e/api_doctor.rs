@@ -46,6 +46,9 @@ async fn nothing_wrong_is_said_check_by_check() -> Result<()> {
 #[case::broken_invariant(
     Login::Api, &[], "update pfa_sync_private.pfa_write_queue set head = false", "the first live change of a record is its head"
 )]
+#[case::unknown_priority(
+    Login::Api, &[], "update pfa_sync_private.pfa_write_queue set priority = 7", "a queued change has a known operation and priority"
+)]
 #[case::no_usable_key(Login::Api, &["--jwks-file", "KEYS"], "", "no key of RS256 or ES256")]
 #[case::no_keys(Login::Api, &["--jwks-url", "http://127.0.0.1:9/jwks.json"], "", "check jwks-file, or jwks-url and jwks-proxy")]
 #[case::proxy(

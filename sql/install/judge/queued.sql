@@ -64,13 +64,12 @@ begin
                              case when j.conflicts = '{}' then (
                                  select string_agg(e->>'message', '; ') from jsonb_array_elements(j.errors) e) end,
                              o.outcome, case when j.conflicts = '{}' and j.errors <> '[]' then 'NOT_VALID_NOW' end,
-                             null)::judgement) as judgements,
-               array_agg(row(q.id, j.to_send, p.pems_version)::pending_request) as requests,
+                             null)::judgement) filter (where e.ending) as judgements,
+               array_agg(row(q.id, j.to_send, p.pems_version)::pending_request) filter (where not e.ending) as requests,
                bool_or(m.modification_id is null or r.mirror_id is null
                        or m.sync_state not in ('committed', 'syncing')
                        or content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) <> q.content
-                       or r.organization_id <> q.organization_id) as changed,
-               bool_or(o.outcome <> 'pending' or j.to_send = '{}') as ending
+                       or r.organization_id <> q.organization_id) as changed
           into judged
           from unnest(queue_ids) i (id)
          cross join lateral (select * from pfa_write_queue q where q.id = i.id offset 0) q
@@ -88,11 +87,12 @@ begin
                          else coalesce(nullif(array(select distinct e->>'field' from jsonb_array_elements(j.errors) e
                                                      where j.delta ? (e->>'field') order by 1), '{}'),
                                        array(select jsonb_object_keys(j.delta))) end offset 0) c (conflicts)
-         cross join lateral (select judgement_outcome('[]', j.missing, c.conflicts) offset 0) o (outcome);
+         cross join lateral (select judgement_outcome('[]', j.missing, c.conflicts) offset 0) o (outcome)
+         cross join lateral (select o.outcome <> 'pending' or j.to_send = '{}') e (ending);
         exit when judged.changed is not true;
         perform withdraw_changed(queue_ids);
     end loop;
-    if judged.ending then
+    if judged.judgements is not null then
         judged.judgements := resolve_by_rule(judged.judgements, detected);
         perform finalize_judged(judged.judgements, detected);
         perform finalize_completed(array(
@@ -100,7 +100,8 @@ begin
               from unnest(judged.judgements) j
               join pfa_write_queue q on q.modification_id = j.modification_id
              where j.outcome = 'pending' and j.to_send = '{}'));
-        judged.requests := array(
+        -- What a rule resolved is sent with the others.
+        judged.requests := judged.requests || array(
             select row(q.id, j.to_send, p.pems_version)::pending_request
               from unnest(judged.judgements) j
               join pfa_write_queue q on q.modification_id = j.modification_id

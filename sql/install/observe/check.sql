@@ -9,8 +9,14 @@ begin
     return query
         select 'the first live change of a record is its head', 'queue ' || q.id,
                format('record %s, head %s', q.pfa_id, q.head)
+          from (select n.mirror_id, min(n.id) as id from pfa_write_queue n group by n.mirror_id) first
+          join pfa_write_queue q on q.mirror_id = first.mirror_id
+         where q.head <> (q.id = first.id);
+    return query
+        select 'a queued change has a known operation and priority', 'queue ' || q.id,
+               format('operation %s, priority %s', q.operation, q.priority)
           from pfa_write_queue q
-         where q.head <> (q.id = (select min(n.id) from pfa_write_queue n where n.mirror_id = q.mirror_id));
+         where q.operation not in ('UPDATE', 'DELETE') or q.priority not in (10, 0, -10);
     return query
         select 'a watermark lies behind the clock', 'organization ' || s.organization_id, w.watermark::text
           from sync_organization s, unnest(s.watermarks || s.lease_watermark) w (watermark)

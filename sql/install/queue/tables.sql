@@ -78,12 +78,12 @@ create table pfa_write_queue (
     outage_at        timestamptz,
     constraint pfa_write_queue_pkey primary key (id),
     constraint pfa_write_queue_modification unique (modification_id),
-    constraint pfa_write_queue_operation check (operation in ('UPDATE', 'DELETE')),
-    constraint pfa_write_queue_status check (status in ('pending', 'processing')),
-    constraint pfa_write_queue_priority check (priority in (10, 0, -10)),
-    constraint pfa_write_queue_lease check ((status = 'processing') = (lease_until is not null))
+    constraint pfa_write_queue_lease check (
+        case when lease_until is null then status = 'pending' else status = 'processing' end)
 ) with (fillfactor = 50, autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_threshold = 1000,
         autovacuum_analyze_scale_factor = 0.02);
+-- One CHECK, since PostgreSQL prepares each of them anew for every statement, so for every commit: pfa_sync.check()
+-- looks at operation and priority.
 -- fillfactor: a claim and the mark before sending each write the row again. With room in its page, the mark changes no
 -- index.
 comment on column pfa_write_queue.content is
@@ -113,9 +113,9 @@ comment on column pfa_write_queue.outage_at is
     'when something other than PEMS answered its last request; null: never';
 comment on column pfa_write_queue.mirror_version is 'the mirror version that its completion made';
 
--- Two heads of one record would break its order: the database itself forbids it.
-create unique index pfa_write_queue_one_head on pfa_write_queue (mirror_id) where head;
-create index pfa_write_queue_record on pfa_write_queue (mirror_id, id);
+-- The rows of a record: its head, then the others in their order. Two heads of one record would break its order: the
+-- database itself forbids it. One index for both, since each is paid at the commit, at the claim and at the end.
+create unique index pfa_write_queue_record on pfa_write_queue (mirror_id, (case when head then 0 else id end));
 create index pfa_write_queue_followers on pfa_write_queue (mirror_id) where not head;
 -- In the order of claims: what is not due yet lies behind what is, and costs nothing.
 create index pfa_write_queue_heads on pfa_write_queue (organization_id, priority, scheduled_at, id)
