@@ -170,7 +170,7 @@ begin
     perform change_modifications((
         select jsonb_agg(jsonb_build_object('id', m.modification_id, 'syncStatus', 'queued'))
           from modification m where m.modification_id = any (modification_ids) and m.sync_status <> 'queued'));
-    return query select * from unnest(enqueue(modification_ids, kind, false));
+    return query select * from unnest(enqueue(edits_of(modification_ids), kind, false));
 end
 $$;
 

@@ -129,10 +129,14 @@ async fn a_modification_of_another_organization_is_refused() -> Result<()> {
 #[tokio::test]
 async fn committed_content_is_locked_until_it_is_withdrawn() -> Result<()> {
     let scenario = Scenario::new().await?;
-    let id = scenario.edit("1", json!({"model": "X"})).await?;
+    let id = scenario.edit("1", json!({"monthlyRate": 13000})).await?;
 
     let error = scenario.client.execute("update pfa_modification set delta = '{\"model\": \"Y\"}' where id = $1", &[&id]).await;
     assert_eq!(refusal(&error.unwrap_err().into()).0, "PF003");
+
+    // The same content, written in another way, may be written.
+    let same = r#"update pfa_modification set delta = '{"monthlyRate": 13000.00}' where id = $1"#;
+    scenario.client.execute(same, &[&id]).await?;
 
     scenario.client.execute(r#"update pfa_modification set "syncState" = 'draft' where id = $1"#, &[&id]).await?;
     assert_eq!(scenario.state(&id).await?, "draft/draft");

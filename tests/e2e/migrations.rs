@@ -130,6 +130,23 @@ async fn the_guard_can_be_switched_off() -> Result<()> {
     work(&scenario, 1).await
 }
 
+/// With the switch off, a column that the row trigger needs is renamed: every write says so, and what to call.
+#[tokio::test]
+async fn a_column_that_is_missed_is_named() -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let migrator = migrator(&scenario).await?;
+    migrator.batch_execute("set pfa_sync.ddl_guard = off; alter table pfa_modification rename column delta to change").await?;
+    let insert = r#"insert into pfa_modification (id, "mirrorId", "organizationId", "userId", "updatedAt", change)
+        select 'one', id, "organizationId", 'usr_editor', now(), '{}' from pfa_mirror where "pfaId" = '1'"#;
+    let error = migrator.batch_execute(insert).await.unwrap_err();
+    let refused = error.as_db_error().expect("an answer of PostgreSQL");
+    assert_eq!(refused.code().code(), "42804", "{refused:?}");
+    assert!(refused.message().contains("column delta of pfa_modification"), "{refused:?}");
+    assert!(refused.hint().is_some_and(|hint| hint.contains("pfa_sync.attach()")), "{refused:?}");
+    migrator.batch_execute("alter table pfa_modification rename column change to delta; reset pfa_sync.ddl_guard").await?;
+    work(&scenario, 1).await
+}
+
 /// Without a binding, and in a copy, the guard has nothing to say.
 #[tokio::test]
 async fn the_guard_is_silent_where_nothing_is_attached() -> Result<()> {

@@ -118,6 +118,8 @@ async fn edits_of_one_moment_are_ordered_by_a_person(
         let conflict: String =
             scenario.value("select array_to_string(conflict_fields, ',') || ': ' || message from pfa_sync.conflicts").await?;
         assert_eq!(conflict, "model: model set by two edits of one moment: nothing tells which is the later one");
+        // The record is shown with the other one, which is queued.
+        assert_eq!(scenario.value::<String>("select theirs->>'model' from pfa_sync.conflicts").await?, "B");
     }
     scenario.deliver().await?;
     let written = "select string_agg(\"syncState\", ' ' order by \"syncState\") from pfa_modification";

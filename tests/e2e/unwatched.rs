@@ -4,7 +4,7 @@
 use anyhow::Result;
 use rstest::rstest;
 use serde_json::{Value, json};
-use testbed::application::EDITOR;
+use testbed::application::{EDITOR, RIO};
 
 use crate::support::scenario::{Scenario, refusal};
 
@@ -31,6 +31,26 @@ async fn what_was_taken_back_is_not_sent(#[case] statement: &str, #[case] state:
         assert_eq!(scenario.state(&edit).await?, state);
     }
     Ok(())
+}
+
+/// The application's own trigger takes back what the same statement commits, before that is queued: it is not sent.
+#[rstest]
+#[case::draft(r#"update pfa_modification set "syncState" = 'draft' where id = new.id"#)]
+#[case::deleted("delete from pfa_modification where id = new.id")]
+#[tokio::test]
+async fn what_the_statement_s_own_triggers_take_back_is_not_sent(#[case] statement: &str) -> Result<()> {
+    let scenario = Scenario::new().await?;
+    let takes_back = format!(
+        r#"create function take_back() returns trigger language plpgsql as $$ begin {statement}; return null; end $$;
+           create trigger take_back after update on pfa_modification for each row
+           when (old."syncState" = 'draft' and new."syncState" = 'committed') execute function take_back()"#
+    );
+    scenario.client.batch_execute(&takes_back).await?;
+    scenario.application().draft(EDITOR, RIO, "1", json!({"model": "X"})).await?;
+    scenario.application().commit(EDITOR, RIO).await?;
+    assert!(scenario.claim().await?.is_empty());
+    assert_eq!(scenario.value::<i64>("select count(*) from pfa_sync.queue").await?, 0);
+    scenario.check().await
 }
 
 /// What was changed is judged anew, as it is now: the new value is sent, never the old one.

@@ -39,7 +39,9 @@ create function modifications_inserted() returns trigger
     set row_security = off
 as $$
 declare
-    committed text[] := array(select id from new_rows where "syncState" = 'committed');
+    committed edit[] := array(
+        select row(id, "mirrorId", "organizationId", "userId", "changeReason", "baseVersion", delta, "createdAt")::edit
+          from new_rows where "syncState" = 'committed');
 begin
     if cardinality(committed) > 0 then
         perform ensure_bound_table(tg_relid, tg_table_schema, tg_table_name);
@@ -54,19 +56,30 @@ create function modifications_updated() returns trigger
     set row_security = off
 as $$
 declare
-    committed text[];
+    committed edit[];
     withdrawn text[];
     given_up  text[];
 begin
-    select array_agg(n.id) filter (where n."syncState" = 'committed'),
-           array_agg(o.id) filter (where o."syncState" in ('committed', 'syncing', 'conflict')
-                                     and coalesce(n."syncState", '') not in ('committed', 'syncing', 'conflict')),
-           array_agg(o.id) filter (where o."syncState" = 'sync_error' and coalesce(n."syncState", '') <> 'committed')
-      into committed, withdrawn, given_up
-      from new_rows n
-      full join old_rows o on o.id = n.id
-     where n."syncState" is distinct from o."syncState";
-    if committed is null and withdrawn is null and given_up is null then
+    -- Most statements write drafts. Only where a row had gone further is each compared with what it was.
+    if not exists (select from old_rows where "syncState" in ('committed', 'syncing', 'conflict', 'sync_error')) then
+        committed := array(
+            select row(id, "mirrorId", "organizationId", "userId", "changeReason", "baseVersion", delta,
+                       "createdAt")::edit
+              from new_rows where "syncState" = 'committed');
+    else
+        select array_agg(row(n.id, n."mirrorId", n."organizationId", n."userId", n."changeReason", n."baseVersion",
+                             n.delta, n."createdAt")::edit) filter (where n."syncState" = 'committed'),
+               array_agg(o.id) filter (
+                   where o."syncState" in ('committed', 'syncing', 'conflict')
+                     and coalesce(n."syncState", '') not in ('committed', 'syncing', 'conflict')),
+               array_agg(o.id) filter (
+                   where o."syncState" = 'sync_error' and coalesce(n."syncState", '') <> 'committed')
+          into committed, withdrawn, given_up
+          from new_rows n
+          full join old_rows o on o.id = n.id
+         where n."syncState" is distinct from o."syncState";
+    end if;
+    if coalesce(cardinality(committed), 0) = 0 and withdrawn is null and given_up is null then
         return null;
     end if;
     perform ensure_bound_table(tg_relid, tg_table_schema, tg_table_name);
@@ -76,7 +89,7 @@ begin
     if given_up is not null then
         perform close_dead_letters(given_up, 'withdrawn', null, null);
     end if;
-    if committed is not null then
+    if cardinality(committed) > 0 then
         perform enqueue(committed, 'commit', true);
     end if;
     return null;

@@ -11,17 +11,17 @@ create type enqueue_count as (
     failed          bigint
 );
 
--- Judges and queues committed modifications that have no live queue row. The caller has locked them, so that no queue
--- row of theirs comes or goes meanwhile.
+-- Judges and queues those committed edits that have no live queue row. The caller has locked their modifications, so
+-- that no queue row of theirs comes or goes meanwhile.
 -- With refuse_bad, an invalid or forbidden one fails the statement, and nothing is counted; without, it becomes a dead
 -- letter.
-create function enqueue(modification_ids text[], kind text, refuse_bad boolean) returns enqueue_count[]
+create function enqueue(edits edit[], kind text, refuse_bad boolean) returns enqueue_count[]
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    edits       record;
-    rest        text[];
-    round_ids   text[];
+    given       record;
+    rest        edit[];
+    round       edit[];
     permissions text[];
     tied        text[];
     done        text[] := '{}';
@@ -33,55 +33,53 @@ declare
     counts      enqueue_count[] := '{}';
     job         bigint;
 begin
-    select array_agg(c.modification_id order by c.mirror_id) as ids, array_agg(c.mirror_id) as records,
+    select array_agg(c.edit) as edits, array_agg(c.mirror_id) as records,
            min(c.user_id) as author, min(c.organization_id) as organization,
            min(c.user_id) = max(c.user_id) and min(c.organization_id) = max(c.organization_id) as of_one_author,
            bool_or(c.disputed) as disputed, bool_or(c.dead) as dead
-      into edits
-      from (select m.modification_id, m.mirror_id, m.user_id, m.organization_id,
+      into given
+      from (select e as edit, e.mirror_id, e.user_id, e.organization_id,
                    (select true from pfa_sync_conflict s
-                     where s.modification_id = m.modification_id and s.status = 'unresolved' limit 1) as disputed,
+                     where s.modification_id = e.modification_id and s.status = 'unresolved' limit 1) as disputed,
                    (select true from pfa_write_queue_dlq d
-                     where d.modification_id = m.modification_id and d.status = 'open' limit 1) as dead
-              from unnest(modification_ids) i (id)
-             cross join lateral (select * from modification m where m.modification_id = i.id offset 0) m
-             where (select q.id from pfa_write_queue q where q.modification_id = m.modification_id) is null) c;
-    rest := edits.ids;
+                     where d.modification_id = e.modification_id and d.status = 'open' limit 1) as dead
+              from unnest(edits) e
+             where (select q.id from pfa_write_queue q where q.modification_id = e.modification_id) is null) c;
+    rest := given.edits;
     if rest is null then
         return counts;
     end if;
     -- The record's lock makes its queue order its commit order.
-    records := cardinality(lock_records(edits.records));
+    records := cardinality(lock_records(given.records));
     wanted := cardinality(rest);
     -- A conflict or dead letter that the application commits again is judged anew.
-    if edits.disputed then
-        perform close_conflicts(rest);
+    if given.disputed then
+        perform close_conflicts(array(select e.modification_id from unnest(rest) e));
     end if;
-    if edits.dead then
-        perform close_dead_letters(rest, 'requeued', null, null);
+    if given.dead then
+        perform close_dead_letters(array(select e.modification_id from unnest(rest) e), 'requeued', null, null);
     end if;
-    if edits.of_one_author then
-        permissions := permissions_of(edits.author, edits.organization);
+    if given.of_one_author then
+        permissions := permissions_of(given.author, given.organization);
     end if;
     -- Several changes of one record are judged one after the other, each over those before it.
     while cardinality(rest) > 0 loop
         if cardinality(rest) = 1 or wanted = records then
-            round_ids := rest;
+            round := rest;
             rest := '{}';
         else
-            round_ids := array(select distinct on (m.mirror_id) m.modification_id
-                                 from unnest(rest) i (id)
-                                cross join lateral (
-                                    select * from modification m where m.modification_id = i.id offset 0) m
-                                order by m.mirror_id, m.created_at, m.modification_id);
-            rest := case when cardinality(round_ids) < cardinality(rest)
-                         then array(select unnest(rest) except select unnest(round_ids)) else '{}' end;
+            select array_agg(o.edit) filter (where o.place = 1), array_agg(o.edit) filter (where o.place > 1)
+              into round, rest
+              from (select e as edit, row_number() over (partition by e.mirror_id
+                                                         order by e.created_at, e.modification_id) as place
+                      from unnest(rest) e) o;
+            rest := coalesce(rest, '{}');
         end if;
         if tied is null then
-            tied := case when rest = '{}' then '{}' else edits_of_one_moment(round_ids || rest) end;
+            tied := case when cardinality(rest) = 0 then '{}' else edits_of_one_moment(round || rest) end;
         end if;
-        judgements := case when edits.of_one_author then judge_edits(round_ids, permissions)
-                           else judge_modifications(round_ids) end;
+        judgements := case when given.of_one_author then judge_edits(round, permissions)
+                           else judge_edits_of_authors(round) end;
         kinds := kinds_of(judgements);
         if kinds.ending then
             if refuse_bad then
@@ -95,10 +93,10 @@ begin
         if cardinality(tied) > 0 then
             judgements := ask_for_order(judgements, done);
             kinds := kinds_of(judgements);
-            done := done || array(select unnest(round_ids) intersect select unnest(tied));
+            done := done || array(select e.modification_id from unnest(round) e where e.modification_id = any (tied));
         end if;
         -- All rounds of one author are one job.
-        job := enqueue_judged(judgements, kind, kinds, case when edits.of_one_author then job end);
+        job := enqueue_judged(judgements, kind, kinds, case when given.of_one_author then job end);
         if not refuse_bad then
             counts := counts || array(
                 select row(j.organization_id, count(*) filter (where j.outcome <> 'failed'),
@@ -113,15 +111,15 @@ begin
 end
 $$;
 
--- Those of some modifications that another one of the same record and the same moment stands beside.
-create function edits_of_one_moment(modification_ids text[]) returns text[]
-    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+-- The ids of those edits that another one of the same record and the same moment stands beside.
+create function edits_of_one_moment(edits edit[]) returns text[]
+    language plpgsql immutable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return array(
         select t.modification_id
-          from (select m.modification_id, count(*) over (partition by m.mirror_id, m.created_at) as edits
-                  from unnest(modification_ids) i (id) join modification m on m.modification_id = i.id) t
+          from (select e.modification_id, count(*) over (partition by e.mirror_id, e.created_at) as edits
+                  from unnest(edits) e) t
          where t.edits > 1);
 end
 $$;
@@ -136,6 +134,8 @@ begin
         select case when t.fields is null or j.outcome <> 'pending' then j
                     else jsonb_populate_record(j, jsonb_build_object('outcome', 'conflict', 'conflicts', t.fields,
                         'cause', 'NO_ORDER',
+                        'theirs', (select with_queued(r.mirror_id, with_pfa_id(r.data, r.pfa_id)) from mirror r
+                                    where r.mirror_id = j.mirror_id),
                         'message', format('%s set by two edits of one moment: nothing tells which is the later one',
                                           array_to_string(t.fields, ', ')))) end
           from unnest(judgements) j
@@ -180,9 +180,7 @@ begin
                                      reason, payload, base, accepted, base_version, content, head, idempotency_seed)
         select job, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation,
                j.author, j.reason, j.delta, j.base, nullif(j.seen, j.base), j.base_version,
-               coalesce(j.content,
-                        (select content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) from modification m
-                          where m.modification_id = j.modification_id)),
+               coalesce(j.content, content_now(j.modification_id)),
                (select q.id from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head) is null, seed
           from unnest(judgements) j
         returning id, job_id, organization_id, author, pfa_id, modification_id, payload)

@@ -16,9 +16,7 @@ begin
            exists (select from pfa_write_queue q where q.mirror_id = r.mirror_id and q.lease_until is not null)
       into plan.organization_id, plan.mirror_id, plan.pfa_id, plan.version, theirs, flying
       from mirror r where r.mirror_id = restore_plan.mirror_id;
-    select h.data into wanted from mirror_history h
-     where h.mirror_id = restore_plan.mirror_id and h.version = restore_plan.version
-     order by h.archived_at desc limit 1;
+    wanted := data_of_version(mirror_id, version);
     if wanted is null and plan.version = restore_plan.version then
         select r.data into wanted from mirror r where r.mirror_id = restore_plan.mirror_id;
     end if;

@@ -16,6 +16,11 @@ begin
         raise exception 'there is no modification %', modification_id using errcode = 'PF008';
     end if;
     judged := (judge_modifications(array[modification_id]))[1];
+    if judged.theirs is null then
+        judged.theirs := (
+            select with_pfa_id(r.data, r.pfa_id) || queued_fields(r.mirror_id, explain.modification_id)
+              from mirror r where r.mirror_id = change.mirror_id);
+    end if;
     others := (
         select coalesce(jsonb_agg(jsonb_build_object('modification_id', m.modification_id, 'user_id', m.user_id,
                    'user_name', coalesce(u.name, m.user_id), 'state', m.sync_state,

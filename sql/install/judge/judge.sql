@@ -1,5 +1,17 @@
 -- The judgement of changes: whether they are valid and permitted, and what is left to send after the merge.
 
+-- What a modification asks for: its columns in the application's table.
+create type edit as (
+    modification_id text,
+    mirror_id       text,
+    organization_id text,
+    user_id         text,
+    change_reason   text,
+    base_version    int,
+    delta           jsonb,
+    created_at      timestamp
+);
+
 -- One change with everything that its judgement needs and holds.
 create type judgement as (
     modification_id text,
@@ -25,11 +37,12 @@ create type judgement as (
     content         bigint
 );
 comment on type judgement is
-    'The judgement of one change. base and seen hold the changed fields as the author saw them and as they are now; '
-    'delta is what the user changed, in canonical form; to_send is what is left of it after the merge; missing are the '
-    'permissions that the author lacks; outcome is failed, conflict or pending; cause is the code of a conflict, null: '
-    'CHANGED_IN_PEMS; content is the digest of the modification as it was judged, see content_of(), null: it is taken '
-    'when the change is queued.';
+    'The judgement of one change. theirs is the record that it was judged against; null: the change is pending, and '
+    'the record is at the version that its author saw. base and seen hold the changed fields as the author saw them '
+    'and as they are now; delta is what the user changed, in canonical form; to_send is what is left of it after the '
+    'merge; missing are the permissions that the author lacks; outcome is failed, conflict or pending; cause is the '
+    'code of a conflict, null: CHANGED_IN_PEMS; content is the digest of the modification as it was judged, see '
+    'content_of(), null: it is taken when the change is queued.';
 
 -- The outcome of a judged change. Its body is bound when it is created, and inlined where it is called.
 create function judgement_outcome(errors jsonb, missing text[], conflicts text[]) returns text
@@ -89,32 +102,90 @@ create function content_of(mirror_id text, organization_id text, user_id text, d
     language sql immutable security invoker
     return hash_record_extended(row(mirror_id, organization_id, user_id, delta), 0);
 
--- Judges modifications of one author in one organization, who has these permissions, against the mirror with the
+-- The content of a modification as it stands; null = there is none.
+create function content_now(modification_id text) returns bigint
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select content_of(m.mirror_id, m.organization_id, m.user_id, m.delta) from modification m
+             where m.modification_id = content_now.modification_id);
+end
+$$;
+
+-- The fields that a record's queued changes write, as the last of them leaves them: all but that of one modification,
+-- and of one author alone where one is given.
+create function queued_fields(mirror_id text, without_modification text, author text default null) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q
+             where q.mirror_id = queued_fields.mirror_id and q.modification_id <> without_modification
+               and (queued_fields.author is null or q.author = queued_fields.author));
+end
+$$;
+
+-- The fields that an author's changes of a record wrote which were completed after a version of it.
+create function completed_fields(mirror_id text, author text, after_version int) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select jsonb_overlay(a.request order by a.id) from pfa_write_queue_archive a
+             where a.mirror_id = completed_fields.mirror_id and a.author = completed_fields.author
+               and a.status = 'completed' and a.mirror_version > after_version);
+end
+$$;
+
+-- A record as it was at an earlier version; null = its history does not have it.
+create function data_of_version(mirror_id text, version int) returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return (select h.data from mirror_history h
+             where h.mirror_id = data_of_version.mirror_id and h.version = data_of_version.version
+             order by h.archived_at desc limit 1);
+end
+$$;
+
+-- Modifications as edits.
+create function edits_of(modification_ids text[]) returns edit[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return array(
+        select row(m.modification_id, m.mirror_id, m.organization_id, m.user_id, m.change_reason, m.base_version,
+                   m.delta, m.created_at)::edit
+          from unnest(modification_ids) i (id)
+         cross join lateral (select * from modification m where m.modification_id = i.id offset 0) m);
+end
+$$;
+
+-- Judges edits of one author in one organization, who has these permissions, against the mirror with the
 -- record's queued changes laid over it. Stores nothing.
 --
 -- base is the record at the version that the author saw: the mirror itself, its history, or unknown. accepted are the
 -- author's own writes since: queued ones, and completed ones of later versions.
 --
 -- Each row is looked up by an index, whatever the planner estimates: subqueries with offset 0 are not joined to others.
-create function judge_edits(modification_ids text[], permissions text[]) returns judgement[]
+-- What few edits need is read by functions: a subquery costs every statement its start, also where it is never run.
+create function judge_edits(edits edit[], permissions text[]) returns judgement[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return array(
         select row(c.modification_id, c.mirror_id, c.organization_id, c.pfa_id, c.user_id, c.change_reason,
-                   c.base_version, c.version, case when q.ahead is null then c.data else c.data || q.ahead end,
+                   c.base_version, c.version,
+                   case when c.base_version <> c.version
+                             or judgement_outcome(f.errors, j.missing, j.conflicts) <> 'pending' then t.theirs end,
                    case when c.base_version = c.version and q.ahead is null then j.seen else j.base end, j.seen,
-                   e.errors, j.missing, j.operation, j.delta, j.to_send, j.conflicts, null,
-                   judgement_outcome(e.errors, j.missing, j.conflicts), null,
+                   f.errors, j.missing, j.operation, j.delta, j.to_send, j.conflicts, null,
+                   judgement_outcome(f.errors, j.missing, j.conflicts), null,
                    content_of(c.mirror_id, c.organization_id, c.user_id, c.delta))::judgement
-          from unnest(modification_ids) i (id)
+          from unnest(edits) e
          cross join lateral (
-             select m.modification_id, m.mirror_id, m.organization_id, m.user_id, m.change_reason, m.base_version,
-                    m.delta, r.organization_id as mirror_organization, r.version,
+             select e.*, r.organization_id as mirror_organization, r.version,
                     with_pfa_id(r.data, r.pfa_id) as data, coalesce(r.pfa_id, r.data->>'pfaId') as pfa_id
-               from modification m
-               join mirror r on r.mirror_id = m.mirror_id
-              where m.modification_id = i.id
+               from mirror r
+              where r.mirror_id = e.mirror_id
              offset 0) c
          -- Most records have nothing queued, and an aggregate costs much more than this look.
          cross join lateral (
@@ -122,27 +193,18 @@ begin
                       where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id limit 1) as waits
              offset 0) other
          cross join lateral (
-             select case when other.waits then (
-                        select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q
-                         where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id) end as ahead,
-                    case when other.waits then (
-                        select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q
-                         where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id
-                           and q.author = c.user_id) end as own
+             select case when other.waits then queued_fields(c.mirror_id, c.modification_id) end as ahead,
+                    case when other.waits then queued_fields(c.mirror_id, c.modification_id, c.user_id) end as own
              offset 0) q
+         cross join lateral (
+             select case when q.ahead is null then c.data else c.data || q.ahead end) t (theirs)
          cross join lateral judge(
-             case when q.ahead is null then c.data else c.data || q.ahead end,
+             t.theirs,
              c.delta,
-             case when c.base_version <> c.version
-                  then (select h.data from mirror_history h
-                         where h.mirror_id = c.mirror_id and h.version = c.base_version
-                         order by h.archived_at desc limit 1)
+             case when c.base_version <> c.version then data_of_version(c.mirror_id, c.base_version)
                   when q.ahead is not null then c.data end,
              case when c.base_version <> c.version
-                  then (select jsonb_overlay(a.request order by a.id)
-                          from pfa_write_queue_archive a
-                         where a.mirror_id = c.mirror_id and a.author = c.user_id and a.status = 'completed'
-                           and a.mirror_version > c.base_version) || coalesce(q.own, '{}')
+                  then completed_fields(c.mirror_id, c.user_id, c.base_version) || coalesce(q.own, '{}')
                   else q.own end,
              permissions,
              c.base_version = c.version and q.ahead is null,
@@ -154,7 +216,26 @@ begin
                              case when c.organization_id <> c.mirror_organization
                                   then 'the modification names another organization than its record'
                                   else format('the edit is based on version %s of the record, which is at version %s',
-                                              c.base_version, c.version) end) end) e (errors));
+                                              c.base_version, c.version) end) end) f (errors));
+end
+$$;
+
+-- Judges edits of any authors.
+create function judge_edits_of_authors(edits edit[]) returns judgement[]
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+declare
+    judgements judgement[] := '{}';
+    author     record;
+begin
+    for author in
+        select e.user_id, e.organization_id, array_agg(e) as edits from unnest(edits) e
+         group by e.user_id, e.organization_id
+    loop
+        judgements := judgements
+                      || judge_edits(author.edits, permissions_of(author.user_id, author.organization_id));
+    end loop;
+    return judgements;
 end
 $$;
 
@@ -162,18 +243,7 @@ $$;
 create function judge_modifications(modification_ids text[]) returns judgement[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-declare
-    judgements judgement[] := '{}';
-    edits      record;
 begin
-    for edits in
-        select m.user_id, m.organization_id, array_agg(m.modification_id) as ids
-          from unnest(modification_ids) i (id)
-         cross join lateral (select * from modification m where m.modification_id = i.id offset 0) m
-         group by m.user_id, m.organization_id
-    loop
-        judgements := judgements || judge_edits(edits.ids, permissions_of(edits.user_id, edits.organization_id));
-    end loop;
-    return judgements;
+    return judge_edits_of_authors(edits_of(modification_ids));
 end
 $$;
