@@ -185,7 +185,8 @@ begin
     headless := lock_records(array(
         select q.mirror_id from pfa_write_queue q
          where not q.head
-           and not exists (select from pfa_write_queue h where h.mirror_id = q.mirror_id and h.head)),
+           and not exists (select from pfa_write_queue h
+                            where h.mirror_id = q.mirror_id and place_in_record(h.head, h.id) = 0)),
         skip_locked => true);
     perform promote_heads(headless, array_fill(0::bigint, array[cardinality(headless)]));
 end

@@ -181,7 +181,9 @@ begin
         select job, j.organization_id, j.mirror_id, j.modification_id, coalesce(j.pfa_id, ''), j.operation,
                j.author, j.reason, j.delta, j.base, nullif(j.seen, j.base), j.base_version,
                coalesce(j.content, content_now(j.modification_id)),
-               (select q.id from pfa_write_queue q where q.mirror_id = j.mirror_id and q.head) is null, seed
+               (select q.id from pfa_write_queue q
+                 where q.mirror_id = j.mirror_id and place_in_record(q.head, q.id) = 0) is null,
+               seed
           from unnest(judgements) j
         returning id, job_id, organization_id, author, pfa_id, modification_id, payload)
     -- Written from the rows at hand, without reading them again as log_changes() would.

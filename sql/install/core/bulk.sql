@@ -76,7 +76,8 @@ create function record_state(mirror_id text) returns text
 as $$
 begin
     return (select format('%s.%s', r.version,
-                          coalesce((select max(q.id) from pfa_write_queue q where q.mirror_id = r.mirror_id), 0))
+                          coalesce((select q.id from pfa_write_queue q where q.mirror_id = r.mirror_id
+                                     order by place_in_record(q.head, q.id) desc limit 1), 0))
               from mirror r where r.mirror_id = record_state.mirror_id);
 end
 $$;

@@ -233,7 +233,8 @@ as $$
 begin
     return lock_modifications(array(
         select q.modification_id from pfa_write_queue q
-          join pfa_write_queue h on h.mirror_id = q.mirror_id and h.head and h.status = 'pending'
+          join pfa_write_queue h on h.mirror_id = q.mirror_id and place_in_record(h.head, h.id) = 0
+                                and h.status = 'pending'
          where q.mirror_id = any (mirror_ids) and q.status = 'pending'), skip_locked => true);
 end
 $$;

@@ -13,7 +13,8 @@ declare
 begin
     select r.organization_id, r.mirror_id, coalesce(r.pfa_id, ''), r.version,
            with_queued(r.mirror_id, with_pfa_id(r.data, r.pfa_id)),
-           exists (select from pfa_write_queue q where q.mirror_id = r.mirror_id and q.lease_until is not null)
+           exists (select from pfa_write_queue q
+                    where q.mirror_id = r.mirror_id and place_in_record(q.head, q.id) = 0 and q.lease_until is not null)
       into plan.organization_id, plan.mirror_id, plan.pfa_id, plan.version, theirs, flying
       from mirror r where r.mirror_id = restore_plan.mirror_id;
     wanted := data_of_version(mirror_id, version);

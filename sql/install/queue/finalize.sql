@@ -58,8 +58,8 @@ begin
        set head = true, scheduled_at = due
       from unnest(records, ended) r (mirror_id, id)
      where q.id = (select n.id from pfa_write_queue n
-                    where n.mirror_id = r.mirror_id and (case when n.head then 0 else n.id end) > r.id
-                    order by (case when n.head then 0 else n.id end) limit 1);
+                    where n.mirror_id = r.mirror_id and place_in_record(n.head, n.id) > r.id
+                    order by place_in_record(n.head, n.id) limit 1);
 end
 $$;
 
