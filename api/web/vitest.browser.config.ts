@@ -7,6 +7,8 @@ export default defineConfig({
     include: ["browser/**/*.test.ts"],
     fileParallelism: false,
     isolate: false,
+    // After a story that failed, the stack is not as the next ones expect it.
+    bail: 1,
     testTimeout: 45_000,
     hookTimeout: 45_000,
     reporters: ["verbose"],

@@ -137,19 +137,20 @@ describe("Two conflicts", () => {
       await page.getByRole("checkbox", { name: `Select the conflict of record ${pfaId}` }).check();
     await resolve("Keep PEMS' values");
     await go(page, "/administration", "usr_admin");
-    await page.getByText("Paused: The season's rates are being agreed").waitFor();
-    await page.getByRole("button", { name: "Resume", exact: true }).click();
-    await page.getByText("Changes are sent").first().waitFor();
+    const rowOf = (region: string) => page.getByRole("region", { name: region }).getByRole("row", { name: /^RIO/ });
+    const [organization, sending] = [rowOf("Organizations"), rowOf("What you may do")];
+    await sending.getByText("Paused: The season's rates are being agreed").waitFor();
+    await organization.getByRole("button", { name: "Resume", exact: true }).click();
+    await sending.getByText("Changes are sent").waitFor();
     expect((await inPems("150")).monthlyRate).toBe(11_000);
 
-    const organization = page.getByRole("region", { name: "Organizations" }).getByRole("row", { name: /^RIO/ });
     await organization.getByRole("button", { name: "Pause", exact: true }).click();
     await page.getByRole("combobox", { name: "Stop" }).selectOption("both");
     await page.getByRole("textbox", { name: "Reason" }).fill("PEMS moves to another address");
     await page.getByRole("button", { name: "Pause RIO", exact: true }).click();
-    await page.getByText("Nothing is in flight").waitFor();
+    await sending.getByText("Nothing is in flight").waitFor();
     await organization.getByRole("button", { name: "Resume", exact: true }).click();
-    await page.getByText("Changes are sent").first().waitFor();
+    await sending.getByText("Changes are sent").waitFor();
   });
 });
 
