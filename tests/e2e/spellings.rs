@@ -74,7 +74,7 @@ async fn the_answer_to_a_batch_may_be_spelled_in_any_way(#[case] spelling: Spell
     let stack = Stack::new(5).await?;
     stack.pems.fault(Operation::Batch, Fault::Odd(spelling));
     commit(&stack, 5).await?;
-    // No answer of a busy machine comes late: what has no answer is read.
+    // With a short timeout, a busy machine's late answer is a lost one, and its records are read.
     let _relay = stack.relay_with_arguments("run", &["--request-timeout", "20 s"])?;
     stack.until_drained().await?;
     assert_eq!((stack.pems.log().len(), stack.applied().len()), (1, 5), "nothing had to be read");

@@ -1,7 +1,7 @@
 import { cleanup, configure } from "@testing-library/react";
 import { afterEach } from "vitest";
 
-// As long as a busy machine may take: a test that reaches it has failed.
+// The longest wait for an element. A busy machine takes many times the default of one second.
 configure({ asyncUtilTimeout: 30_000 });
 
 // Testing Library does this by itself only where test functions are global.

@@ -56,30 +56,26 @@ create function modifications_updated() returns trigger
     set row_security = off
 as $$
 declare
-    committed edit[];
+    committed edit[] := array(
+        select row(id, "mirrorId", "organizationId", "userId", "changeReason", "baseVersion", delta, "createdAt")::edit
+          from new_rows
+         where "syncState" = 'committed' and id not in (select id from old_rows where "syncState" = 'committed'));
     withdrawn text[];
     given_up  text[];
 begin
-    -- Most statements write drafts. Only where a row had gone further is each compared with what it was.
-    if not exists (select from old_rows where "syncState" in ('committed', 'syncing', 'conflict', 'sync_error')) then
-        committed := array(
-            select row(id, "mirrorId", "organizationId", "userId", "changeReason", "baseVersion", delta,
-                       "createdAt")::edit
-              from new_rows where "syncState" = 'committed');
-    else
-        select array_agg(row(n.id, n."mirrorId", n."organizationId", n."userId", n."changeReason", n."baseVersion",
-                             n.delta, n."createdAt")::edit) filter (where n."syncState" = 'committed'),
-               array_agg(o.id) filter (
+    -- A statement that changes drafts alone, as most do, withdraws nothing and needs no join.
+    if exists (select from old_rows where "syncState" in ('committed', 'syncing', 'conflict', 'sync_error')) then
+        select array_agg(o.id) filter (
                    where o."syncState" in ('committed', 'syncing', 'conflict')
                      and coalesce(n."syncState", '') not in ('committed', 'syncing', 'conflict')),
                array_agg(o.id) filter (
                    where o."syncState" = 'sync_error' and coalesce(n."syncState", '') <> 'committed')
-          into committed, withdrawn, given_up
-          from new_rows n
-          full join old_rows o on o.id = n.id
+          into withdrawn, given_up
+          from old_rows o
+          left join new_rows n on n.id = o.id
          where n."syncState" is distinct from o."syncState";
     end if;
-    if coalesce(cardinality(committed), 0) = 0 and withdrawn is null and given_up is null then
+    if cardinality(committed) = 0 and withdrawn is null and given_up is null then
         return null;
     end if;
     perform ensure_bound_table(tg_relid, tg_table_schema, tg_table_name);

@@ -112,14 +112,14 @@ begin
 end
 $$;
 
--- The fields that a record's queued changes write, as the last of them leaves them: all but that of one modification,
--- and of one author alone where one is given.
-create function queued_fields(mirror_id text, without_modification text, author text default null) returns jsonb
+-- The fields that a record's queued changes write, as the last of them leaves them. without: a modification whose
+-- change is left out; author: only changes of this author.
+create function queued_fields(mirror_id text, without text default null, author text default null) returns jsonb
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
     return (select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q
-             where q.mirror_id = queued_fields.mirror_id and q.modification_id <> without_modification
+             where q.mirror_id = queued_fields.mirror_id and q.modification_id is distinct from without
                and (queued_fields.author is null or q.author = queued_fields.author));
 end
 $$;

@@ -233,7 +233,6 @@ create function with_queued(mirror_id text, data jsonb) returns jsonb
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 begin
-    return data || (select jsonb_overlay(q.payload order by q.id) from pfa_write_queue q
-                     where q.mirror_id = with_queued.mirror_id);
+    return data || queued_fields(mirror_id);
 end
 $$;

@@ -16,7 +16,8 @@ begin
         select 'a queued change has a known operation and priority', 'queue ' || q.id,
                format('operation %s, priority %s', q.operation, q.priority)
           from pfa_write_queue q
-         where q.operation not in ('UPDATE', 'DELETE') or q.priority not in (10, 0, -10);
+         where q.operation not in ('UPDATE', 'DELETE')
+            or q.priority not in (select p.priority from priority_levels(null) p);
     return query
         select 'a watermark lies behind the clock', 'organization ' || s.organization_id, w.watermark::text
           from sync_organization s, unnest(s.watermarks || s.lease_watermark) w (watermark)

@@ -120,9 +120,10 @@ comment on column pfa_write_queue.outage_at is
 comment on column pfa_write_queue.mirror_version is 'the mirror version that its completion made';
 
 -- The rows of a record: its head, then the others in their order. Two heads of one record would break its order: the
--- database itself forbids it. One index for both, since each is paid at the commit, at the claim and at the end. Who
--- asks for the head asks for place_in_record() 0, so as not to read all rows of the record. It is written out here: a
--- session that may not call the function would not know the index.
+-- database itself forbids it. One index for both, since each is paid at the commit, at the claim and at the end. A
+-- query for the head compares place_in_record() with 0; one that names the record alone reads all rows of the record.
+-- The index has the expression written out: a session that may not call the function does not inline it, and would not
+-- use the index.
 create unique index pfa_write_queue_record on pfa_write_queue (mirror_id, (case when head then 0 else id end));
 create index pfa_write_queue_followers on pfa_write_queue (mirror_id) where not head;
 -- In the order of claims: what is not due yet lies behind what is, and costs nothing.
