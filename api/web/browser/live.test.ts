@@ -1,6 +1,6 @@
 import { createServer, type Server, type Socket } from "node:net";
 import { describe, expect, it } from "vitest";
-import { api, go, open, replaceService, untilLive, withBrowser } from "./support/pages";
+import { api, go, newPage, open, replaceService, untilLive, withBrowser } from "./support/pages";
 import { editInPems, inPems } from "./support/pems";
 import { Service } from "./support/service";
 
@@ -40,6 +40,35 @@ async function wayTo(port: number): Promise<{ port: number; cut: () => void; clo
 }
 
 describe("The page", () => {
+  it("shows what happened between its first reads and the start of its event stream", async () => {
+    const page = await newPage();
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    await page.route("**/api/pems/events*", async (route) => {
+      await held;
+      await route.continue();
+    });
+    await go(page, "/records?org=RIO&q=pfa:106", "usr_second");
+    await page.getByRole("gridcell", { name: "LTM 1100" }).waitFor();
+    const bell = page.getByRole("button", { name: /^Notifications/ });
+    await bell.waitFor();
+    const before = await bell.getAttribute("aria-label");
+    const { jobId } = await api().commit("usr_second", [{ pfaId: "106", delta: { model: "Before the stream" } }]);
+    await api().untilEnded(jobId);
+    await api().until<{ notifications: { jobId: string | null }[] }>(
+      "/api/pems/notifications",
+      ({ notifications }) => notifications.some((notification) => notification.jobId === jobId),
+      "usr_second",
+    );
+    expect(await bell.getAttribute("aria-label")).toBe(before);
+    release();
+    await page.getByRole("gridcell", { name: "Before the stream" }).waitFor();
+    await page.getByRole("button", { name: /^Notifications, \d+ unread/ }).waitFor();
+    await expect.poll(() => bell.getAttribute("aria-label")).not.toBe(before);
+  });
+
   it("shows what happened while its event stream was cut, without being loaded again", async () => {
     const way = await wayTo(api().port);
     const page = await open("/records?org=RIO&q=pfa:100,101");

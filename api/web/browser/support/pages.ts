@@ -62,12 +62,13 @@ export async function open(path: string, { user = "usr_editor", ...options }: Op
 
 /** Opens a page that is not the dashboard's. */
 export async function openElsewhere(address: string): Promise<Page> {
-  const page = await newPage({});
+  const page = await newPage();
   await page.goto(address);
   return page;
 }
 
-async function newPage({ width = 1440, height = 900, theme = "light", ...rest }: Options): Promise<Page> {
+/** A page that has no address yet. */
+export async function newPage({ width = 1440, height = 900, theme = "light", ...rest }: Options = {}): Promise<Page> {
   const context = await browser.newContext({ viewport: { width, height }, colorScheme: theme, ...rest });
   contexts.push(context);
   const page = await context.newPage();

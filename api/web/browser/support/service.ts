@@ -99,9 +99,9 @@ export class Service {
   }
 
   /** Waits until a read fulfils a condition. */
-  async until<T>(path: string, condition: (answer: T) => boolean): Promise<T> {
+  async until<T>(path: string, condition: (answer: T) => boolean, user: User = "usr_admin"): Promise<T> {
     for (let tries = 0; tries < 600; tries++) {
-      const answer = await this.call<T>("usr_admin", "GET", path);
+      const answer = await this.call<T>(user, "GET", path);
       if (condition(answer)) return answer;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }

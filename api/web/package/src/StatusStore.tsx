@@ -1,7 +1,7 @@
-import { useEffect, useRef } from "react";
 import type { Api } from "../../src/api/client";
 import type { RecordRow } from "../../src/api/types";
-import { useLiveEvents, useLiveState } from "../../src/live/LiveProvider";
+import { useLiveEvents } from "../../src/live/LiveProvider";
+import { Refresher } from "../../src/live/refresher";
 import { leading, type Status } from "../../src/plan/status";
 
 /** Where a record stands. */
@@ -18,8 +18,7 @@ export class StatusStore {
   private readonly known = new Map<string, SyncStatus>();
   private readonly users = new Map<string, number>();
   private readonly listeners = new Set<() => void>();
-  private waiting = new Set<string>();
-  private timer: ReturnType<typeof setTimeout> | undefined;
+  private readonly refresher = new Refresher(GATHER, (isStale) => this.read(isStale));
   private version = 0;
 
   constructor(
@@ -40,8 +39,10 @@ export class StatusStore {
   /** Keeps records up to date until the returned function is called. */
   watch(pfaIds: readonly string[]): () => void {
     for (const pfaId of pfaIds) {
-      this.users.set(pfaId, (this.users.get(pfaId) ?? 0) + 1);
-      if (!this.known.has(pfaId)) this.ask(pfaId);
+      const users = this.users.get(pfaId) ?? 0;
+      this.users.set(pfaId, users + 1);
+      // While no component showed it, no event refreshed it.
+      if (users === 0) this.refresher.add(pfaId);
     }
     return () => {
       for (const pfaId of pfaIds) {
@@ -52,40 +53,18 @@ export class StatusStore {
     };
   }
 
-  /** Reads a record anew if a component shows it. */
-  refresh(pfaId: string): void {
-    if (this.users.has(pfaId)) this.ask(pfaId);
-  }
-
-  /** Reads anew all that components show. */
-  refreshAll(): void {
-    for (const pfaId of this.users.keys()) this.ask(pfaId);
-  }
-
   /** Passes events on to the store; stands once in the page. */
   readonly Listener = (): null => {
-    useLiveEvents(({ pfaId }) => pfaId && this.refresh(pfaId));
-    const { kind } = useLiveState();
-    const wasLost = useRef(false);
-    useEffect(() => {
-      if (kind === "lost") wasLost.current = true;
-      if (kind === "live" && wasLost.current) {
-        wasLost.current = false;
-        this.refreshAll();
-      }
-    }, [kind]);
+    useLiveEvents(
+      ({ pfaId }) => pfaId && this.refresher.add(pfaId),
+      () => this.refresher.addAll(),
+    );
     return null;
   };
 
-  private ask(pfaId: string): void {
-    this.waiting.add(pfaId);
-    this.timer ??= setTimeout(() => void this.read(), GATHER);
-  }
-
-  private async read(): Promise<void> {
-    this.timer = undefined;
-    const asked = [...this.waiting];
-    this.waiting = new Set();
+  /** Reads what is stale of what components show. */
+  private async read(isStale: (pfaId: string) => boolean): Promise<void> {
+    const asked = [...this.users.keys()].filter(isStale);
     for (let start = 0; start < asked.length; start += CHUNK) {
       const body = {
         organizationId: this.organization,

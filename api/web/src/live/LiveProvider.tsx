@@ -23,22 +23,18 @@ export function LiveProvider({ user, children }: { user: string; children: React
   useEffect(() => {
     const end = new AbortController();
     const updater = new CacheUpdater(cache);
-    let wasLost = false;
     void shareEvents(`pfa-sync.events.${user}`, {
       url: `${api.connection.baseUrl}/api/pems/events`,
       getToken: api.connection.getToken,
       signal: end.signal,
       onSignal: (signal) => {
-        if (signal.kind === "lost") {
-          wasLost = true;
-          return live.connection.lost();
-        }
+        if (signal.kind === "lost") return live.connection.lost();
         live.connection.heard();
         if (signal.kind === "event") {
           updater.take(signal.event);
           for (const listener of live.listeners) listener(signal.event);
-        } else if (signal.kind === "reload" || (signal.kind === "ready" && wasLost)) {
-          wasLost = false;
+        } else if (signal.kind === "ready" || signal.kind === "reload") {
+          // What was read before the stream was live may lack what happened in between.
           updater.takeAll();
           for (const listener of live.missed) listener();
         }

@@ -1,4 +1,4 @@
-import type { QueryClient } from "@tanstack/react-query";
+import type { Query, QueryClient, QueryFilters } from "@tanstack/react-query";
 import { CACHE, readsBelow } from "../api/context";
 import type { LiveEvent } from "../api/types";
 
@@ -89,7 +89,7 @@ export class CacheUpdater {
 
   /** Everything may have changed. */
   takeAll(): void {
-    void this.cache.invalidateQueries({ queryKey: [CACHE] });
+    this.readAgain({ queryKey: [CACHE] });
   }
 
   stop(): void {
@@ -100,6 +100,21 @@ export class CacheUpdater {
     this.timer = undefined;
     const paths = [...this.stale];
     this.stale.clear();
-    void this.cache.invalidateQueries(readsBelow(...paths));
+    this.readAgain(readsBelow(...paths));
+  }
+
+  /**
+   * A read that is under way may have its answer from before the event: it ends, and is repeated. Cancelled instead, it
+   * would never end while events come faster than answers.
+   */
+  private readAgain(filters: QueryFilters): void {
+    const repeat = ({ queryKey }: Query) =>
+      this.cache.invalidateQueries({ queryKey, exact: true }, { cancelRefetch: false });
+    for (const query of this.cache.getQueryCache().findAll({ ...filters, fetchStatus: "fetching" }))
+      query.promise?.then(
+        () => repeat(query),
+        () => repeat(query),
+      );
+    void this.cache.invalidateQueries(filters, { cancelRefetch: false });
   }
 }

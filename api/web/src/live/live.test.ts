@@ -1,9 +1,9 @@
-import { QueryClient } from "@tanstack/react-query";
+import { QueryClient, QueryObserver } from "@tanstack/react-query";
 import { afterEach, describe, expect, it, vi } from "vitest";
 import { CACHE } from "../api/context";
 import { CacheUpdater } from "./cache";
 import { ConnectionState } from "./connection";
-import { shareEvents } from "./shared";
+import { Refresher } from "./refresher";
 import { readEvents, type Signal } from "./stream";
 
 afterEach(() => {
@@ -23,33 +23,6 @@ function streamed(): { response: Response; write: (text: string) => void; end: (
 }
 
 describe("The event stream", () => {
-  it.each([
-    { held: [{ name: "events" }], expected: ["ready", "reload"] },
-    { held: [{ name: "another" }], expected: ["ready"] },
-  ])("makes a tab read its data anew when the tab takes it over: $expected", async ({ held, expected }) => {
-    vi.stubGlobal("navigator", {
-      locks: {
-        query: () => Promise.resolve({ held }),
-        request: (_name: string, _options: object, run: () => Promise<void>) => run(),
-      },
-    });
-    const stream = streamed();
-    vi.stubGlobal("fetch", () => Promise.resolve(stream.response));
-    const signals: string[] = [];
-    const stop = new AbortController();
-    const done = shareEvents("events", {
-      url: "/events",
-      getToken: () => "t",
-      signal: stop.signal,
-      onSignal: ({ kind }) => signals.push(kind),
-    });
-    stream.write("event: ready\nid: 7\ndata: {}\n\n");
-    await vi.waitFor(() => expect(signals).toEqual(expected));
-    stop.abort();
-    stream.end();
-    await done;
-  });
-
   it("goes on after its last event when it was cut, and reports what it hears", async () => {
     const streams = [streamed(), streamed()];
     const heads: (string | undefined)[] = [];
@@ -135,5 +108,72 @@ describe("An event", () => {
       .findAll({ stale: true })
       .filter(({ state }) => state.isInvalidated);
     expect(stale.map(({ queryKey }) => queryKey[1])).toEqual(["/api/pems/jobs", "/api/pems/conflicts/{conflictId}"]);
+  });
+
+  it.each([{ event: "of its kind" }, { event: "that was missed" }])(
+    "repeats a read whose answer is under way, once it is there: an event $event",
+    async ({ event }) => {
+      vi.useFakeTimers();
+      const cache = new QueryClient();
+      const answers: ((answer: string) => void)[] = [];
+      const read = new QueryObserver<string>(cache, {
+        queryKey: [CACHE, "/api/pems/jobs", {}],
+        queryFn: () => new Promise((resolve) => answers.push(resolve)),
+      });
+      const stop = read.subscribe(() => undefined);
+      const updater = new CacheUpdater(cache);
+      for (const answer of ["first", "second", "third"]) {
+        const reads = answers.length;
+        if (event === "that was missed") updater.takeAll();
+        else updater.take({ event: "job", eventType: "JOB_STARTED", eventId: "1", at: "" });
+        await vi.advanceTimersByTimeAsync(1000);
+        // It is not cancelled: otherwise nothing would ever be shown while events come faster than answers.
+        expect(answers.length).toBe(reads);
+        answers.at(-1)?.(answer);
+        await vi.advanceTimersByTimeAsync(0);
+        expect(read.getCurrentResult().data).toBe(answer);
+        expect(answers.length).toBe(reads + 1);
+      }
+      answers.at(-1)?.("last");
+      await vi.advanceTimersByTimeAsync(1000);
+      expect(read.getCurrentResult()).toMatchObject({ data: "last", fetchStatus: "idle" });
+      stop();
+    },
+  );
+});
+
+describe("What events name", () => {
+  it("is read together and one read after the other; what is named during a read is read after it", async () => {
+    vi.useFakeTimers();
+    const reads: { stale: string[]; end: () => void }[] = [];
+    const refresher = new Refresher(
+      50,
+      (isStale) =>
+        new Promise((resolve) => reads.push({ stale: ["1", "2", "3"].filter(isStale), end: () => resolve() })),
+    );
+    refresher.add("1");
+    refresher.add("3");
+    await vi.advanceTimersByTimeAsync(60);
+    refresher.add("1");
+    await vi.advanceTimersByTimeAsync(60);
+    expect(reads.map(({ stale }) => stale)).toEqual([["1", "3"]]);
+    reads[0]?.end();
+    await vi.advanceTimersByTimeAsync(60);
+    expect(reads.map(({ stale }) => stale)).toEqual([["1", "3"], ["1"]]);
+    reads[1]?.end();
+    refresher.addAll();
+    await vi.advanceTimersByTimeAsync(60);
+    expect(reads[2]?.stale).toEqual(["1", "2", "3"]);
+  });
+
+  it("is read by its next event when it could not be read", async () => {
+    vi.useFakeTimers();
+    const read = vi.fn().mockRejectedValue(new Error("the service does not answer"));
+    const refresher = new Refresher(50, read);
+    for (let tries = 1; tries <= 2; tries++) {
+      refresher.add("1");
+      await vi.advanceTimersByTimeAsync(60);
+      expect(read).toHaveBeenCalledTimes(tries);
+    }
   });
 });

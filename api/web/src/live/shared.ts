@@ -2,9 +2,8 @@ import { readEvents, type Signal, type StreamOptions } from "./stream";
 
 /**
  * Reads the event stream once for all tabs of a browser: the tab that holds the lock reads it and passes on what it
- * reports. When that tab closes, another one gets the lock, goes on from the last event it knows, and reads its data
- * anew once: it may not have heard what the closing tab heard last. Where the browser has no locks (a page over plain
- * HTTP), each tab reads its own stream.
+ * reports. When that tab closes, another one gets the lock and goes on from the last event it knows. Where the browser
+ * has no locks (a page over plain HTTP), each tab reads its own stream.
  */
 export async function shareEvents(name: string, options: Omit<StreamOptions, "lastEventId">): Promise<void> {
   const locks = globalThis.navigator?.locks;
@@ -17,8 +16,6 @@ export async function shareEvents(name: string, options: Omit<StreamOptions, "la
   };
   channel.onmessage = (message: MessageEvent<Signal>) => heard(message.data);
   options.signal.addEventListener("abort", () => channel.close());
-  const { held } = await locks.query();
-  let takesOver = held?.some((lock) => lock.name === name) ?? false;
   try {
     await locks.request(name, { signal: options.signal }, () =>
       readEvents({
@@ -26,10 +23,6 @@ export async function shareEvents(name: string, options: Omit<StreamOptions, "la
         lastEventId: position,
         onSignal: (signal) => {
           heard(signal);
-          if (takesOver && signal.kind === "ready") {
-            takesOver = false;
-            heard({ kind: "reload" });
-          }
           if (!options.signal.aborted) channel.postMessage(signal);
         },
       }),

@@ -4,7 +4,7 @@ import type { LiveEvent } from "../api/types";
 /** What a stream reports. */
 export type Signal =
   | { kind: "event"; event: LiveEvent }
-  /** The stream is live from here on. */
+  /** The stream is live from here on; what was read before may lack what happened in between. */
   | { kind: "ready" }
   /** What was missed can't be sent one by one. */
   | { kind: "reload" }

@@ -17,12 +17,17 @@ import { useRecordSelection } from "./useRecordSelection";
 import { useRecordWindows } from "./useRecordWindows";
 
 let tell: (event: LiveEvent) => void = () => undefined;
+let miss: () => void = () => undefined;
 vi.mock("../live/LiveProvider", () => ({
-  useLiveEvents: (listener: (event: LiveEvent) => void) => {
+  useLiveEvents: (listener: (event: LiveEvent) => void, onMissed: () => void) => {
     tell = listener;
+    miss = onMissed;
   },
 }));
-afterEach(() => vi.unstubAllGlobals());
+afterEach(() => {
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
 
 const ORGANIZATION = ME.organizations[0] as MyOrganization;
 const row = (pfaId: string, rest: Partial<RecordRow> = {}): RecordRow => ({
@@ -407,22 +412,34 @@ it("an edit that runs shows its progress, and the rows are read anew when it has
 
 describe("The rows of a search", () => {
   type Body = { skip?: number; filter?: { pfa_ids?: string[] } };
-  const SEARCHED = { filter: {}, faults: [] };
+  const SEARCHED: { filter: Record<string, string>; faults: [] } = { filter: {}, faults: [] };
   const ORDER = { sort: "pfaId", descending: false };
   const start = () => {
     let version = 1;
+    let held: Promise<void> | undefined;
     const service = serviceOf({
-      [SEARCH]: ({ skip = 0, filter }: Body) => ({
-        records: filter?.pfa_ids
-          ? filter.pfa_ids.map((pfaId) => row(pfaId, { version: 9 }))
-          : Array.from({ length: 200 }, (_, place) => row(String(skip + place), { version })),
-      }),
+      [SEARCH]: async ({ skip = 0, filter }: Body) => {
+        if (filter?.pfa_ids) return { records: filter.pfa_ids.map((pfaId) => row(pfaId, { version: 9 })) };
+        const records = Array.from({ length: 200 }, (_, place) => row(String(skip + place), { version }));
+        await held;
+        return { records };
+      },
     });
-    const hook = renderHook(() => useRecordWindows("org_RIO", SEARCHED, ORDER), {
+    const hook = renderHook(({ search }) => useRecordWindows("org_RIO", search, ORDER), {
+      initialProps: { search: SEARCHED },
       wrapper: ({ children }) => <Surroundings api={service.api}>{children}</Surroundings>,
     });
     return {
       result: hook.result,
+      searchFor: (search: typeof SEARCHED) => hook.rerender({ search }),
+      /** Answers of windows are as of when they were asked for, and come when the returned function is called. */
+      hold: () => {
+        let release = () => {};
+        held = new Promise((resolve) => {
+          release = resolve;
+        });
+        return release;
+      },
       skips: () => (service.asked(SEARCH) as Body[]).map(({ skip }) => skip),
       change: () => {
         version++;
@@ -458,6 +475,38 @@ describe("The rows of a search", () => {
     expect(result.current.loaded.get(150)?.[6]?.version).toBe(1);
     // Of the two, only the row that was read is read anew.
     expect(skips()).toEqual([0, 30_000, undefined]);
+  });
+
+  it("are brought up to date when an event comes while their window is being read", async () => {
+    vi.useFakeTimers({ shouldAdvanceTime: true });
+    const { result, skips, hold } = start();
+    await waitFor(() => expect(result.current.loaded.has(0)).toBe(true));
+    const release = hold();
+    act(() => result.current.show(30_070, 30_100));
+    await waitFor(() => expect(result.current.isFetching).toBe(true));
+    act(() => tell({ organizationId: "org_RIO", pfaId: "30005" } as LiveEvent));
+    // Rows are gathered for less than a second.
+    await act(() => vi.advanceTimersByTimeAsync(1000));
+    expect(skips()).toEqual([0, 30_000]);
+    act(release);
+    await waitFor(() => expect(result.current.loaded.get(150)?.[5]).toMatchObject({ pfaId: "30005", version: 9 }));
+  });
+
+  it("are brought up to date when events were missed", async () => {
+    const { result } = start();
+    await waitFor(() => expect(result.current.loaded.has(0)).toBe(true));
+    act(() => miss());
+    await waitFor(() => expect(result.current.loaded.get(0)?.every(({ version }) => version === 9)).toBe(true));
+  });
+
+  it("are read anew when the search comes back, since no event reached them meanwhile", async () => {
+    const { result, change, searchFor } = start();
+    await waitFor(() => expect(result.current.loaded.has(0)).toBe(true));
+    searchFor({ filter: { category: "Crane" }, faults: [] });
+    await waitFor(() => expect(result.current.loaded.has(0)).toBe(true));
+    change();
+    searchFor(SEARCHED);
+    await waitFor(() => expect(result.current.loaded.get(0)?.[0]?.version).toBe(2));
   });
 
   it("are all read anew when that is asked for", async () => {

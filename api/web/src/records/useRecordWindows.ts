@@ -1,8 +1,9 @@
-import { type UseQueryResult, useQueries, useQueryClient } from "@tanstack/react-query";
-import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { type QueryKey, type UseQueryResult, useQueries, useQueryClient } from "@tanstack/react-query";
+import { useCallback, useEffect, useMemo, useState } from "react";
 import { useApi } from "../api/context";
 import type { LiveEvent, RecordRow } from "../api/types";
 import { useLiveEvents } from "../live/LiveProvider";
+import { Refresher } from "../live/refresher";
 import type { Search } from "./tokens";
 
 /** Rows of a window. Window k begins after k * WINDOW rows of the list. */
@@ -48,7 +49,9 @@ export function useRecordWindows(organizationId: string, { filter, search, fault
         return records as unknown as RecordRow[];
       },
       enabled: organizationId !== "" && faults.length === 0,
+      // Events keep rows up to date while they are in view, and not afterwards.
       staleTime: Number.POSITIVE_INFINITY,
+      gcTime: 0,
       refetchOnWindowFocus: false,
       refetchOnReconnect: false,
     })),
@@ -89,37 +92,30 @@ export function useRecordWindows(organizationId: string, { filter, search, fault
     },
     [api, organizationId, put],
   );
-  const reload = useCallback(() => {
-    cache.removeQueries({ queryKey: key, type: "inactive" });
-    return cache.refetchQueries({ queryKey: key });
-  }, [cache, key]);
-  useLiveRows(organizationId, rows, refresh);
+  const reload = useCallback(() => cache.refetchQueries({ queryKey: key }), [cache, key]);
+  useLiveRows(organizationId, key, refresh);
   return { loaded, rows, error, isFetching, show, put, refresh, reload };
 }
-/** Keeps rows up to date: those that events name, and all when events may have been missed. */
-function useLiveRows(organizationId: string, rows: RecordRow[], refresh: (pfaIds: string[]) => Promise<void>): void {
-  const loaded = useMemo(() => new Set(rows.map(({ pfaId }) => pfaId)), [rows]);
-  const waiting = useRef(new Set<string>());
-  const timer = useRef<ReturnType<typeof setTimeout>>(undefined);
-  const act = useRef(refresh);
-  act.current = refresh;
-  const flush = useCallback(() => {
-    timer.current = undefined;
-    const ids = [...waiting.current];
-    waiting.current.clear();
-    // What can't be read now is read with the next event.
-    act.current(ids).catch(() => undefined);
-  }, []);
+
+/** Keeps the rows of windows up to date: those that events name, and all when events may have been missed. */
+function useLiveRows(organizationId: string, key: QueryKey, refresh: (pfaIds: string[]) => Promise<void>): void {
+  const cache = useQueryClient();
+  const refresher = useMemo(
+    () =>
+      new Refresher(GATHER, async (isStale) => {
+        // A window that is being read may have its answer from before the event.
+        const underWay = cache.getQueryCache().findAll({ queryKey: key, fetchStatus: "fetching" });
+        await Promise.allSettled(underWay.map(({ promise }) => promise));
+        const loaded = cache.getQueriesData<RecordRow[]>({ queryKey: key }).flatMap(([, rows]) => rows ?? []);
+        await refresh(loaded.map(({ pfaId }) => pfaId).filter(isStale));
+      }),
+    [cache, key, refresh],
+  );
+  useEffect(() => () => refresher.stop(), [refresher]);
   useLiveEvents(
     (event: LiveEvent) => {
-      if (event.organizationId !== organizationId || !event.pfaId || !loaded.has(event.pfaId)) return;
-      waiting.current.add(event.pfaId);
-      timer.current ??= setTimeout(flush, GATHER);
+      if (event.organizationId === organizationId && event.pfaId) refresher.add(event.pfaId);
     },
-    () => {
-      for (const id of loaded) waiting.current.add(id);
-      timer.current ??= setTimeout(flush, GATHER);
-    },
+    () => refresher.addAll(),
   );
-  useEffect(() => () => clearTimeout(timer.current), []);
 }
