@@ -49,6 +49,13 @@ async fn nothing_wrong_is_said_check_by_check() -> Result<()> {
 #[case::unknown_priority(
     Login::Api, &[], "update pfa_sync_private.pfa_write_queue set priority = 7", "a queued change has a known operation and priority"
 )]
+#[case::missing_lease(
+    Login::Api,
+    &[],
+    "update pfa_sync_private.pfa_write_queue set status = 'processing'",
+    "a change in flight has a lease, and one that waits has none"
+)]
+#[case::unknown_kind(Login::Api, &[], "update pfa_sync_private.sync_job set kind = 'other'", "a job has a known kind")]
 #[case::no_usable_key(Login::Api, &["--jwks-file", "KEYS"], "", "no key of RS256 or ES256")]
 #[case::no_keys(Login::Api, &["--jwks-url", "http://127.0.0.1:9/jwks.json"], "", "check jwks-file, or jwks-url and jwks-proxy")]
 #[case::proxy(

@@ -68,21 +68,20 @@ begin
 end
 $$;
 
--- Raises unless a trigger that fires belongs to the bound table of modifications. That is all that a commit checks; a
--- copy accepts commits as its original does.
-create function ensure_bound_table(relation oid, table_schema name, table_name name) returns void
+-- The bound table of modifications. That a trigger belongs to it is all that a commit checks.
+create view bound_modification_table as
+    select b.relation, i.app_schema as table_schema, b.table_name
+      from installation i
+     cross join bound_table b
+     where b.table_name = 'pfa_modification';
+
+-- Refuses a commit in a table that is not the bound one. A copy accepts commits as its original does.
+create function refuse_unbound_table(table_schema name, table_name name) returns void
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 declare
-    here installation;
+    here installation := ensure_attached();
 begin
-    perform from installation i
-       join bound_table b on b.table_name = 'pfa_modification' and b.relation = ensure_bound_table.relation
-      where i.app_schema = table_schema and b.table_name = ensure_bound_table.table_name;
-    if found then
-        return;
-    end if;
-    here := ensure_attached();
     if not (table_name = 'pfa_modification' and table_schema = here.app_schema and is_copy()) then
         raise exception 'table %.% is not the one that pfa_sync is attached to', table_schema, table_name
             using errcode = 'PF004',

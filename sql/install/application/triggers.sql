@@ -44,7 +44,11 @@ declare
           from new_rows where "syncState" = 'committed');
 begin
     if cardinality(committed) > 0 then
-        perform ensure_bound_table(tg_relid, tg_table_schema, tg_table_name);
+        if not exists (select from bound_modification_table b
+                        where b.relation = tg_relid and b.table_schema = tg_table_schema
+                          and b.table_name = tg_table_name) then
+            perform refuse_unbound_table(tg_table_schema, tg_table_name);
+        end if;
         perform enqueue(committed, 'commit', true);
     end if;
     return null;
@@ -56,15 +60,19 @@ create function modifications_updated() returns trigger
     set row_security = off
 as $$
 declare
-    committed edit[] := array(
-        select row(id, "mirrorId", "organizationId", "userId", "changeReason", "baseVersion", delta, "createdAt")::edit
-          from new_rows
-         where "syncState" = 'committed' and id not in (select id from old_rows where "syncState" = 'committed'));
+    committed edit[];
+    leaving   boolean;
     withdrawn text[];
     given_up  text[];
 begin
+    select array(
+        select row(id, "mirrorId", "organizationId", "userId", "changeReason", "baseVersion", delta, "createdAt")::edit
+          from new_rows
+         where "syncState" = 'committed' and id not in (select id from old_rows where "syncState" = 'committed')),
+        exists (select from old_rows where "syncState" in ('committed', 'syncing', 'conflict', 'sync_error'))
+      into committed, leaving;
     -- A statement that changes drafts alone, as most do, withdraws nothing and needs no join.
-    if exists (select from old_rows where "syncState" in ('committed', 'syncing', 'conflict', 'sync_error')) then
+    if leaving then
         select array_agg(o.id) filter (
                    where o."syncState" in ('committed', 'syncing', 'conflict')
                      and coalesce(n."syncState", '') not in ('committed', 'syncing', 'conflict')),
@@ -78,7 +86,11 @@ begin
     if cardinality(committed) = 0 and withdrawn is null and given_up is null then
         return null;
     end if;
-    perform ensure_bound_table(tg_relid, tg_table_schema, tg_table_name);
+    if not exists (select from bound_modification_table b
+                    where b.relation = tg_relid and b.table_schema = tg_table_schema
+                      and b.table_name = tg_table_name) then
+        perform refuse_unbound_table(tg_table_schema, tg_table_name);
+    end if;
     if withdrawn is not null then
         perform withdraw_modifications(withdrawn);
     end if;

@@ -28,6 +28,8 @@ declare
     wanted      int;
     records     int;
     judgements  judgement[];
+    judged      judgement;
+    plain       boolean;
     kinds       judged_kinds;
     refused     judgement[] := '{}';
     counts      enqueue_count[] := '{}';
@@ -80,7 +82,18 @@ begin
         end if;
         judgements := case when given.of_one_author then judge_edits(round, permissions)
                            else judge_edits_of_authors(round) end;
-        kinds := kinds_of(judgements);
+        -- Most statements have but plain changes: a loop that meets no other needs no query.
+        plain := true;
+        foreach judged in array judgements loop
+            plain := judged.outcome = 'pending' and judged.base_version = judged.mirror_version
+                     and judged.delta <> '{}';
+            exit when not plain;
+        end loop;
+        if plain then
+            kinds := row(true, false, false, false);
+        else
+            kinds := kinds_of(judgements);
+        end if;
         if kinds.ending then
             if refuse_bad then
                 -- The others go on, so that one refusal names all that is invalid or forbidden.
@@ -95,8 +108,14 @@ begin
             kinds := kinds_of(judgements);
             done := done || array(select e.modification_id from unnest(round) e where e.modification_id = any (tied));
         end if;
-        -- All rounds of one author are one job.
-        job := enqueue_judged(judgements, kind, kinds, case when given.of_one_author then job end);
+        if given.of_one_author then
+            -- All rounds are one job.
+            job := enqueue_judged(judgements, kind, kinds, job);
+        else
+            perform enqueue_judged(a.judgements, kind, kinds_of(a.judgements))
+               from (select array_agg(j) as judgements from unnest(judgements) j
+                      group by j.organization_id, j.author) a;
+        end if;
         if not refuse_bad then
             counts := counts || array(
                 select row(j.organization_id, count(*) filter (where j.outcome <> 'failed'),
@@ -150,26 +169,40 @@ begin
 end
 $$;
 
--- Writes the queue rows, the job and the log entries of judged changes; the job, where all are of one author in one
--- organization. job null = a job of the kind is made for each author.
-create function insert_queue_rows(judgements judgement[], kind text, job bigint, of_one_author boolean)
+-- Queues judged changes, of the given kinds: writes their queue rows, job and log entries; those that can't be sent end
+-- at once. job: the one that they belong to, which is returned; null = one is made, and all are of one author in one
+-- organization. guarded: the caller translates the violation of a record's order.
+create function enqueue_judged(judgements judgement[], kind text, kinds judged_kinds, job bigint default null,
+                               guarded boolean default false)
     returns bigint
     language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
 #variable_conflict use_column
 declare
-    judged judgement := judgements[1];
+    first    judgement := judgements[1];
     -- One for all: a row's id is in its key, too.
-    seed   uuid := gen_random_uuid();
+    seed     uuid := gen_random_uuid();
+    violated text;
 begin
-    if not of_one_author then
-        perform insert_queue_rows(a.judgements, insert_queue_rows.kind, insert_queue_rows.job, true)
-           from (select array_agg(j) as judgements from unnest(judgements) j group by j.organization_id, j.author) a;
-        return null;
+    if cardinality(judgements) = 0 then
+        return job;
+    end if;
+    if not guarded and current_setting('transaction_isolation') <> 'read committed' then
+        -- An older snapshot does not show another session's row that waits for the same record; the index does.
+        begin
+            return enqueue_judged(judgements, enqueue_judged.kind, kinds, job, true);
+        exception when unique_violation then
+            get stacked diagnostics violated = constraint_name;
+            if violated <> 'pfa_write_queue_record' then
+                raise;
+            end if;
+            raise exception 'another transaction has committed an edit of the same record meanwhile'
+                using errcode = 'serialization_failure', hint = 'Run the transaction again.';
+        end;
     end if;
     if job is null then
         insert into sync_job (kind, organization_id, user_id, records)
-            values (insert_queue_rows.kind, judged.organization_id, judged.author, cardinality(judgements))
+            values (enqueue_judged.kind, first.organization_id, first.author, cardinality(judgements))
             returning job_id into job;
     elsif kind in ('commit', 'sweep', 'write_sync') then
         -- A further round of the same statement.
@@ -191,31 +224,6 @@ begin
                                success)
     select 'COMMITTED', q.organization_id, q.author, q.pfa_id, q.modification_id, q.id, q.job_id, q.payload, true
       from queued q;
-    return job;
-end
-$$;
-
--- Queues judged changes, of the given kinds; those that can't be sent end at once. job: the one that they belong to;
--- null = a job of the kind is made for each author. Returns the job, where all are of one.
-create function enqueue_judged(judgements judgement[], kind text, kinds judged_kinds, job bigint default null)
-    returns bigint
-    language plpgsql security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
-as $$
-begin
-    if cardinality(judgements) = 0 then
-        return job;
-    end if;
-    if current_setting('transaction_isolation') = 'read committed' then
-        job := insert_queue_rows(judgements, kind, job, kinds.of_one_author);
-    else
-        -- An older snapshot does not show another session's row that waits for the same record; the index does.
-        begin
-            job := insert_queue_rows(judgements, kind, job, kinds.of_one_author);
-        exception when unique_violation then
-            raise exception 'another transaction has committed an edit of the same record meanwhile'
-                using errcode = 'serialization_failure', hint = 'Run the transaction again.';
-        end;
-    end if;
 
     if kinds.rebased then
         insert into pfa_sync_conflict (organization_id, pfa_id, mirror_id, modification_id, queue_id, author, detected,

@@ -53,36 +53,21 @@ create function judgement_outcome(errors jsonb, missing text[], conflicts text[]
 
 -- What judged changes have among them.
 create type judged_kinds as (
-    of_one_author boolean,
-    waiting       boolean,
-    rebased       boolean,
-    empty         boolean,
-    ending        boolean
+    waiting boolean,
+    rebased boolean,
+    empty   boolean,
+    ending  boolean
 );
 comment on type judged_kinds is
-    'Of judged changes: whether all are of one author in one organization; whether any is pending; of those, whether '
-    'any was merged into a later version of its record, and whether any has nothing left to change; whether any is a '
-    'conflict or has failed.';
+    'Of judged changes: whether any is pending; of those, whether any was merged into a later version of its record, '
+    'and whether any has nothing left to change; whether any is a conflict or has failed.';
 
--- The kinds of judged changes. Most statements have but plain ones: a loop that meets no other needs no query.
+-- The kinds of judged changes.
 create function kinds_of(judgements judgement[]) returns judged_kinds
     language plpgsql immutable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
 as $$
-declare
-    first  judgement := judgements[1];
-    judged judgement;
-    plain  boolean;
 begin
-    foreach judged in array judgements loop
-        plain := judged.outcome = 'pending' and judged.base_version = judged.mirror_version and judged.delta <> '{}'
-                 and judged.author = first.author and judged.organization_id = first.organization_id;
-        exit when plain is not true;
-    end loop;
-    if plain then
-        return row(true, true, false, false, false);
-    end if;
-    return (select row(count(distinct (j.author, j.organization_id)) <= 1,
-                       coalesce(bool_or(j.outcome = 'pending'), false),
+    return (select row(coalesce(bool_or(j.outcome = 'pending'), false),
                        coalesce(bool_or(j.outcome = 'pending' and j.base_version <> j.mirror_version), false),
                        coalesce(bool_or(j.outcome = 'pending' and j.delta = '{}'), false),
                        coalesce(bool_or(j.outcome <> 'pending'), false))::judged_kinds
@@ -146,6 +131,21 @@ begin
 end
 $$;
 
+-- The error of an edit that names another organization than its record, or a version that the record has not reached.
+create function reference_error(organization_id text, mirror_organization text, base_version int, version int)
+    returns jsonb
+    language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
+as $$
+begin
+    return jsonb_build_object(
+        'field', null, 'code', 'BUSINESS_RULE_VIOLATION', 'message',
+        case when organization_id <> mirror_organization
+             then 'the modification names another organization than its record'
+             else format('the edit is based on version %s of the record, which is at version %s', base_version,
+                         version) end);
+end
+$$;
+
 -- Modifications as edits.
 create function edits_of(modification_ids text[]) returns edit[]
     language plpgsql stable security definer set search_path = pg_catalog, pfa_sync_private, pfa_sync, pg_temp
@@ -174,11 +174,9 @@ begin
     return array(
         select row(c.modification_id, c.mirror_id, c.organization_id, c.pfa_id, c.user_id, c.change_reason,
                    c.base_version, c.version,
-                   case when c.base_version <> c.version
-                             or judgement_outcome(f.errors, j.missing, j.conflicts) <> 'pending' then t.theirs end,
+                   case when c.base_version <> c.version or o.outcome <> 'pending' then t.theirs end,
                    case when c.base_version = c.version and q.ahead is null then j.seen else j.base end, j.seen,
-                   f.errors, j.missing, j.operation, j.delta, j.to_send, j.conflicts, null,
-                   judgement_outcome(f.errors, j.missing, j.conflicts), null,
+                   f.errors, j.missing, j.operation, j.delta, j.to_send, j.conflicts, null, o.outcome, null,
                    content_of(c.mirror_id, c.organization_id, c.user_id, c.delta))::judgement
           from unnest(edits) e
          cross join lateral (
@@ -189,13 +187,13 @@ begin
              offset 0) c
          -- Most records have nothing queued, and an aggregate costs much more than this look.
          cross join lateral (
-             select (select true from pfa_write_queue q
-                      where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id limit 1) as waits
-             offset 0) other
-         cross join lateral (
-             select case when other.waits then queued_fields(c.mirror_id, c.modification_id) end as ahead,
-                    case when other.waits then queued_fields(c.mirror_id, c.modification_id, c.user_id) end as own
+             select case when (select true from pfa_write_queue q
+                                where q.mirror_id = c.mirror_id and q.modification_id <> c.modification_id limit 1)
+                         then queued_fields(c.mirror_id, c.modification_id) end as ahead
              offset 0) q
+         cross join lateral (
+             select case when q.ahead is not null
+                         then queued_fields(c.mirror_id, c.modification_id, c.user_id) end) w (own)
          cross join lateral (
              select case when q.ahead is null then c.data else c.data || q.ahead end) t (theirs)
          cross join lateral judge(
@@ -204,19 +202,16 @@ begin
              case when c.base_version <> c.version then data_of_version(c.mirror_id, c.base_version)
                   when q.ahead is not null then c.data end,
              case when c.base_version <> c.version
-                  then completed_fields(c.mirror_id, c.user_id, c.base_version) || coalesce(q.own, '{}')
-                  else q.own end,
+                  then completed_fields(c.mirror_id, c.user_id, c.base_version) || coalesce(w.own, '{}')
+                  else w.own end,
              permissions,
              c.base_version = c.version and q.ahead is null,
              may_revive(c.modification_id, c.delta)) j
          cross join lateral (
              select case when c.organization_id = c.mirror_organization and c.base_version <= c.version then j.errors
-                         else j.errors || jsonb_build_object(
-                             'field', null, 'code', 'BUSINESS_RULE_VIOLATION', 'message',
-                             case when c.organization_id <> c.mirror_organization
-                                  then 'the modification names another organization than its record'
-                                  else format('the edit is based on version %s of the record, which is at version %s',
-                                              c.base_version, c.version) end) end) f (errors));
+                         else j.errors || reference_error(c.organization_id, c.mirror_organization, c.base_version,
+                                                          c.version) end) f (errors)
+         cross join lateral (select judgement_outcome(f.errors, j.missing, j.conflicts)) o (outcome));
 end
 $$;
 

@@ -19,6 +19,13 @@ begin
          where q.operation not in ('UPDATE', 'DELETE')
             or q.priority not in (select p.priority from priority_levels(null) p);
     return query
+        select 'a change in flight has a lease, and one that waits has none', 'queue ' || q.id,
+               format('status %s, lease until %s', q.status, q.lease_until)
+          from pfa_write_queue q
+         where q.status <> case when q.lease_until is null then 'pending' else 'processing' end;
+    return query
+        select 'a job has a known kind', 'job ' || j.job_id, j.kind from sync_job j where j.kind <> all (job_kinds());
+    return query
         select 'a watermark lies behind the clock', 'organization ' || s.organization_id, w.watermark::text
           from sync_organization s, unnest(s.watermarks || s.lease_watermark) w (watermark)
          where w.watermark > clock_timestamp();

@@ -53,7 +53,7 @@ pub async fn run(server: &Server, report: &mut Report) -> Result<()> {
 async fn break_down(with: &Client, without: &Client, report: &mut Report) -> Result<()> {
     let parts = [
         ("judge_edits", "judging: validation, permissions, merge"),
-        ("insert_queue_rows", "rows of queue, job and log"),
+        ("enqueue_judged", "rows of queue, job and log"),
         ("modification_stamped", "checking and stamping each row"),
         ("enqueue", "all that follows the UPDATE, with the first two"),
     ];
