@@ -16,7 +16,7 @@ afterEach(() => vi.unstubAllGlobals());
 
 const start = () => {
   const now = { state: "queued" };
-  const { api } = serviceOf({
+  const { api, asked } = serviceOf({
     "POST /api/pfa-data/search": ({ filter }: { filter: { pfa_ids: string[] } }) => ({
       records: filter.pfa_ids.map((pfaId) => ({ pfaId, states: [now.state] })),
     }),
@@ -24,7 +24,9 @@ const start = () => {
   const store = new StatusStore(api, "org_RIO");
   renderHook(() => store.Listener());
   const until = (pfaId: string, state: string) => waitFor(() => expect(store.get(pfaId)?.states.join()).toBe(state));
-  return { store, now, until };
+  const read = () =>
+    asked("POST /api/pfa-data/search").map((body) => (body as { filter: { pfa_ids: string[] } }).filter.pfa_ids);
+  return { store, now, until, read };
 };
 
 it("The status of a record is read anew by its events, and all are when events may have been missed", async () => {
@@ -40,15 +42,27 @@ it("The status of a record is read anew by its events, and all are when events m
   await until("2", "synced");
 });
 
-it("The status of a record that was out of view is read anew when it comes back", async () => {
+it.each([
+  { what: "its event", happen: () => tell({ organizationId: "org_RIO", pfaId: "1" } as LiveEvent) },
+  { what: "events that may have been missed", happen: () => miss() },
+])("The status of a record that was out of view at $what is read anew when it comes back", async ({ happen }) => {
   const { store, now, until } = start();
   const leave = store.watch(["1"]);
   await until("1", "queued");
   leave();
   now.state = "synced";
-  tell({ organizationId: "org_RIO", pfaId: "1" } as LiveEvent);
+  happen();
+  await vi.waitFor(() => expect(store.get("1")).toBeUndefined());
   store.watch(["1"]);
-  // Until then, it is shown as it was.
-  expect(store.get("1")?.states).toEqual(["queued"]);
   await until("1", "synced");
+});
+
+it("A record that stays in view, or comes back without an event, is not read again", async () => {
+  const { store, until, read } = start();
+  const leave = store.watch(["1", "2"]);
+  await until("2", "queued");
+  leave();
+  store.watch(["2", "3"]);
+  await until("3", "queued");
+  expect(read()).toEqual([["1", "2"], ["3"]]);
 });

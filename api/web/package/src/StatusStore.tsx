@@ -39,10 +39,8 @@ export class StatusStore {
   /** Keeps records up to date until the returned function is called. */
   watch(pfaIds: readonly string[]): () => void {
     for (const pfaId of pfaIds) {
-      const users = this.users.get(pfaId) ?? 0;
-      this.users.set(pfaId, users + 1);
-      // While no component showed it, no event refreshed it.
-      if (users === 0) this.refresher.add(pfaId);
+      this.users.set(pfaId, (this.users.get(pfaId) ?? 0) + 1);
+      if (!this.known.has(pfaId)) this.refresher.add(pfaId);
     }
     return () => {
       for (const pfaId of pfaIds) {
@@ -62,8 +60,9 @@ export class StatusStore {
     return null;
   };
 
-  /** Reads what is stale of what components show. */
+  /** Reads what is stale of what components show, and forgets what is stale of the rest. */
   private async read(isStale: (pfaId: string) => boolean): Promise<void> {
+    for (const pfaId of this.known.keys()) if (!this.users.has(pfaId) && isStale(pfaId)) this.known.delete(pfaId);
     const asked = [...this.users.keys()].filter(isStale);
     for (let start = 0; start < asked.length; start += CHUNK) {
       const body = {

@@ -9,8 +9,8 @@ export class Refresher {
   private timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * `gather` is the longest time in ms between a name and its read. `read` is told what is stale. What it can't read is
-   * read with its next event.
+   * `gather` is the longest time in ms between a name and its read. `read` gets a test for what is stale. What it can't
+   * read is read with its next event.
    */
   constructor(
     private readonly gather: number,
