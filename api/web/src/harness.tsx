@@ -12,7 +12,7 @@ import { type ReactNode, useState } from "react";
 import { vi } from "vitest";
 import { Api } from "./api/client";
 import { ApiProvider } from "./api/context";
-import type { Me } from "./api/types";
+import type { Me, RecordRow } from "./api/types";
 import { MeProvider } from "./frame/me";
 import { parseView, writeView } from "./frame/view";
 
@@ -31,6 +31,17 @@ export const ME = {
   ],
   instance: { name: "Tests", colour: "grey", production: false },
 } as unknown as Me;
+
+/** A record as the service lists it. */
+export const row = (pfaId: string, rest: Partial<RecordRow> = {}): RecordRow => ({
+  pfaId,
+  version: 1,
+  data: { model: `Model ${pfaId}` },
+  states: ["synced"],
+  changedFields: [],
+  authors: [],
+  ...rest,
+});
 
 /** A service that answers as a test says, and the requests that it got. */
 export function serviceOf(answers: Answers): { api: Api; asked: (path: string) => unknown[] } {

@@ -68,7 +68,8 @@ begin
 end
 $$;
 
--- The bound table of modifications. That a trigger belongs to it is all that a commit checks.
+-- The bound table of modifications. That its trigger belongs to this table is all that a commit checks. The triggers
+-- read it by themselves, since the call of a function costs each commit as much as the look.
 create view bound_modification_table as
     select b.relation, i.app_schema as table_schema, b.table_name
       from installation i

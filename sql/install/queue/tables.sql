@@ -3,6 +3,7 @@
 -- No table has a foreign key into the application's tables: what the application deletes must not take these records
 -- with it.
 
+-- What a job may be.
 create function job_kinds() returns text[]
     language sql immutable security invoker
     return '{commit,sweep,write_sync,resolution,requeue,discard,withdraw,rollback,undo,edit}'::text[];
@@ -19,8 +20,8 @@ create table sync_job (
     origin_batch_id bigint,
     constraint sync_job_pkey primary key (job_id)
 );
-comment on column sync_job.kind is 'one of job_kinds()';
 comment on table sync_job is 'What a user started.';
+comment on column sync_job.kind is 'one of job_kinds()';
 comment on column sync_job.origin_job_id is 'the job that it undoes; null: none';
 comment on column sync_job.origin_batch_id is 'the batch of that job that it undoes; null: the whole job';
 -- Commits are most of all jobs, and pay nothing for this.

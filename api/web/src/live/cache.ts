@@ -1,4 +1,4 @@
-import type { Query, QueryClient, QueryFilters } from "@tanstack/react-query";
+import type { QueryClient, QueryFilters } from "@tanstack/react-query";
 import { CACHE, readsBelow } from "../api/context";
 import type { LiveEvent } from "../api/types";
 
@@ -108,13 +108,11 @@ export class CacheUpdater {
    * would never end while events come faster than answers.
    */
   private readAgain(filters: QueryFilters): void {
-    const repeat = ({ queryKey }: Query) =>
-      this.cache.invalidateQueries({ queryKey, exact: true }, { cancelRefetch: false });
-    for (const query of this.cache.getQueryCache().findAll({ ...filters, fetchStatus: "fetching" }))
-      query.promise?.then(
-        () => repeat(query),
-        () => repeat(query),
-      );
+    const underWay = this.cache.getQueryCache().findAll({ ...filters, fetchStatus: "fetching" });
+    for (const { queryKey, promise } of underWay) {
+      const repeat = () => this.cache.invalidateQueries({ queryKey, exact: true }, { cancelRefetch: false });
+      promise?.then(repeat, repeat);
+    }
     void this.cache.invalidateQueries(filters, { cancelRefetch: false });
   }
 }
